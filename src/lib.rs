@@ -8,5 +8,7 @@
 //! SCRAPE   GET /api/v2/metrics     ->  route -> permit -> gather -> merge -> render
 //! ```
 
+pub mod auth;
+pub mod config;
 pub mod host;
 pub mod limits;

@@ -2,6 +2,9 @@
 //!
 //! Linear memory never shrinks, so whatever grows with what clients or controllers send has its bound here.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 /// Bytes of a page a source may send. It is also what Envoy's async client buffers by default
 /// (`http.async_response_buffer_limit`).
 pub const PAGE_BYTES: usize = 32 * 1024 * 1024;
@@ -11,3 +14,46 @@ pub const SOURCE_SAMPLES: usize = 100_000;
 
 /// Samples of one scrape, over all sources.
 pub const SCRAPE_SAMPLES: usize = 200_000;
+
+/// Bytes of the plugin's configuration. A hundred sources with their labels take about 40 kB.
+pub const CONFIG_BYTES: usize = 256 * 1024;
+
+/// Entries of `paths`: each is compared with the path of every request.
+pub const CONFIG_PATHS: usize = 32;
+
+/// Entries of `hosts`: each is compared with the authority of every request.
+pub const CONFIG_HOSTS: usize = 256;
+
+/// Entries of `sources`: each may keep a page in shared data.
+pub const CONFIG_SOURCES: usize = 100;
+
+/// Entries of `auth.tokens`: each is compared with the bearer token of every scrape.
+pub const CONFIG_TOKENS: usize = 1_000;
+
+/// Entries of `auth.users`: each is compared with the user name of every scrape by password.
+pub const CONFIG_USERS: usize = 1_000;
+
+/// Labels of a source, or of the gateway: each stands in every series.
+pub const CONFIG_LABELS: usize = 32;
+
+/// Bytes of a name in the configuration: of a scope, source, token, user, label, or environment variable.
+pub const NAME_BYTES: usize = 128;
+
+/// Bytes of any other text in the configuration: a path, a cluster's name, a label's value, a secret.
+pub const TEXT_BYTES: usize = 4_096;
+
+/// The longest interval or age in the configuration. Beyond a month a typing error is likelier than a wish.
+pub const DURATION: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+
+/// The longest time a call to a cluster may take. It holds memory and, while it lasts, the source's next pull.
+pub const TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// The shortest timeout: Envoy takes less than a millisecond as no limit.
+pub const TIMEOUT_LEAST: Duration = Duration::from_millis(1);
+
+/// The shortest time between two pulls of a source, which costs its controller up to 500 SQL queries.
+pub const INTERVAL_LEAST: Duration = Duration::from_secs(1);
+
+/// Rounds of PBKDF2 in a password hash. Django began with 10,000 and is at 1,200,000; in Envoy's V8 a million takes
+/// 0.56 s of a worker.
+pub const PASSWORD_ITERATIONS: RangeInclusive<u32> = 1_000..=5_000_000;

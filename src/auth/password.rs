@@ -1,0 +1,97 @@
+//! Password hashes in Django's format, `pbkdf2_sha256$<iterations>$<salt>$<base64 of 32 bytes>`.
+//!
+//! So a hash can be taken over from the controller's database.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::limits;
+
+const ALGORITHM: &str = "pbkdf2_sha256";
+
+/// A password's hash: PBKDF2 with HMAC-SHA-256. `Display` writes it as Django does.
+pub struct PasswordHash {
+    iterations: u32,
+    salt: String,
+    digest: [u8; 32],
+}
+
+impl PasswordHash {
+    /// How many rounds it takes to check a password.
+    #[must_use]
+    pub fn iterations(&self) -> u32 {
+        self.iterations
+    }
+}
+
+/// Reads Django's format, within [`limits::PASSWORD_ITERATIONS`].
+impl FromStr for PasswordHash {
+    type Err = PasswordHashError;
+
+    fn from_str(text: &str) -> Result<Self, PasswordHashError> {
+        let parts: Vec<&str> = text.split('$').collect();
+        let &[algorithm, iterations, salt, digest] = parts.as_slice() else {
+            return Err(PasswordHashError::Shape);
+        };
+        if algorithm != ALGORITHM {
+            return Err(PasswordHashError::Algorithm);
+        }
+        if salt.is_empty() {
+            return Err(PasswordHashError::Salt);
+        }
+        let digest = STANDARD.decode(digest).ok().and_then(|bytes| bytes.try_into().ok());
+        Ok(Self {
+            iterations: parse_iterations(iterations)?,
+            salt: salt.to_owned(),
+            digest: digest.ok_or(PasswordHashError::Digest)?,
+        })
+    }
+}
+
+fn parse_iterations(text: &str) -> Result<u32, PasswordHashError> {
+    Some(text)
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|digits| digits.parse().ok())
+        .filter(|iterations| limits::PASSWORD_ITERATIONS.contains(iterations))
+        .ok_or(PasswordHashError::Iterations)
+}
+
+impl fmt::Display for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digest = STANDARD.encode(self.digest);
+        write!(f, "{ALGORITHM}${}${}${digest}", self.iterations, self.salt)
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordHash").field("iterations", &self.iterations).finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with a password hash. Quotes nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordHashError {
+    /// It has not four parts.
+    #[error("must be pbkdf2_sha256$<iterations>$<salt>$<base64>")]
+    Shape,
+    /// Another algorithm.
+    #[error("must begin with pbkdf2_sha256$: no other algorithm is known")]
+    Algorithm,
+    /// Not a number, or outside [`limits::PASSWORD_ITERATIONS`].
+    #[error(
+        "its iterations must be a whole number from {} to {}",
+        limits::PASSWORD_ITERATIONS.start(),
+        limits::PASSWORD_ITERATIONS.end()
+    )]
+    Iterations,
+    /// No salt.
+    #[error("its salt is empty")]
+    Salt,
+    /// Not 32 bytes in base64.
+    #[error("its last part must be 32 bytes in base64, padded")]
+    Digest,
+}
