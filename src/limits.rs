@@ -57,3 +57,12 @@ pub const INTERVAL_LEAST: Duration = Duration::from_secs(1);
 /// Rounds of PBKDF2 in a password hash. Django began with 10,000 and is at 1,200,000; in Envoy's V8 a million takes
 /// 0.56 s of a worker.
 pub const PASSWORD_ITERATIONS: RangeInclusive<u32> = 1_000..=5_000_000;
+
+/// Bytes of an `Authorization` header. The longest tokens in use, signed ones with many claims, have about 4 kB.
+pub const AUTHORIZATION_BYTES: usize = 8 * 1024;
+
+/// Verified passwords that a VM remembers, about 50 bytes each. A user has one that is right, and only those are kept.
+pub const REMEMBERED_PASSWORDS: usize = 256;
+
+/// How long a VM remembers that a password was right. A configuration with another hash forgets it at once.
+pub const REMEMBER_PASSWORD: Duration = Duration::from_secs(60 * 60);

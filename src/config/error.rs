@@ -130,10 +130,10 @@ pub enum Problem {
     /// Not the hash of a password.
     #[error(transparent)]
     PasswordHash(#[from] PasswordHashError),
-    /// Known, but not yet built.
-    #[error("{what} is not supported by this version")]
-    Unsupported {
-        /// What it is.
-        what: &'static str,
-    },
+    /// A field that is known, but without effect yet.
+    #[error("not supported by this version")]
+    Unsupported,
+    /// `"credential": "forward"`, likewise.
+    #[error("\"forward\" is not supported by this version")]
+    ForwardUnsupported,
 }

@@ -152,7 +152,7 @@ fn gateway_families(text: String) -> std::result::Result<GatewayFamilies, Proble
 
 fn credential(field: Field) -> Result<Credential> {
     if field.is_text("forward") {
-        return Err(field.problem(Problem::Unsupported { what: "\"forward\"" }));
+        return Err(field.problem(Problem::ForwardUnsupported));
     }
     let mut fields =
         field.fields(&["bearer", "bearer_env", "username", "password", "password_env"])?;
@@ -182,7 +182,7 @@ fn secret(
 fn policy(field: Field) -> Result<Policy> {
     let mut fields = field.fields(&["anonymous", "tokens", "users", "controller"])?;
     if let Some(controller) = fields.take("controller") {
-        return Err(controller.problem(Problem::Unsupported { what: "the field" }));
+        return Err(controller.problem(Problem::Unsupported));
     }
     Ok(Policy {
         anonymous: fields.read("anonymous", Field::bool)?.unwrap_or(false),
@@ -208,7 +208,7 @@ fn users(field: Field) -> Result<Vec<User>> {
         let mut fields = item.fields(&["name", "password_hash"])?;
         let taken = |name: &str| users.iter().any(|user| user.name == name);
         let name = fields.required("name", unless(taken, rules::user))?;
-        users.push(User { name, hash: fields.required("password_hash", password_hash)? });
+        users.push(User::new(name, fields.required("password_hash", password_hash)?));
     }
     Ok(users)
 }
