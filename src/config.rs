@@ -13,6 +13,9 @@ mod read;
 mod rules;
 mod warning;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 pub use credential::{Credential, CredentialError, SecretSource};
