@@ -10,5 +10,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod exposition;
 pub mod host;
 pub mod limits;
+pub mod metrics;

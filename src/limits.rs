@@ -12,6 +12,10 @@ pub const PAGE_BYTES: usize = 32 * 1024 * 1024;
 /// Samples of one source's page.
 pub const SOURCE_SAMPLES: usize = 100_000;
 
+/// Names of metrics on one source's page. As many as its samples may have, each one of its own; beyond that a page
+/// could fill the memory with families that have no samples.
+pub const SOURCE_NAMES: usize = SOURCE_SAMPLES;
+
 /// Samples of one scrape, over all sources.
 pub const SCRAPE_SAMPLES: usize = 200_000;
 

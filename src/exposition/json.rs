@@ -1,0 +1,1 @@
+//! Writes the controller's JSON.

@@ -1,0 +1,1 @@
+//! Writes text format 0.0.4.
