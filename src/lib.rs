@@ -9,8 +9,10 @@
 //! ```
 
 pub mod auth;
+pub mod collect;
 pub mod config;
 pub mod exposition;
 pub mod host;
 pub mod limits;
 pub mod metrics;
+pub mod shared;

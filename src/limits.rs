@@ -62,6 +62,26 @@ pub const INTERVAL_LEAST: Duration = Duration::from_secs(1);
 /// 0.56 s of a worker.
 pub const PASSWORD_ITERATIONS: RangeInclusive<u32> = 1_000..=5_000_000;
 
+/// Between pulls of a source that nobody scrapes: rare enough to cost the controller nothing, often enough that the
+/// first scrape after a pause finds something.
+pub const IDLE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A pull is given up by the other VMs this long after its timeout: the host itself answers at the timeout, so then its
+/// VM must have died.
+pub const PULL_GRACE: Duration = Duration::from_secs(1);
+
+/// How far ahead a moment in shared data may be before it must come from a clock that was set back since.
+pub const CLOCK_SLACK: Duration = Duration::from_secs(5);
+
+/// The longest and the shortest time between two looks of a VM at whether a source is due.
+pub const TICK: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_millis(500);
+
+/// A scrape notes that it wants a source this often at most: `idle_after` is far longer.
+pub const WANTED_EVERY: Duration = Duration::from_secs(1);
+
+/// Tries to write back a head after a pull. Each failure is another VM's success, and few ever write at once.
+pub const HEAD_TRIES: usize = 8;
+
 /// Bytes of an `Authorization` header. The longest tokens in use, signed ones with many claims, have about 4 kB.
 pub const AUTHORIZATION_BYTES: usize = 8 * 1024;
 
@@ -70,3 +90,20 @@ pub const REMEMBERED_PASSWORDS: usize = 256;
 
 /// How long a VM remembers that a password was right. A configuration with another hash forgets it at once.
 pub const REMEMBER_PASSWORD: Duration = Duration::from_secs(60 * 60);
+
+/// Passwords that may be checked at once in a VM, one after the other; who comes then gets 429. At 4,000 rounds a tick a
+/// hash of 600,000 takes 0.7 s, so the last one waits some seconds, as long as Prometheus does by default.
+pub const PASSWORDS_WAITING: usize = 8;
+
+/// Rounds of PBKDF2 in one go: about 2 ms in V8, for which the worker's other requests wait.
+pub const PASSWORD_ROUNDS_A_TICK: u32 = 4_000;
+
+/// The tick while a password is being checked. Envoy's timers take about 4.5 ms whatever less they are set to.
+pub const PASSWORD_TICK: Duration = Duration::from_millis(1);
+
+/// What 429 says in Retry-After: about how long it takes until a password that is being checked makes room.
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Renderings of the sources' pages that a VM keeps. Clients choose what they ask for, and each may be as large as all
+/// pages; the text and the JSON of everything are what is asked for again and again.
+pub const RENDERINGS: usize = 4;
