@@ -8,6 +8,9 @@ pub mod password;
 mod remembered;
 mod secret;
 
+#[cfg(test)]
+mod tests;
+
 pub use credentials::{Credentials, Malformed, Scheme};
 pub use local::{PendingPassword, Policy, Token, User};
 pub use remembered::Remembered;

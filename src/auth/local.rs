@@ -42,18 +42,25 @@ pub struct User {
     name_sha256: [u8; 32],
 }
 
+impl Token {
+    /// The entry for this token.
+    #[must_use]
+    pub fn new(name: String, token: &Secret) -> Self {
+        Self { name, sha256: sha256(token.expose()) }
+    }
+}
+
 impl User {
     /// A user of this name.
     #[must_use]
     pub fn new(name: String, hash: PasswordHash) -> Self {
-        let name_sha256 = Sha256::digest(&name).into();
-        Self { name, hash, name_sha256 }
+        Self { name_sha256: sha256(&name), name, hash }
     }
 }
 
 impl Policy {
     pub(super) fn has_token(&self, token: &Secret) -> bool {
-        let sha256: [u8; 32] = Sha256::digest(token.expose()).into();
+        let sha256 = sha256(token.expose());
         let none = Choice::from(0);
         self.tokens.iter().fold(none, |found, have| found | have.sha256.ct_eq(&sha256)).into()
     }
@@ -84,7 +91,7 @@ impl Policy {
 
     /// The user of this name and 1; or, so that the work is the same, any user and 0. None where there are no users.
     fn find_user(&self, name: &str) -> Option<(&User, Choice)> {
-        let sha256: [u8; 32] = Sha256::digest(name).into();
+        let sha256 = sha256(name);
         let mut found = (0, Choice::from(0));
         for (index, user) in (0_u32..).zip(&self.users) {
             let same = user.name_sha256.ct_eq(&sha256);
@@ -94,6 +101,10 @@ impl Policy {
         let user = self.users.get(usize::try_from(found.0).ok()?)?;
         Some((user, found.1))
     }
+}
+
+fn sha256(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
 }
 
 /// A password being checked, in slices. Refusing takes as many rounds as the most laborious hash of all users.

@@ -130,3 +130,27 @@ pub enum PasswordHashError {
     #[error("its last part must be 32 bytes in base64, padded")]
     Digest,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_that_django_wrote_is_ours() {
+        // Python: hashlib.pbkdf2_hmac("sha256", b"password", b"awxsaltawxsalt12345678", 1000)
+        let django = "pbkdf2_sha256$1000$awxsaltawxsalt12345678$06oTDaNcvcrewwXocs08tG/HcOzFfk7AgRCrEq1vQTA=";
+        let ours = PasswordHash::new("password", "awxsaltawxsalt12345678", 1_000).unwrap();
+        assert_eq!(ours.to_string(), django);
+        assert_eq!(django.parse::<PasswordHash>().unwrap().to_string(), django);
+    }
+
+    #[test]
+    fn a_hash_that_could_not_be_read_back_is_not_made() {
+        let refused =
+            |salt: &str, iterations| PasswordHash::new("x", salt, iterations).unwrap_err();
+        assert_eq!(refused("", 1_000), PasswordHashError::Salt);
+        assert_eq!(refused("a$b", 1_000), PasswordHashError::Salt);
+        assert_eq!(refused("a", 999), PasswordHashError::Iterations);
+        assert_eq!(refused("a", 5_000_001), PasswordHashError::Iterations);
+    }
+}

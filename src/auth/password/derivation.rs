@@ -132,3 +132,75 @@ fn bytes(state: &State) -> [u8; 32] {
     }
     digest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn derive(password: &str, salt: &str, iterations: u32, slice: u32) -> String {
+        let mut derivation = Derivation::new(password.as_bytes(), salt.as_bytes(), iterations);
+        loop {
+            if let Progress::Done(digest) = derivation.advance(slice) {
+                return digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            }
+        }
+    }
+
+    #[test]
+    fn it_gives_what_pythons_hashlib_gives() {
+        // hashlib.pbkdf2_hmac("sha256", password, salt, iterations); passwords round the block's 64 bytes, a salt of
+        // several blocks.
+        let (x64, x65, y130) = ("x".repeat(64), "x".repeat(65), "y".repeat(130));
+        let long = "passwordPASSWORDpassword";
+        let cases = [
+            (
+                "password",
+                "salt",
+                1,
+                "120fb6cffcf8b32c43e7225256c4f837a86548c92ccc35480805987cb70be17b",
+            ),
+            (
+                "password",
+                "salt",
+                2,
+                "ae4d0c95af6b46d32d0adff928f06dd02a303f8ef3c251dfd6e2d85a95474c43",
+            ),
+            (
+                "password",
+                "salt",
+                4_096,
+                "c5e478d59288c841aa530db6845c4c8d962893a001ce4e11a4963873aa98134a",
+            ),
+            (
+                long,
+                "saltSALTsaltSALTsaltSALTsaltSALTsalt",
+                4_096,
+                "348c89dbcbd32b2f32d814b8116e84cf2b17347ebc1800181c4e2a1fb8dd53e1",
+            ),
+            ("", "s", 3, "e2aea08696ce80c3520b56024002964a54717a34321fa420fbbd022effb6e408"),
+            (&x64, "salt", 7, "e99d5a1378d2dbdd330f5e9b4d16bd51b76901ddd3f0ad069ce862695a1ff420"),
+            (&x65, "salt", 7, "dcb6e09308162ed0908b2c60f942c4b19f8ac4379f3ca71db40038694a37917e"),
+            (
+                "pässwörd",
+                &y130,
+                1_000,
+                "ae72f777bb57dbdb990613d3cfe54374e2da93da96d2931da9424585c736238b",
+            ),
+        ];
+        for (password, salt, iterations, digest) in cases {
+            for slice in [1, 7, 1_000, u32::MAX] {
+                assert_eq!(derive(password, salt, iterations, slice), digest, "{password} {slice}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_slice_does_no_more_rounds_than_it_may() {
+        let mut derivation = Derivation::new(b"password", b"salt", 10);
+        assert_eq!(derivation.remaining(), 9);
+        assert_eq!(derivation.advance(4), Progress::Pending);
+        assert_eq!(derivation.remaining(), 5);
+        assert_eq!(derivation.advance(0), Progress::Pending);
+        assert!(matches!(derivation.advance(5), Progress::Done(_)));
+    }
+}
