@@ -251,6 +251,16 @@ fn another_hash_or_a_removed_user_forgets_the_password() {
 }
 
 #[test]
+fn a_user_who_was_renamed_is_forgotten_under_the_old_name() {
+    let named = |name| Policy { users: vec![user(name, "password", 1_000)], ..Policy::default() };
+    let mut remembered = Remembered::new([7; 64]);
+    let header = basic("admin", "password");
+    assert_eq!(outcome(&named("admin"), &mut remembered, &header), (None, 1_000));
+    let renamed = outcome(&named("root"), &mut remembered, &header);
+    assert_eq!(renamed, (Some(WRONG_PASSWORD), 1_000));
+}
+
+#[test]
 fn what_is_remembered_is_bounded_and_the_oldest_goes_first() {
     let users =
         (0..=limits::REMEMBERED_PASSWORDS).map(|index| user(&format!("u{index}"), "p", 1_000));
