@@ -17,14 +17,18 @@
 pub mod builder;
 pub(crate) mod draft;
 pub mod label;
+pub mod merge;
 pub mod name;
 pub mod number;
 pub(crate) mod order;
 pub mod report;
+pub mod select;
 
 pub use builder::PageBuilder;
 pub use label::Labels;
+pub use merge::{Merged, Part, merge};
 pub use report::{Dropped, Reason, Report};
+pub use select::{GatewayFamilies, Group, Selection};
 
 /// The names of the gateway's own families begin with it.
 pub const GATEWAY_PREFIX: &str = "awx_gateway_";
@@ -54,6 +58,17 @@ impl Kind {
             Self::Histogram => "histogram",
             Self::Summary => "summary",
             Self::Untyped => "untyped",
+        }
+    }
+
+    /// Whether its samples bear this suffix behind the family's name.
+    #[must_use]
+    pub fn has(self, suffix: &str) -> bool {
+        match suffix {
+            "" => self != Self::Histogram,
+            "_bucket" => self == Self::Histogram,
+            "_sum" | "_count" => matches!(self, Self::Histogram | Self::Summary),
+            _ => false,
         }
     }
 }

@@ -58,11 +58,7 @@ impl Draft {
         }
         let (base, suffix) = split_suffix(piece(ink, family.name))?;
         let home = find(base)?;
-        match self.families.get(home as usize)?.kind? {
-            Kind::Histogram => Some(home),
-            Kind::Summary => (suffix != "_bucket").then_some(home),
-            Kind::Counter | Kind::Gauge | Kind::Untyped => None,
-        }
+        self.families.get(home as usize)?.kind?.has(suffix).then_some(home)
     }
 
     /// Puts everything in its place.
@@ -219,7 +215,9 @@ impl<'a> Arranger<'a> {
         let name_len = family.name.1 - family.name.0;
         let (mut keys, mut rows) = (std::mem::take(&mut self.keys), std::mem::take(&mut self.rows));
         let mut groups = std::mem::take(&mut self.groups);
-        (keys.clear(), rows.clear(), groups.clear());
+        keys.clear();
+        rows.clear();
+        groups.clear();
         for &at in members {
             let Some(sample) = self.samples.get(at as usize) else { continue };
             let start = offset(&groups);

@@ -40,9 +40,9 @@ impl Reason {
 /// Samples left out, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    duplicate: u64,
-    type_conflict: u64,
-    scrape_limit: u64,
+    pub(super) duplicate: u64,
+    pub(super) type_conflict: u64,
+    pub(super) scrape_limit: u64,
 }
 
 impl Dropped {
