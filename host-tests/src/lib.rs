@@ -1,1 +1,3 @@
 //! The filter's test bed.
+
+pub mod controller;
