@@ -1,3 +1,4 @@
 //! The filter's test bed.
 
 pub mod controller;
+pub mod oracle;

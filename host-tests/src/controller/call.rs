@@ -44,8 +44,8 @@ impl Call {
 
     /// A field of a form in the body.
     pub(super) fn field(&self, name: &str) -> Option<String> {
-        let pairs = pairs(&self.body).into_iter();
-        pairs.filter(|(have, _)| have == name).map(|(_, value)| value).last()
+        let mut pairs = pairs(&self.body).into_iter();
+        pairs.rfind(|(have, _)| have == name).map(|(_, value)| value)
     }
 
     /// The media type of the body, without parameters, in lower case.

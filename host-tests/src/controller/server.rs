@@ -1,6 +1,7 @@
 //! The stand-in's thread: it listens, reads requests, and misbehaves as the [`Mode`] says.
 
 mod connection;
+mod websocket;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -56,12 +57,8 @@ impl Server {
     pub(super) fn obey(&self, mode: &Mode) {
         let (done, wait) = sync::channel();
         let order = if *mode == Mode::Gone { Order::Vanish(done) } else { Order::Listen(done) };
-        if let Some(orders) = &self.orders
-            && orders.send(order).is_ok()
-        {
-            // An error means that the thread has ended, and with it the listening.
-            let _ = wait.recv();
-        }
+        let sent = self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok());
+        assert!(sent && wait.recv().is_ok(), "the stand-in's thread has died");
     }
 }
 
@@ -150,7 +147,8 @@ impl Loop {
 }
 
 fn bound(address: SocketAddr) -> TcpSocket {
-    let socket = TcpSocket::new_v4().expect("the system has sockets");
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.expect("the system has sockets");
     // Connections of before may linger in TIME_WAIT.
     socket.set_reuseaddr(true).expect("sockets have this option");
     socket.bind(address).expect("the port was ours a moment ago");

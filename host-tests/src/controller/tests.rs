@@ -3,7 +3,7 @@
 mod client;
 mod replay;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
 use client::{Reply, ask, get, post};
@@ -259,17 +259,39 @@ fn a_hanging_controller_reads_requests_and_stops_when_told() {
 }
 
 #[test]
-fn slow_and_lifelike_controllers_take_their_time() {
+fn a_slow_controller_reads_requests_and_answers_later() {
     let controller = started();
-    let delay = Duration::from_millis(40);
-    controller.set_mode(Mode::Slow(delay));
-    let before = Instant::now();
+    controller.set_mode(Mode::Slow(Duration::from_millis(1)));
     assert_eq!(get(controller.address(), "/api/v2/ping/", &[]).status, 200);
-    assert!(before.elapsed() >= delay);
-    let lifelike = Controller::start(ControllerConfig::lifelike());
-    let before = Instant::now();
-    assert_eq!(get(lifelike.address(), TEXT, &[READ]).status, 200);
-    assert!(before.elapsed() >= Duration::from_millis(167));
+    controller.set_mode(Mode::Slow(Duration::from_secs(3600)));
+    let address = controller.address();
+    let slow = std::thread::spawn(move || client::raw(address, "GET", TEXT, &[READ], ""));
+    while controller.page_requests() == 0 {
+        std::thread::yield_now();
+    }
+    assert!(!slow.is_finished());
+    controller.stop();
+    assert_eq!(slow.join().unwrap().unwrap_or_default(), b"");
+}
+
+#[test]
+fn a_lifelike_reply_costs_what_the_real_one_was_measured_to() {
+    let controller = Controller::start(ControllerConfig::lifelike());
+    let cost = |query: &str, authorization: &'static str| {
+        let mut headers = hyper::HeaderMap::new();
+        headers.insert("authorization", authorization.parse().unwrap());
+        let (path, query) = (TEXT.to_owned(), query.to_owned());
+        let (method, body) = (hyper::Method::GET, hyper::body::Bytes::new());
+        let call = call::Call { method, path, query, headers, body };
+        view::answer(&controller.shared, &call, &route::Resource::Metrics).cost.as_millis()
+    };
+    let bearer = "Bearer AdminTokenRead0000000000000001";
+    assert_eq!(cost("", bearer), 167);
+    assert_eq!(cost("subsystemonly=1", bearer), 27);
+    assert_eq!(cost("dbonly=1&subsystemonly=1", bearer), 15);
+    assert_eq!(cost("", "Basic YWRtaW46cGFzc3dvcmQ="), 372);
+    assert_eq!(cost("", "Basic YWRtaW46d3Jvbmc="), 220);
+    assert_eq!(cost("", "Bearer nope"), 15);
 }
 
 #[test]
@@ -281,6 +303,18 @@ fn kept_connections_meet_a_new_mode() {
     assert!(kept.ask("GET", "/api/v2/ping/").starts_with("HTTP/1.1 200"));
     controller.set_mode(Mode::Garbled);
     assert_eq!(kept.ask("GET", "/api/v2/ping/"), "");
+}
+
+#[test]
+fn a_websocket_sends_back_what_it_gets() {
+    let controller = started();
+    let mut kept = client::Kept::open(controller.address());
+    let headers = ["Connection: Upgrade", "Upgrade: websocket"];
+    assert!(kept.ask_with("GET", "/websocket/", &headers).starts_with("HTTP/1.1 101"));
+    assert_eq!(kept.send(b"\x81\x02hi"), b"\x81\x02hi");
+    assert_eq!(controller.requests_for("/websocket/"), 1);
+    controller.set_mode(Mode::Gone);
+    assert_eq!(kept.send(b"more"), b"");
 }
 
 #[test]

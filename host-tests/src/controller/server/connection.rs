@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use super::websocket::{self, Pending};
 use crate::controller::auth::SESSION_COOKIE;
 use crate::controller::call::{Call, percent_decoded};
 use crate::controller::reply::{Reply, VARY};
@@ -56,31 +57,37 @@ pub(super) async fn serve(
 
 async fn converse<S>(shared: Arc<Shared>, stream: S, mut renewed: watch::Receiver<()>)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     match shared.mode() {
         Mode::Garbled => return answer_raw(&shared, stream, GARBLED).await,
         Mode::ClosesEarly => return answer_raw(&shared, stream, CLOSES_EARLY).await,
         _ => {}
     }
-    let service = service_fn(|request| respond(Arc::clone(&shared), request));
+    let upgrade = Pending::default();
+    let service = service_fn(|mut request| {
+        let is_websocket = upgrade.note(&mut request);
+        respond(Arc::clone(&shared), request, is_websocket)
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .keep_alive(shared.config.keep_alive)
             .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
     );
     renewed.mark_unchanged();
     let mut serving = true;
     loop {
         tokio::select! {
             // An error is the client's doing, or the mode's.
-            _ = connection.as_mut() => return,
+            _ = connection.as_mut() => break,
             changed = renewed.changed(), if serving => {
                 serving = changed.is_ok();
                 connection.as_mut().graceful_shutdown();
             }
         }
     }
+    upgrade.echo().await;
 }
 
 async fn answer_raw<S: AsyncRead + AsyncWrite + Unpin>(
@@ -128,6 +135,7 @@ impl std::error::Error for Dropped {}
 async fn respond(
     shared: Arc<Shared>,
     request: Request<Incoming>,
+    is_websocket: bool,
 ) -> Result<Response<ReplyBody>, Dropped> {
     let started = Instant::now();
     let call = read(&shared, request).await?;
@@ -137,6 +145,9 @@ async fn respond(
         Mode::Hanging => std::future::pending().await,
         Mode::Slow(delay) => tokio::time::sleep(delay).await,
         _ => {}
+    }
+    if is_websocket && mode == Mode::Normal {
+        return Ok(websocket::accepted(ReplyBody { bytes: None, chunked: false }));
     }
     let reply = answer(&shared, &call, &mode);
     work(&shared, reply.cost).await;

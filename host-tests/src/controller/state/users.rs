@@ -23,11 +23,11 @@ pub(in crate::controller) fn users() -> Vec<User> {
     let admin = User {
         is_superuser: true,
         email: "admin@example.com",
-        ..user(1, "admin", "password", ("708ff2da-9106-497e-bd35-8d38900cf0ff", 0_361_762))
+        ..user(1, "admin", "password", ("708ff2da-9106-497e-bd35-8d38900cf0ff", 361_762))
     };
     let auditor = User {
         is_system_auditor: true,
-        ..user(2, "auditor", "auditorpass", ("5edfba29-41b5-4080-8869-5cad4cc8971c", 0_791_855))
+        ..user(2, "auditor", "auditorpass", ("5edfba29-41b5-4080-8869-5cad4cc8971c", 791_855))
     };
     let bob = user(3, "bob", "bobpass", ("ab457530-307a-4108-b3f8-5e2cb179db4f", 1_007_309));
     let disabled = User {

@@ -116,11 +116,19 @@ impl Kept {
 
     /// The reply's head and as much of its body as came with it; empty where the connection was closed.
     pub(super) fn ask(&mut self, method: &str, target: &str) -> String {
-        if self.0.write_all(request(method, target, &[], "").as_bytes()).is_err() {
-            return String::new();
-        }
+        self.ask_with(method, target, &[])
+    }
+
+    pub(super) fn ask_with(&mut self, method: &str, target: &str, headers: &[&str]) -> String {
+        let reply = self.send(request(method, target, headers, "").as_bytes());
+        String::from_utf8_lossy(&reply).into_owned()
+    }
+
+    /// What came back at once; empty where the connection was closed.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut reply = vec![0; 64 << 10];
-        let read = self.0.read(&mut reply).unwrap_or(0);
-        String::from_utf8_lossy(&reply[..read]).into_owned()
+        let sent = self.0.write_all(bytes).and_then(|()| self.0.read(&mut reply));
+        reply.truncate(sent.unwrap_or(0));
+        reply
     }
 }
