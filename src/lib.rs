@@ -15,4 +15,8 @@ pub mod exposition;
 pub mod host;
 pub mod limits;
 pub mod metrics;
+pub mod scrape;
 pub mod shared;
+
+#[cfg(target_arch = "wasm32")]
+mod wasm;
