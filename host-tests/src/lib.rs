@@ -2,3 +2,10 @@
 
 pub mod controller;
 pub mod oracle;
+pub mod certificate;
+pub mod client;
+pub mod envoy;
+pub mod gateway;
+pub mod process;
+pub mod prometheus;
+pub mod tools;
