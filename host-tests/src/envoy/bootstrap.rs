@@ -157,6 +157,15 @@ impl Listener {
         self
     }
 
+    /// The same over plain HTTP/1.1.
+    #[must_use]
+    pub fn without_tls(mut self) -> Self {
+        let remove = |value: &mut Value, field| value.as_object_mut().expect("a map").remove(field);
+        remove(at(&mut self.0, "/filter_chains/0"), "transport_socket");
+        remove(at(&mut self.0, CONNECTION_MANAGER), "http2_protocol_options");
+        self
+    }
+
     /// The same with another certificate.
     #[must_use]
     pub fn certificate(mut self, files: &CertificateFiles) -> Self {

@@ -1,1 +1,4 @@
 //! The integration suite.
+
+mod envoy;
+mod prometheus;

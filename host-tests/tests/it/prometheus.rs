@@ -1,0 +1,1 @@
+//! A real Prometheus against a real Envoy.
