@@ -11,6 +11,7 @@ mod fingerprint;
 mod json;
 mod read;
 mod rules;
+mod structure;
 mod warning;
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ pub const SCRAPE_SAMPLES: usize = 200_000;
 /// Bytes of the plugin's configuration. A hundred sources with their labels take about 40 kB.
 pub const CONFIG_BYTES: usize = 256 * 1024;
 
+/// How deep a configuration in a `google.protobuf.Struct` may nest: what is deeper is no configuration, and each level
+/// takes stack. JSON has a limit of its own, 128.
+pub const CONFIG_DEPTH: usize = 32;
+
 /// Entries of `paths`: each is compared with the path of every request.
 pub const CONFIG_PATHS: usize = 32;
 

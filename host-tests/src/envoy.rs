@@ -116,7 +116,7 @@ impl Envoy {
     /// Lines of the log that tell of a trap in a VM.
     #[must_use]
     pub fn traps(&self) -> Vec<String> {
-        lines(&self.log(), |line| line.contains("[wasm]") && line.contains("failed: "))
+        lines(&self.log(), |line| line.contains("[wasm]") && line.contains("] Function: "))
     }
 
     /// Whether it has ended.

@@ -1,6 +1,6 @@
 //! A gateway with the filter in it, whichever host runs the filter: a scenario is written once and passes on each.
 //!
-//! ```ignore
+//! ```text
 //! on_both_hosts! {
 //!     async fn strangers_are_refused(host) {
 //!         let controller = Controller::start(ControllerConfig::default()).await;

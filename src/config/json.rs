@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::error::Problem;
+use super::structure;
 use crate::limits;
 
 /// A JSON value. No field of the configuration is a number, so that numbers are not kept.
@@ -20,13 +21,16 @@ pub(super) enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// Reads a document. An empty one, as Envoy gives where no configuration is set, is an empty object.
+/// Reads a document: JSON, or a `google.protobuf.Struct`. An empty one, as Envoy gives where no configuration is set, is an empty object.
 pub(super) fn parse(bytes: &[u8]) -> Result<Json, Problem> {
     if bytes.len() > limits::CONFIG_BYTES {
         return Err(Problem::TooLarge { most: limits::CONFIG_BYTES });
     }
     if bytes.trim_ascii().is_empty() {
         return Ok(Json::Object(Vec::new()));
+    }
+    if let Some(json) = structure::parse(bytes) {
+        return Ok(json);
     }
     // The message is dropped: it may quote a value.
     serde_json::from_slice(bytes)
