@@ -1,11 +1,11 @@
 //! A certificate for this machine, made at run time: nothing that is secret stands in the repository.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::pki_types::CertificateDer;
 
 /// The names it is good for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -19,8 +19,6 @@ pub struct Certificate {
     pub key: String,
     /// The authority's certificate, PEM: what a client is told to trust.
     pub authority: String,
-    /// The same as DER.
-    pub authority_der: CertificateDer<'static>,
 }
 
 /// A certificate as files.
@@ -48,18 +46,20 @@ impl Certificate {
             pem: params.signed_by(&key, &issuer)?.pem(),
             key: key.serialize_pem(),
             authority: authority.pem(),
-            authority_der: authority.der().clone(),
         })
     }
 
-    /// Writes `certificate.pem`, `key.pem` and `authority.pem` into a directory.
+    /// Writes `certificate.pem`, `key.pem` and `authority.pem` into a directory, for this user's eyes only.
     ///
     /// # Errors
     /// Where a file cannot be written.
     pub fn write_to(&self, directory: &Path) -> io::Result<CertificateFiles> {
         let write = |name: &str, content: &str| {
-            let file = directory.join(name);
-            fs::write(&file, content).map(|()| file)
+            let path = directory.join(name);
+            let mut options = File::options();
+            options.write(true).create(true).truncate(true).mode(0o600);
+            options.open(&path)?.write_all(content.as_bytes())?;
+            Ok::<_, io::Error>(path)
         };
         Ok(CertificateFiles {
             certificate: write("certificate.pem", &self.pem)?,

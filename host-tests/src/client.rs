@@ -12,13 +12,12 @@ use hyper::client::conn::http1;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-
-use crate::certificate::Certificate;
 
 /// No reply of anything under test may take longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,14 +51,15 @@ impl Client {
         Self { address, tls: None, headers: Vec::new() }
     }
 
-    /// A client over TLS that trusts the authority of one certificate only.
+    /// A client over TLS that trusts one authority only, whose certificate is given as PEM.
     ///
     /// # Panics
     /// Where the certificate is not one.
     #[must_use]
-    pub fn https(address: SocketAddr, certificate: &Certificate) -> Self {
+    pub fn https(address: SocketAddr, authority: &str) -> Self {
+        let authority = CertificateDer::from_pem_slice(authority.as_bytes()).expect("PEM");
         let mut roots = RootCertStore::empty();
-        roots.add(certificate.authority_der.clone()).expect("a certificate");
+        roots.add(authority).expect("a certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -100,6 +100,12 @@ impl Envoy {
         self.process.id()
     }
 
+    /// The file with its log.
+    #[must_use]
+    pub fn log_file(&self) -> &Path {
+        self.process.log_file()
+    }
+
     /// All it logged so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -119,9 +125,9 @@ impl Envoy {
         lines(&self.log(), |line| line.contains("[wasm]") && line.contains("] Function: "))
     }
 
-    /// Whether it has ended.
-    pub fn has_ended(&mut self) -> bool {
-        self.process.ended().is_some()
+    /// Waits until it ends by itself.
+    pub async fn end(&mut self) {
+        self.process.end().await;
     }
 }
 

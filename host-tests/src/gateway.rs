@@ -185,7 +185,7 @@ impl Gateway {
     pub fn client_of(&self, listener: usize) -> Client {
         let address = self.address_of(listener);
         if self.tls[listener] {
-            Client::https(address, &self.certificate)
+            Client::https(address, &self.certificate.authority)
         } else {
             Client::http(address)
         }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,12 @@ impl Process {
         self.child.id()
     }
 
+    /// The file with all it printed.
+    #[must_use]
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// All it printed so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -45,6 +51,16 @@ impl Process {
     /// How it ended, once it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
+    }
+
+    /// Waits until it ends by itself, and tells how.
+    pub async fn end(&mut self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
     }
 }
 

@@ -67,11 +67,18 @@ impl Bootstrap {
     /// The same, with every port, the admin interface's too, chosen by the system.
     #[must_use]
     pub fn on_free_ports(mut self) -> Self {
-        *at(&mut self.0, "/admin/address/socket_address/port_value") = json!(0);
+        self = self.admin_port(0);
         let listeners = at(&mut self.0, "/static_resources/listeners").as_array_mut();
         for listener in listeners.expect("listeners") {
             *at(listener, "/address/socket_address/port_value") = json!(0);
         }
+        self
+    }
+
+    /// The same, with the admin interface on another port.
+    #[must_use]
+    pub fn admin_port(mut self, port: u16) -> Self {
+        *at(&mut self.0, "/admin/address/socket_address/port_value") = json!(port);
         self
     }
 
@@ -146,6 +153,20 @@ impl Listener {
             "@type": "type.googleapis.com/google.protobuf.StringValue",
             "value": configuration,
         });
+        self
+    }
+
+    /// The same with another authority of the controller, where the plugin's configuration is the shipped one.
+    #[must_use]
+    pub fn controller_authority(mut self, authority: &str) -> Self {
+        *self.filter("/configuration/value/sources/0/authority") = json!(authority);
+        self
+    }
+
+    /// The same on another port.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        *at(&mut self.0, "/address/socket_address/port_value") = json!(port);
         self
     }
 
