@@ -11,6 +11,10 @@ MODULE := target/wasm32-wasip1/release/awx_metrics_filter.wasm
 MODULE_BYTES := 500000
 FILTER := -p awx-metrics-filter --lib --target wasm32-wasip1
 PINNED := host-tests/pinned
+CARGO_RUN := cargo run --locked --quiet -p host-tests --bin
+
+# The module that `make wasm` builds is the one that is tested and run.
+export AWX_METRICS_FILTER_WASM := $(CURDIR)/$(MODULE)
 
 .PHONY: help
 help: ## lists what there is to make
@@ -18,7 +22,7 @@ help: ## lists what there is to make
 
 .PHONY: run
 run: wasm .tools/envoy/bin/envoy ## starts Envoy with the filter; CONTROLLER=https://host:port for a real controller
-	@cargo run --locked --quiet -p host-tests --bin run
+	@$(CARGO_RUN) run
 
 .PHONY: wasm
 wasm: toolchain ## builds the module
@@ -26,7 +30,7 @@ wasm: toolchain ## builds the module
 
 .PHONY: test
 test: wasm tools ## passes every test: unit, integration and doc tests
-	AWX_METRICS_FILTER_WASM=$(CURDIR)/$(MODULE) cargo test --locked
+	cargo test --locked
 
 .PHONY: lint
 lint: toolchain ## checks format and clippy, for the tests' target and for the module's
@@ -44,16 +48,25 @@ size: wasm ## checks the module against its size budget
 	@bytes=$$(wc -c < $(MODULE)); echo "$(MODULE): $$bytes of $(MODULE_BYTES) bytes"; \
 	test "$$bytes" -le $(MODULE_BYTES)
 
+.PHONY: check-config
+check-config: toolchain ## says what the filter would say of a plugin configuration: FILE=plugin.json
+	@$(CARGO_RUN) check-config -- '$(FILE)'
+
+.PHONY: credential
+credential: toolchain ## makes a token, TOKEN=name, or hashes a password from standard input, LOGIN=name
+	@$(CARGO_RUN) credential -- $(if $(TOKEN),token '$(TOKEN)' --new,$(if $(LOGIN),user '$(LOGIN)'))
+
 .PHONY: ci
 ci: lint doc size test ## all of it
 
+# `rustup toolchain install` adds no target or component to a toolchain that is there already.
 .PHONY: toolchain
 toolchain:
 	@rustup run $(RUST) cargo --version > /dev/null 2>&1 || rustup toolchain install $(RUST) --profile minimal
-	@missing() { ! rustup $$1 list --toolchain $(RUST) | grep -q "^$$2.*(installed)"; }; \
-	if missing target wasm32-wasip1; then rustup target add --toolchain $(RUST) wasm32-wasip1; fi; \
+	@have() { rustup $$1 list --installed --toolchain $(RUST) | grep "^$$2" > /dev/null; }; \
+	have target 'wasm32-wasip1$$' || rustup target add --toolchain $(RUST) wasm32-wasip1; \
 	for part in clippy rustfmt; do \
-	    if missing component $$part; then rustup component add --toolchain $(RUST) $$part; fi; \
+	    have component $$part- || rustup component add --toolchain $(RUST) $$part; \
 	done
 
 .PHONY: tools
