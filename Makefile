@@ -62,7 +62,7 @@ ci: lint doc size test ## all of it
 # `rustup toolchain install` adds no target or component to a toolchain that is there already.
 .PHONY: toolchain
 toolchain:
-	@rustup run $(RUST) cargo --version > /dev/null 2>&1 || rustup toolchain install $(RUST) --profile minimal
+	@rustup run $(RUST) cargo --version > /dev/null 2>&1 || rustup toolchain install $(RUST) --profile minimal --no-self-update
 	@have() { rustup $$1 list --installed --toolchain $(RUST) | grep "^$$2" > /dev/null; }; \
 	have target 'wasm32-wasip1$$' || rustup target add --toolchain $(RUST) wasm32-wasip1; \
 	for part in clippy rustfmt; do \
@@ -85,28 +85,28 @@ tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/python/.insta
 
 .tools/python/.installed: $(PINNED)/python.txt | pip
 	rm -rf .tools/python
-	python3 -m pip --quiet install --root-user-action ignore --no-deps --only-binary :all: --require-hashes -r $< --target .tools/python
+	PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --require-hashes -r $< --target .tools/python
 	touch $@
 
-# $(call need,COMMANDS,PACKAGES): installs Debian's packages where a command is missing, or says which to install.
-define need
-	@missing=; for command in $(1); do command -v $$command > /dev/null || missing+=" $$command"; done; \
-	if test -z "$$missing"; then exit 0; fi; \
-	if test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null; then \
-	    echo "make: not found:$$missing. Install them (Debian: apt-get install $(2))." >&2; exit 1; \
-	fi; \
-	apt-get update --quiet && \
-	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends $(2)
+# $(call debian,PACKAGES): installs Debian's packages, or says that they are to be installed.
+define debian
+if test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null; then \
+    echo "make: not found:$$missing. Install what Debian has as: $(1)" >&2; exit 1; \
+fi; \
+apt-get update --quiet && \
+DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends $(1)
 endef
 
 .PHONY: commands
 commands:
-	$(call need,prometheus promtool wrk chromium,prometheus wrk chromium)
+	@missing=; \
+	for command in prometheus promtool wrk chromium; do \
+	    command -v $$command > /dev/null || missing+=" $$command"; \
+	done; \
+	if test -n "$$missing"; then $(call debian,prometheus wrk chromium); fi
 
 .PHONY: pip
 pip:
-	@if ! python3 -m pip --version > /dev/null 2>&1; then $(MAKE) --no-print-directory debian-pip; fi
-
-.PHONY: debian-pip
-debian-pip:
-	$(call need,pip3,python3-pip)
+	@if ! python3 -m pip --version > /dev/null 2>&1; then \
+	    missing=' pip for python3'; $(call debian,python3-pip); \
+	fi
