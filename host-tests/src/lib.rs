@@ -9,3 +9,7 @@ pub mod gateway;
 pub mod process;
 pub mod prometheus;
 pub mod tools;
+pub mod module;
+pub mod trap;
+pub mod vm;
+pub mod world;

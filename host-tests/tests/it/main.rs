@@ -3,3 +3,4 @@
 mod envoy;
 mod prometheus;
 mod run;
+mod vm;
