@@ -10,6 +10,7 @@ pub mod process;
 pub mod prometheus;
 pub mod tools;
 pub mod module;
+pub mod proxy;
 pub mod trap;
 pub mod vm;
 pub mod world;

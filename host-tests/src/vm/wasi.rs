@@ -110,7 +110,6 @@ fn print(state: &mut State, level: Level, text: &[u8]) {
     state.world.log.write(level, &state.vm, line);
 }
 
-pub(super) fn exit(caller: Caller<'_, State>, code: u32) -> wasmtime::Result<()> {
-    drop(caller);
+pub(super) fn exit(_: Caller<'_, State>, code: u32) -> wasmtime::Result<()> {
     Err(format_err!("proc_exit({code})"))
 }

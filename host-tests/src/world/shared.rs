@@ -64,7 +64,9 @@ impl SharedData {
 
 /// Queues of byte strings. Numbers start at 1.
 #[derive(Debug, Default)]
-pub struct Queues(Mutex<Vec<(Vec<u8>, VecDeque<Vec<u8>>)>>);
+pub struct Queues(Mutex<Vec<NamedQueue>>);
+
+type NamedQueue = (Vec<u8>, VecDeque<Vec<u8>>);
 
 impl Queues {
     /// The number of the queue of this name, made if it is not there. What it holds stays.

@@ -3,4 +3,5 @@
 mod envoy;
 mod prometheus;
 mod run;
+mod proxy;
 mod vm;
