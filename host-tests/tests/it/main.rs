@@ -2,6 +2,6 @@
 
 mod envoy;
 mod prometheus;
-mod run;
 mod proxy;
+mod run;
 mod vm;
