@@ -25,6 +25,9 @@ use crate::vm::{Connection, Exchange, Facts, Headers, LocalReply};
 /// Envoy's `max_request_headers_kb`.
 const HEADERS_LIMIT: usize = 60 * 1024;
 
+/// The bit of `response.flags`.
+const NO_ROUTE: u64 = 0x100;
+
 /// A client's connection on its worker.
 #[derive(Clone)]
 pub(super) struct Client {
@@ -57,6 +60,10 @@ impl Client {
         let scheme = if self.listener.tls.is_some() { "https" } else { "http" };
         let headers = message::request_headers(&request, scheme);
         let exchange = Exchange { request_headers: Some(headers), ..self.exchange() };
+        let size = exchange.request_headers.as_ref().map_or(0, Headers::byte_size);
+        if size > HEADERS_LIMIT {
+            return Ok(self.refuse_large());
+        }
         let mut stream = Stream::new(&self.worker, &self.listener, exchange);
         let body = request.into_body();
         match self.forward(&mut stream, body, upgrade.is_some()).await {
@@ -73,10 +80,13 @@ impl Client {
         body: Incoming,
         upgrade: bool,
     ) -> Result<Reply, Stop> {
-        refuse_illegal(stream)?;
+        refuse_without_host(stream)?;
         let end = body.is_end_stream() && !upgrade;
+        // Filters see the route that the request would take as it came.
+        let _ = self.route(stream);
         stream.request_headers(end).await?;
-        let route = self.route(stream)?;
+        let route =
+            self.route(stream).inspect_err(|_| stream.exchange().facts.flags |= NO_ROUTE)?;
         let (pieces, sent) = match body.is_end_stream() {
             true => (None, PieceBody::whole(Bytes::new())),
             false => {
@@ -110,11 +120,19 @@ impl Client {
             self.listener.routes.iter().find(|route| path.starts_with(route.prefix.as_bytes()));
         let facts = &mut exchange.facts;
         let Some(route) = route else {
-            facts.flags |= 0x100;
+            facts.cluster = None;
             return Err(Stop::Reply(reply::bare(404, "route_not_found")));
         };
         facts.cluster = Some(route.cluster.clone());
         Ok(route.clone())
+    }
+
+    /// Hyper's own limit is one of its buffer, not exact.
+    fn refuse_large(&self) -> Response<PieceBody> {
+        self.log_unread(431, "http1.headers_too_large");
+        let text = "Request Header Fields Too Large";
+        let reply = LocalReply { status: 431, body: text.into(), ..LocalReply::default() };
+        message::client_response(&reply::headers_of(&reply), PieceBody::whole(text))
     }
 
     /// What could not be read as a request is logged all the same, without headers.
@@ -138,15 +156,12 @@ impl Client {
 }
 
 /// Envoy refuses these before any filter sees them, and logs them.
-fn refuse_illegal(stream: &Stream) -> Result<(), Stop> {
+fn refuse_without_host(stream: &Stream) -> Result<(), Stop> {
     let exchange = stream.exchange();
     let headers = exchange.request_headers.as_ref();
     let has = |name: &[u8]| headers.is_some_and(|headers| headers.first(name).is_some());
     if !has(b":authority") {
         return Err(Stop::Reply(reply::bare(400, "missing_host_header")));
-    }
-    if !has(b":path") {
-        return Err(Stop::Reply(reply::bare(403, "upgrade_failed")));
     }
     Ok(())
 }

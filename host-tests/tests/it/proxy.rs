@@ -269,6 +269,7 @@ async fn calls_fail_as_envoys_do() {
         ("/do/patient/huge", "cut off"),
         ("/do/nowhere", "refused: BadArgument"),
         ("/do/homeless", "refused: InternalFailure"),
+        ("/do/property/xds.cluster_name", &u64::from_le_bytes(*b"upstream").to_string()),
     ];
     for (path, expected) in answers {
         let reply = get(&gateway, path).await;
@@ -373,6 +374,24 @@ async fn what_is_no_request_is_logged_without_a_path() {
     let reply = raw(gateway.address(), b"this is not HTTP\r\n\r\n").await;
     assert!(reply.starts_with("HTTP/1.1 400"), "{reply}");
     logged(&gateway, r#"log None Some(400) true Some("http1.codec_error")"#).await;
+}
+
+#[tokio::test]
+async fn headers_over_envoys_limit_are_refused_and_logged_without_a_path() {
+    let gateway = gateway("").await;
+    let big = "y".repeat(70_000);
+    let text = format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx: {big}\r\n\r\n");
+    let reply = raw(gateway.address(), text.as_bytes()).await;
+    assert!(reply.starts_with("HTTP/1.1 431"), "{reply}");
+    logged(&gateway, r#"log None Some(431) true Some("http1.headers_too_large")"#).await;
+}
+
+#[tokio::test]
+async fn connect_has_no_path_and_no_route() {
+    let gateway = gateway("").await;
+    let reply = raw(gateway.address(), &request("CONNECT", "a:1")).await;
+    assert!(reply.starts_with("HTTP/1.1 404"), "{reply}");
+    logged(&gateway, r#"log None Some(404) true Some("route_not_found")"#).await;
 }
 
 #[tokio::test]
