@@ -340,6 +340,38 @@ async fn a_main_vm_that_trapped_stays_dead_and_the_workers_serve_on() {
 }
 
 #[tokio::test]
+async fn a_stream_paused_when_its_vm_dies_ends_by_the_idle_timeout() {
+    let mut config = config("").cluster("upstream", upstream().await);
+    config.workers = 1;
+    config.listeners[0].stream_idle_timeout = Duration::from_millis(600);
+    let gateway = started(config).await;
+    let asked = request("GET", "/do/patient/hang");
+    let paused = raw(gateway.address(), &asked);
+    let killed = async {
+        let calls = |counts: &host_tests::vm::Counts| {
+            counts.of("proxy_on_request_headers").host_calls.contains_key("proxy_http_call")
+        };
+        while !gateway.counts().iter().any(|(_, counts)| calls(counts)) {
+            tokio::task::yield_now().await;
+        }
+        get(&gateway, "/do/trap").await
+    };
+    // Envoy says the same: the dead VM cannot see the 504 on its way back.
+    let (reply, _) = tokio::join!(paused, killed);
+    assert!(reply.starts_with("HTTP/1.1 503"), "{reply}");
+}
+
+#[tokio::test]
+async fn a_request_kept_back_for_too_long_is_a_504() {
+    let mut config = config("").cluster("upstream", upstream().await);
+    config.listeners[0].stream_idle_timeout = Duration::from_millis(200);
+    let gateway = started(config).await;
+    let reply = get(&gateway, "/do/patient/hang").await;
+    assert!(reply.starts_with("HTTP/1.1 504"), "{reply}");
+    assert_eq!(body(&reply), "stream timeout");
+}
+
+#[tokio::test]
 async fn a_trap_in_on_log_costs_no_reply() {
     let gateway = gateway("").await;
     gateway.world().before_each_host_call(|call| match call.callback {
