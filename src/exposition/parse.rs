@@ -1,8 +1,8 @@
 //! Reads text format 0.0.4 into a [`Page`]: as strict as Prometheus, line by line.
 //!
 //! A line that cannot be read is counted and costs nothing but itself. No input panics; time is linear in the page, but
-//! for sorting what does not stand in order; memory is at most five times the page and 120 bytes a sample, both capped
-//! in [`limits`].
+//! for sorting what does not stand in order; memory is at most six times the page and 200 bytes for each of its samples
+//! and names, all capped in [`limits`]. What stays is the page, 24 bytes a sample and 44 a family.
 //!
 //! ```text
 //! page      = *( line LF ) [ line ]                      ; 1
@@ -66,6 +66,7 @@ pub fn text(bytes: Vec<u8>) -> Result<Page, TooLarge> {
     let (mut ink, not_utf8) = readable(bytes);
     let (mut draft, fresh) = Reader::new(&ink).read()?;
     draft.report.unreadable_lines += not_utf8;
+    ink.reserve_exact(fresh.len());
     ink.push_str(&fresh);
     drop(fresh);
     Ok(draft.arrange(&ink))

@@ -75,6 +75,19 @@ impl Draft {
         page
     }
 
+    /// How long the page will be at most, so that it need not be moved as it grows.
+    fn text_len(&self) -> usize {
+        let len = |(from, to): (u32, u32)| (to - from) as usize;
+        let header = |family: &DraftFamily| {
+            2 * len(family.name)
+                + family.help.map_or(0, len)
+                + "# HELP  \n# TYPE  histogram\n".len()
+        };
+        let line = |sample: &DraftSample| len((sample.span.start, sample.end)) + 1;
+        self.families.iter().map(header).sum::<usize>()
+            + self.samples.iter().map(line).sum::<usize>()
+    }
+
     /// The samples of each family, in the order they came, and where each family's end: a counting sort.
     fn by_family(&self) -> (Vec<u32>, Vec<usize>) {
         let mut places = vec![0_usize; self.families.len()];
@@ -146,7 +159,7 @@ impl Row<'_> {
 impl<'a> Arranger<'a> {
     fn new(draft: &'a Draft, ink: &'a str) -> Self {
         let page = Page {
-            text: String::with_capacity(ink.len()),
+            text: String::with_capacity(draft.text_len()),
             families: Vec::with_capacity(draft.families.len()),
             samples: Vec::with_capacity(draft.samples.len()),
             report: draft.report.clone(),

@@ -209,18 +209,19 @@ impl<'a> Piece<'a> {
 /// takes, the shorter name first (Prometheus, `scrape.resolveConflictingExposedLabels`, but for all of a family at once).
 fn renamed<'a>(added: &'a [(String, String)], lines: &str) -> Vec<(&'a str, String)> {
     let names = added.iter().map(|(name, _)| name.as_str());
-    let mut met: Vec<_> = names.clone().filter(|name| label::has_label(lines, name)).collect();
-    met.sort_unstable_by_key(|name| name.len());
+    let met = names.clone().map(|name| (name, label::exports_of(lines, name)));
+    let mut met: Vec<_> = met.filter(|(_, exports)| exports.contains(&0)).collect();
+    met.sort_unstable_by_key(|(name, _)| name.len());
     let mut renamed: Vec<(&str, String)> = Vec::new();
-    for name in met {
-        let mut new = ["exported_", name].concat();
-        while label::has_label(lines, &new)
-            || names.clone().any(|name| name == new)
-            || renamed.iter().any(|(_, taken)| *taken == new)
-        {
-            new.insert_str(0, "exported_");
+    for (old, exports) in met {
+        let candidates = (1..).filter(|times| !exports.contains(times));
+        let mut candidates = candidates.map(|times| label::EXPORTED.repeat(times) + old);
+        let is_free = |new: &String| {
+            !names.clone().any(|name| name == new) && !renamed.iter().any(|(_, taken)| taken == new)
+        };
+        if let Some(new) = candidates.find(is_free) {
+            renamed.push((old, new));
         }
-        renamed.push((name, new));
     }
     renamed
 }

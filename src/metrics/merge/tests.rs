@@ -122,6 +122,14 @@ fn the_prefix_is_repeated_until_the_name_is_free() {
 }
 
 #[test]
+fn a_name_that_is_exported_a_thousand_times_over_is_exported_once_more() {
+    let name = |times: usize| "exported_".repeat(times) + "x";
+    let labels: Vec<_> = (0..1000).map(|times| format!("{}=\"\"", name(times))).collect();
+    let (page, _) = merged([(&format!("a{{{}}} 1\n", labels.join(",")), &[("x", "1")])]);
+    assert!(page.contains(&format!(",{}=\"\"}} 1\n", name(1000))));
+}
+
+#[test]
 fn a_name_in_a_value_meets_nothing() {
     let (page, _) = merged([("a{b=\",source=\\\"\"} 1\n", &[("source", "x")])]);
     assert_eq!(page, "# TYPE a untyped\na{source=\"x\",b=\",source=\\\"\"} 1\n");
