@@ -1,6 +1,6 @@
 use super::*;
 use crate::exposition::{parse, text};
-use crate::metrics::{PageBuilder, Selection};
+use crate::metrics::{Kind, PageBuilder, Selection};
 use proptest::prelude::*;
 
 type Labels = Vec<(String, String)>;
