@@ -34,7 +34,7 @@ impl Search {
             }
         }
         let bytes = ink.as_bytes();
-        order::sort(bytes, keys, |a, b| a.cmp(&b));
+        order::sort(bytes, keys, &mut |a, b| a.cmp(&b));
         let repeats = keys.windows(2).filter_map(|pair| match pair {
             [kept, later] if kept.of(bytes) == later.of(bytes) => Some(later.index),
             _ => None,
