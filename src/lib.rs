@@ -10,3 +10,5 @@
 
 pub mod host;
 pub mod limits;
+pub mod observe;
+pub mod shared;

@@ -120,7 +120,11 @@ impl Host for FakeHost {
             cluster: call.cluster.to_owned(),
             authority: call.authority.to_owned(),
             path: call.path.to_owned(),
-            headers: call.headers.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
+            headers: call
+                .headers
+                .iter()
+                .map(|&(name, value)| (name.into(), value.into()))
+                .collect(),
             timeout: call.timeout,
         });
         Ok(u32::try_from(calls.len()).unwrap_or(u32::MAX))
