@@ -54,6 +54,15 @@ impl Shard {
         self.len() == 0
     }
 
+    /// Raises a series that it has; false where it has not.
+    pub fn raise(&mut self, key: u32, count: u64) -> bool {
+        let place = self.index.find(key & !HISTOGRAM);
+        if let Some(at) = place {
+            codec::raise(&mut self.bytes, at, count);
+        }
+        place.is_some()
+    }
+
     /// Raises a series, which is added at zero first where it is new.
     pub fn add(&mut self, key: u32, count: u64) {
         let at = self.place(key & !HISTOGRAM);
