@@ -3,4 +3,10 @@
 //! Whatever cannot be read (another version, another length, garbage) is treated as absent.
 
 pub mod codec;
+pub mod directory;
+pub mod member;
+pub mod roster;
 pub mod shard;
+
+#[cfg(test)]
+mod explorer;

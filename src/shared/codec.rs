@@ -42,7 +42,7 @@ const CHECKSUM_AT: usize = 8;
 const STAMP_AT: usize = 16;
 
 /// Who wrote a shard, and when.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stamp {
     /// The VM.
     pub owner: u64,

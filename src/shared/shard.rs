@@ -10,7 +10,7 @@
 use super::codec::{self, BUCKETS, Entry, HISTOGRAM, Stamp, View};
 
 /// Counters, by key, in the bytes of [`codec`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Shard {
     bytes: Vec<u8>,
     index: Index,
@@ -78,9 +78,19 @@ impl Shard {
 
     /// Adds every counter of another shard.
     pub fn absorb(&mut self, other: &View<'_>) {
+        self.absorb_within(other, usize::MAX, 0);
+    }
+
+    /// Adds every counter of another shard; once there are `most` keys, new series count under the key `overflow`.
+    pub fn absorb_within(&mut self, other: &View<'_>, most: usize, overflow: u32) {
         for entry in other.entries() {
             match entry {
-                Entry::Series { key, count } => self.add(key, count),
+                Entry::Series { key, count } if self.len() < most => self.add(key, count),
+                Entry::Series { key, count } => {
+                    if !self.raise(key, count) {
+                        self.add(overflow, count);
+                    }
+                }
                 Entry::Histogram { key, buckets, microseconds } => {
                     let at = self.place(key);
                     for (bucket, count) in buckets.counts().enumerate().take(BUCKETS) {
@@ -130,7 +140,7 @@ impl Shard {
 }
 
 /// Key -> place, with open addressing: the keys are ours, so no client can make them collide.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Index {
     /// A power of two of them, at least a quarter of them free; a place of 0 means free, since there the header stands.
     slots: Vec<(u32, u32)>,
