@@ -8,7 +8,16 @@
 //! SCRAPE   GET /api/v2/metrics     ->  route -> permit -> gather -> merge -> render
 //! ```
 
+pub mod auth;
+pub mod collect;
+pub mod config;
+pub mod exposition;
 pub mod host;
 pub mod limits;
+pub mod metrics;
 pub mod observe;
+pub mod scrape;
 pub mod shared;
+
+#[cfg(target_arch = "wasm32")]
+mod wasm;

@@ -2,6 +2,7 @@
 //!
 //! Linear memory never shrinks, so whatever grows with what clients or controllers send has its bound here.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Bytes of a page a source may send. It is also what Envoy's async client buffers by default
@@ -11,8 +12,105 @@ pub const PAGE_BYTES: usize = 32 * 1024 * 1024;
 /// Samples of one source's page.
 pub const SOURCE_SAMPLES: usize = 100_000;
 
+/// Names of metrics on one source's page. As many as its samples may have, each one of its own; beyond that a page
+/// could fill the memory with families that have no samples.
+pub const SOURCE_NAMES: usize = SOURCE_SAMPLES;
+
 /// Samples of one scrape, over all sources.
 pub const SCRAPE_SAMPLES: usize = 200_000;
+
+/// Bytes of the plugin's configuration. A hundred sources with their labels take about 40 kB.
+pub const CONFIG_BYTES: usize = 256 * 1024;
+
+/// How deep a configuration in a `google.protobuf.Struct` may nest: what is deeper is no configuration, and each level
+/// takes stack. JSON has a limit of its own, 128.
+pub const CONFIG_DEPTH: usize = 32;
+
+/// Entries of `paths`: each is compared with the path of every request.
+pub const CONFIG_PATHS: usize = 32;
+
+/// Entries of `hosts`: each is compared with the authority of every request.
+pub const CONFIG_HOSTS: usize = 256;
+
+/// Entries of `sources`: each may keep a page in shared data.
+pub const CONFIG_SOURCES: usize = 100;
+
+/// Entries of `auth.tokens`: each is compared with the bearer token of every scrape.
+pub const CONFIG_TOKENS: usize = 1_000;
+
+/// Entries of `auth.users`: each is compared with the user name of every scrape by password.
+pub const CONFIG_USERS: usize = 1_000;
+
+/// Labels of a source, or of the gateway: each stands in every series.
+pub const CONFIG_LABELS: usize = 32;
+
+/// Bytes of a name in the configuration: of a scope, source, token, user, label, or environment variable.
+pub const NAME_BYTES: usize = 128;
+
+/// Bytes of any other text in the configuration: a path, a cluster's name, a label's value, a secret.
+pub const TEXT_BYTES: usize = 4_096;
+
+/// The longest interval or age in the configuration. Beyond a month a typing error is likelier than a wish.
+pub const DURATION: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+
+/// The longest time a call to a cluster may take. It holds memory and, while it lasts, the source's next pull.
+pub const TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// The shortest timeout: Envoy takes less than a millisecond as no limit.
+pub const TIMEOUT_LEAST: Duration = Duration::from_millis(1);
+
+/// The shortest time between two pulls of a source, which costs its controller up to 500 SQL queries.
+pub const INTERVAL_LEAST: Duration = Duration::from_secs(1);
+
+/// Rounds of PBKDF2 in a password hash. Django began with 10,000 and is at 1,200,000; in Envoy's V8 a million takes
+/// 0.56 s of a worker.
+pub const PASSWORD_ITERATIONS: RangeInclusive<u32> = 1_000..=5_000_000;
+
+/// Between pulls of a source that nobody scrapes: rare enough to cost the controller nothing, often enough that the
+/// first scrape after a pause finds something.
+pub const IDLE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A pull is given up by the other VMs this long after its timeout: the host itself answers at the timeout, so then its
+/// VM must have died.
+pub const PULL_GRACE: Duration = Duration::from_secs(1);
+
+/// How far ahead a moment in shared data may be before it must come from a clock that was set back since.
+pub const CLOCK_SLACK: Duration = Duration::from_secs(5);
+
+/// The longest and the shortest time between two looks of a VM at whether a source is due.
+pub const TICK: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_millis(500);
+
+/// A scrape notes that it wants a source this often at most: `idle_after` is far longer.
+pub const WANTED_EVERY: Duration = Duration::from_secs(1);
+
+/// Tries to write back a head after a pull. Each failure is another VM's success, and few ever write at once.
+pub const HEAD_TRIES: usize = 8;
+
+/// Bytes of an `Authorization` header. The longest tokens in use, signed ones with many claims, have about 4 kB.
+pub const AUTHORIZATION_BYTES: usize = 8 * 1024;
+
+/// Verified passwords that a VM remembers, about 50 bytes each. A user has one that is right, and only those are kept.
+pub const REMEMBERED_PASSWORDS: usize = 256;
+
+/// How long a VM remembers that a password was right. A configuration with another hash forgets it at once.
+pub const REMEMBER_PASSWORD: Duration = Duration::from_secs(60 * 60);
+
+/// Passwords that may be checked at once in a VM, one after the other; who comes then gets 429. At 4,000 rounds a tick a
+/// hash of 600,000 takes 0.7 s, so the last one waits some seconds, as long as Prometheus does by default.
+pub const PASSWORDS_WAITING: usize = 8;
+
+/// Rounds of PBKDF2 in one go: about 2 ms in V8, for which the worker's other requests wait.
+pub const PASSWORD_ROUNDS_A_TICK: u32 = 4_000;
+
+/// The tick while a password is being checked. Envoy's timers take about 4.5 ms whatever less they are set to.
+pub const PASSWORD_TICK: Duration = Duration::from_millis(1);
+
+/// What 429 says in Retry-After: about how long it takes until a password that is being checked makes room.
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Renderings of the sources' pages that a VM keeps. Clients choose what they ask for, and each may be as large as all
+/// pages; the text and the JSON of everything are what is asked for again and again.
+pub const RENDERINGS: usize = 4;
 
 /// Bytes of a shard. Writing 16 kB to shared data takes Envoy 0.6 us, and it is written for each request.
 pub const SHARD_BYTES: usize = 16 * 1024;

@@ -5,8 +5,9 @@
 pub mod codec;
 pub mod directory;
 pub mod member;
-pub mod roster;
+mod roster;
 pub mod shard;
+pub mod snapshot;
 
 #[cfg(test)]
 mod explorer;

@@ -11,9 +11,10 @@
 
 use super::method::Method;
 use super::resource::Resource;
+use crate::auth::Scheme;
 
 /// What a counter counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Series {
     /// Requests that ended.
     Request {
@@ -59,23 +60,8 @@ pub enum Format {
     None,
 }
 
-/// The label `scheme` of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scheme {
-    /// A bearer token.
-    Bearer,
-    /// A user name and a password.
-    Basic,
-    /// The controller's session cookie.
-    Session,
-    /// No credentials.
-    None,
-    /// Anything else, and what cannot be read.
-    Other,
-}
-
 /// The label `outcome` of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Let in.
     Allowed,
@@ -152,23 +138,6 @@ impl Format {
     }
 }
 
-impl Scheme {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Bearer, Self::Basic, Self::Session, Self::None, Self::Other];
-
-    /// The label's value.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Bearer => "bearer",
-            Self::Basic => "basic",
-            Self::Session => "session",
-            Self::None => "none",
-            Self::Other => "other",
-        }
-    }
-}
-
 impl Outcome {
     /// All of them, in the order of their numbers.
     pub const ALL: [Self; 5] =
@@ -216,6 +185,36 @@ mod tests {
             assert_eq!(Series::from_key(series.key()), Some(series));
             assert_eq!(series.key() & HISTOGRAM, 0);
         }
+    }
+
+    /// A number that changed would count one label as another after a change of the module.
+    #[test]
+    fn labels_keep_their_numbers() {
+        assert_eq!(
+            Format::ALL.map(|format| (format as u8, format.label())),
+            [
+                (0, "text"),
+                (1, "openmetrics"),
+                (2, "json"),
+                (3, "html"),
+                (4, "protobuf"),
+                (5, "none")
+            ]
+        );
+        assert_eq!(
+            Scheme::ALL.map(|scheme| (scheme as u8, scheme.as_str())),
+            [(0, "bearer"), (1, "basic"), (2, "session"), (3, "none"), (4, "other")]
+        );
+        assert_eq!(
+            Outcome::ALL.map(|outcome| (outcome as u8, outcome.label())),
+            [
+                (0, "allowed"),
+                (1, "allowed_while_down"),
+                (2, "denied"),
+                (3, "throttled"),
+                (4, "unavailable")
+            ]
+        );
     }
 
     #[test]

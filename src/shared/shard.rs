@@ -280,36 +280,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_record_is_cheap_next_to_encoding() {
-        let mut shard = Shard::with_capacity(700, 16_384);
-        (1..=150).for_each(|key| shard.add(key, key.into()));
-        (0..25).for_each(|key| shard.observe(key, 3, 1_000));
-        let rounds = 20_000;
-        let raise = time(rounds, || {
-            shard.add(75, 1);
-            shard.observe(12, 5, 9_000);
-        });
-        let map = counts(&shard);
-        let encode = time(rounds / 100, || {
-            let mut fresh = Shard::with_capacity(700, 16_384);
-            map.iter().filter(|(key, _)| **key & H == 0).for_each(|(key, n)| fresh.add(*key, n[0]));
-            std::hint::black_box(fresh.as_bytes().len());
-        });
-        println!("raise {raise} ns, encode {encode} ns");
-        assert!(raise < encode, "raising {raise} ns, encoding {encode} ns");
-    }
-
-    /// Nanoseconds a round, of the best of several tries.
-    fn time(rounds: u32, mut work: impl FnMut()) -> u128 {
-        let tries = (0..5).map(|_| {
-            let start = std::time::Instant::now();
-            (0..rounds).for_each(|_| work());
-            start.elapsed().as_nanos() / u128::from(rounds)
-        });
-        tries.min().unwrap()
-    }
-
     proptest! {
         #[test]
         fn shards_that_are_folded_add_up(

@@ -1,1 +1,7 @@
 //! The integration suite.
+
+mod envoy;
+mod prometheus;
+mod proxy;
+mod run;
+mod vm;

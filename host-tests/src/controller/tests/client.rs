@@ -1,0 +1,134 @@
+//! A client that sends exactly the bytes a test wants, and reads to the end of the connection.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+pub(super) struct Reply {
+    pub(super) status: u16,
+    /// Names in lower case.
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(super) fn parse(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines.map(|line| line.split_once(':').unwrap());
+        let headers = headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
+        Self { status, headers: headers.collect(), body: bytes[end + 4..].to_vec() }
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn cookie(&self, name: &str) -> Option<String> {
+        let cookies = self.headers.iter().filter(|(have, _)| have == "set-cookie");
+        let mut values = cookies.filter_map(|(_, line)| line.split_once('='));
+        values
+            .find(|(have, _)| *have == name)
+            .map(|(_, rest)| rest.split(';').next().unwrap().to_owned())
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+}
+
+pub(super) fn get(address: SocketAddr, target: &str, headers: &[&str]) -> Reply {
+    ask(address, "GET", target, headers, "")
+}
+
+pub(super) fn post(address: SocketAddr, target: &str, headers: &[&str], body: &str) -> Reply {
+    ask(address, "POST", target, headers, body)
+}
+
+pub(super) fn ask(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[&str],
+    body: &str,
+) -> Reply {
+    let mut reply = Reply::parse(&raw(address, method, target, headers, body).unwrap());
+    // The stand-in sends nothing but empty bodies in chunks.
+    if reply.header("transfer-encoding") == Some("chunked") && reply.body == b"0\r\n\r\n" {
+        reply.body.clear();
+    }
+    reply
+}
+
+/// All bytes that came back.
+pub(super) fn raw(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[&str],
+    body: &str,
+) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(request(method, target, headers, body).as_bytes())?;
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply)?;
+    Ok(reply)
+}
+
+/// Over TLS, trusting this certificate only.
+pub(super) fn raw_tls(address: SocketAddr, certificate: &str, target: &str) -> Vec<u8> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+    let name = ServerName::try_from("controller.example").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut stream = StreamOwned::new(connection, TcpStream::connect(address).unwrap());
+    stream.write_all(request("GET", target, &[], "").as_bytes()).unwrap();
+    let mut start = vec![0; 15];
+    stream.read_exact(&mut start).unwrap();
+    start
+}
+
+fn request(method: &str, target: &str, headers: &[&str], body: &str) -> String {
+    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let length = body.len();
+    format!(
+        "{method} {target} HTTP/1.1\r\nHost: controller.example\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// A connection that is used again.
+pub(super) struct Kept(TcpStream);
+
+impl Kept {
+    pub(super) fn open(address: SocketAddr) -> Self {
+        Self(TcpStream::connect(address).unwrap())
+    }
+
+    /// The reply's head and as much of its body as came with it; empty where the connection was closed.
+    pub(super) fn ask(&mut self, method: &str, target: &str) -> String {
+        self.ask_with(method, target, &[])
+    }
+
+    pub(super) fn ask_with(&mut self, method: &str, target: &str, headers: &[&str]) -> String {
+        let reply = self.send(request(method, target, headers, "").as_bytes());
+        String::from_utf8_lossy(&reply).into_owned()
+    }
+
+    /// What came back at once; empty where the connection was closed.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut reply = vec![0; 64 << 10];
+        let sent = self.0.write_all(bytes).and_then(|()| self.0.read(&mut reply));
+        reply.truncate(sent.unwrap_or(0));
+        reply
+    }
+}

@@ -1,0 +1,277 @@
+//! Every capture's request again, and its reply compared: status, headers, body. What differs from one reply to the
+//! next (dates, times taken, random strings) is compared by its presence.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::client::{Reply, ask};
+use crate::controller::state::{JobStatus, LaunchType, Scope, Template};
+use crate::controller::{Controller, ControllerConfig, Mode, locked};
+
+const SESSION: &str = "7y2xewyckrs4g2udx7lvsjurjwui4kmf";
+const NEW_TOKEN: &str = "7BJSyaWhO1QGuqqg5XV1CdZxinYrWj";
+/// A redirect followed by curl: two replies in one capture, of which both are captured apart too.
+const FOLLOWED: &str = "m-noslash-follow";
+
+struct Capture {
+    name: String,
+    arguments: String,
+}
+
+struct Request {
+    method: String,
+    target: String,
+    headers: Vec<String>,
+    body: String,
+}
+
+#[test]
+fn every_captured_request_is_answered_as_captured() {
+    let captures = captures();
+    assert!(captures.len() > 180, "only {} captures", captures.len());
+    let differences: Vec<String> = captures.iter().filter_map(difference).collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// The captures of the API; `svc-*` are other servers' pages.
+fn captures() -> Vec<Capture> {
+    let table = std::fs::read_to_string(file("captures.tsv")).unwrap();
+    let rows = table.lines().skip(1).map(|row| row.split('\t').collect::<Vec<_>>());
+    rows.filter(|row| !row[0].starts_with("svc-") && row[0] != FOLLOWED)
+        .map(|row| Capture {
+            name: row[0].to_owned(),
+            arguments: row[2].trim_matches('`').to_owned(),
+        })
+        .collect()
+}
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures").join(name)
+}
+
+fn difference(capture: &Capture) -> Option<String> {
+    let controller = prepared(&capture.name);
+    let request = Request::of(&capture.arguments);
+    let headers: Vec<&str> = request.headers.iter().map(String::as_str).collect();
+    let ours = ask(controller.address(), &request.method, &request.target, &headers, &request.body);
+    let mut theirs = std::fs::read(file(&format!("{}.headers", capture.name))).unwrap();
+    if request.method != "HEAD" {
+        theirs.extend(std::fs::read(file(&format!("{}.body", capture.name))).unwrap());
+    }
+    let theirs = Reply::parse(&theirs);
+    let what = if ours.status != theirs.status {
+        format!("status {} instead of {}", ours.status, theirs.status)
+    } else if comparable_headers(&ours) != comparable_headers(&theirs) {
+        format!(
+            "headers {:#?} instead of {:#?}",
+            comparable_headers(&ours),
+            comparable_headers(&theirs)
+        )
+    } else {
+        let (ours, theirs) = (comparable_body(&ours), comparable_body(&theirs));
+        let line = ours.lines().zip(theirs.lines()).find(|(ours, theirs)| ours != theirs);
+        if ours == theirs {
+            return None;
+        }
+        format!("body: {line:?}")
+    };
+    Some(format!("{}: {what}", capture.name))
+}
+
+/// The controller in the state in which the capture was taken.
+fn prepared(name: &str) -> Controller {
+    let controller = Controller::start(ControllerConfig {
+        allow_metrics_for_anonymous_users: name.starts_with("anonok-"),
+        auth_basic_enabled: !name.starts_with("nobasic-"),
+        ..ControllerConfig::default()
+    });
+    match name {
+        _ if name.starts_with("redisdown-") => controller.set_mode(Mode::RedisDown),
+        _ if name.starts_with("dbdown-") => controller.set_mode(Mode::DatabaseDown),
+        _ if name.starts_with("m-emptyredis-") => controller.set_mode(Mode::RedisEmpty),
+        _ => {}
+    }
+    let mut state = locked(&controller.shared.state);
+    let launched = ["jt-launch-post", "jt-launch-post-writetoken", "jt-launch-ignored"];
+    let launched = [&launched[..], &["jt-launch-noslash", "jt-launch-named", "job-relaunch-post"]];
+    match launched.concat().iter().position(|have| *have == name) {
+        Some(before) => state.jobs.next += u32::try_from(before).unwrap(),
+        None if name.starts_with("m-") => {}
+        None => {
+            // The later captures were taken when six jobs had been launched, of which one was canceled.
+            for index in [0, 0, 0, 0, 0, 3] {
+                state.jobs.launch(Template { index }, LaunchType::Manual, (1, "admin"));
+            }
+        }
+    }
+    if name != "job-cancel-get" && name != "job-cancel-post" {
+        state.jobs.set(241, JobStatus::Canceled);
+    }
+    if !name.contains("afterlogout") && (name.starts_with("m-session") || name == "me-session") {
+        state.open_session(SESSION, 1);
+    } else if name == "redisdown-me" {
+        state.open_session(SESSION, 1);
+        state.log_out(SESSION);
+    }
+    if name == "m-bearer-new" {
+        state.tokens.add(1, NEW_TOKEN, Scope::Read);
+    }
+    drop(state);
+    controller
+}
+
+impl Request {
+    /// Reads curl's arguments, which the table has unquoted: a value goes on to the next option.
+    fn of(arguments: &str) -> Self {
+        let (options, target) = arguments.rsplit_once(' ').unwrap_or(("", arguments));
+        let mut request = Self {
+            method: "GET".to_owned(),
+            target: target.to_owned(),
+            headers: vec!["Accept: */*".to_owned()],
+            body: String::new(),
+        };
+        let mut words = options.split(' ').filter(|word| !word.is_empty()).peekable();
+        while let Some(option) = words.next() {
+            let mut value = Vec::new();
+            while let Some(word) = words.next_if(|word| !is_option(word)) {
+                value.push(word);
+            }
+            request.take(option, &value.join(" "));
+        }
+        request
+    }
+
+    fn take(&mut self, option: &str, value: &str) {
+        match option {
+            "-I" => self.method = "HEAD".to_owned(),
+            "-X" => self.method = value.to_owned(),
+            "-u" => self.set("Authorization", &format!("Basic {}", STANDARD.encode(value))),
+            "-d" | "--data-urlencode" => {
+                let separator = if self.body.is_empty() { "" } else { "&" };
+                self.body = format!("{}{separator}{value}", self.body);
+                if !self.headers.iter().any(|header| header.starts_with("Content-Type")) {
+                    self.set("Content-Type", "application/x-www-form-urlencoded");
+                }
+            }
+            "-H" => match (value.strip_suffix(';'), value.split_once(':')) {
+                (Some(name), None) => self.set(name, ""),
+                (_, Some((name, ""))) => self.remove(name),
+                (_, Some((name, value))) => self.set(name, value.trim()),
+                _ => panic!("{value} is no header"),
+            },
+            _ => panic!("{option} is no option of the captures"),
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        self.remove(name);
+        self.headers.push(format!("{name}: {value}"));
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.headers.retain(|header| !header.starts_with(&format!("{name}:")));
+    }
+}
+
+fn is_option(word: &str) -> bool {
+    ["-I", "-X", "-u", "-d", "-H", "--data-urlencode"].contains(&word)
+}
+
+/// Names and values, with what changes from reply to reply taken out.
+fn comparable_headers(reply: &Reply) -> BTreeSet<(String, String)> {
+    let changing = ["date", "x-api-time", "x-api-total-time", "x-api-request-id", "expires"];
+    // Pages for people hold random tokens; their bodies are compared line by line instead.
+    let is_page = reply.header("content-type").is_some_and(|media| media.starts_with("text/html"));
+    let headers = reply.headers.iter().cloned();
+    headers
+        .map(|(name, value)| match name.as_str() {
+            name if changing.contains(&name) => (name.to_owned(), String::new()),
+            "content-length" if is_page => (name, String::new()),
+            "set-cookie" => (name, comparable_cookie(&value)),
+            _ => (name, value),
+        })
+        .collect()
+}
+
+fn comparable_cookie(cookie: &str) -> String {
+    let parts = cookie.split("; ").map(|part| match part.split_once('=') {
+        Some((name @ ("csrftoken" | "awx_sessionid"), value)) if value != "\"\"" => {
+            format!("{name}=<{}>", value.len())
+        }
+        Some(("expires", value)) if !value.contains("1970") => "expires=<date>".to_owned(),
+        _ => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("; ")
+}
+
+fn comparable_body(reply: &Reply) -> String {
+    let text = String::from_utf8(reply.body.clone()).unwrap();
+    let text = match text {
+        text if text.starts_with("# HELP") => sorted_by_family(&text),
+        text if text.contains("\"samples\":[") => sorted_by_family_json(&text),
+        text => text,
+    };
+    let text = text.replace(
+        "<a href=\"https://platformhost\" rel=\"nofollow\">https://platformhost</a>",
+        "https://platformhost",
+    );
+    let text = text.replace(
+        "<a href=\"http://exec-1.example.org\" rel=\"nofollow\">exec-1.example.org</a>",
+        "exec-1.example.org",
+    );
+    let lines = text.lines().filter(|line| !line.starts_with("<b>") && !line.is_empty());
+    let lines = lines.map(|line| without_token(&without_moments(line)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The order of samples changes from run to run there.
+fn sorted_by_family(page: &str) -> String {
+    let mut families: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    let mut index = 0;
+    for line in page.lines() {
+        index += usize::from(line.starts_with("# HELP"));
+        families.entry(index).or_default().push(line);
+    }
+    families.values_mut().for_each(|lines| lines[2..].sort_unstable());
+    families.into_values().flatten().collect::<Vec<_>>().join("\n")
+}
+
+fn sorted_by_family_json(page: &str) -> String {
+    let mut arrays = page.split("\"samples\":[");
+    let head = arrays.next().unwrap_or_default().to_owned();
+    arrays.fold(head, |text, array| {
+        let (samples, rest) = array.split_once(']').unwrap_or((array, ""));
+        let mut samples: Vec<&str> = samples.split_inclusive("},{").collect();
+        let last = samples.pop().map(|last| format!("{}}},{{", last.trim_end_matches('}')));
+        let mut samples: Vec<&str> = samples.into_iter().chain(last.as_deref()).collect();
+        samples.iter_mut().for_each(|sample| *sample = sample.trim_start_matches('{'));
+        samples.sort_unstable();
+        format!("{text}\n{}{rest}", samples.concat())
+    })
+}
+
+/// Replaces moments of the day of the captures or later, but not those of the instance's making.
+fn without_moments(line: &str) -> String {
+    let mut parts = line.split("\"20");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (moment, rest) = part.split_once('"').unwrap_or((part, ""));
+        let is_fixed = moment.starts_with("26-11-22T18:36");
+        text +=
+            &if is_fixed { format!("\"20{moment}\"{rest}") } else { format!("\"<moment>\"{rest}") };
+    }
+    text
+}
+
+/// Replaces a masked CSRF token.
+fn without_token(line: &str) -> String {
+    let is_token =
+        |part: &&str| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    match line.split('"').find(is_token) {
+        Some(token) => line.replace(token, "<token>"),
+        None => line.to_owned(),
+    }
+}

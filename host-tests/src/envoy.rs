@@ -1,0 +1,185 @@
+//! A real Envoy, started from the configurations that ship in `envoy/`.
+
+mod bootstrap;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub use self::bootstrap::{Bootstrap, Cluster, Listener, UpstreamTls};
+use crate::certificate::Certificate;
+use crate::client::Client;
+use crate::gateway::{GatewaySpec, StartError};
+use crate::process::{self, Process};
+use crate::tools::{self, Release};
+
+/// How long Envoy may take to serve. It compiles the module for each of its threads first.
+const START: Duration = Duration::from_secs(60);
+
+/// A running Envoy. It ends with its value.
+#[derive(Debug)]
+pub struct Envoy {
+    process: Process,
+    admin: SocketAddr,
+    listeners: Vec<SocketAddr>,
+    _files: TempDir,
+}
+
+/// What Envoy is started with beside its configuration.
+#[derive(Clone, Debug)]
+pub struct EnvoyOptions {
+    /// Which one.
+    pub release: Release,
+    /// How many worker threads.
+    pub workers: usize,
+    /// All of its environment: nothing is inherited.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Envoy {
+    /// Starts Envoy, and returns once it serves.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    ///
+    /// # Panics
+    /// Where Envoy is not installed, or its admin interface says what it never says.
+    pub async fn start(bootstrap: &Bootstrap, options: &EnvoyOptions) -> Result<Self, StartError> {
+        Self::start_in(tempfile::tempdir()?, bootstrap, options).await
+    }
+
+    /// Starts an Envoy as a spec describes it.
+    pub(crate) async fn of_spec(
+        release: Release,
+        spec: &GatewaySpec,
+        certificate: &Certificate,
+    ) -> Result<Self, StartError> {
+        let files = tempfile::tempdir()?;
+        let bootstrap = Bootstrap::of_spec(spec, &certificate.write_to(files.path())?);
+        let environment = spec.environment.clone();
+        let options = EnvoyOptions { release, workers: spec.workers, environment };
+        Self::start_in(files, &bootstrap, &options).await
+    }
+
+    async fn start_in(
+        files: TempDir,
+        bootstrap: &Bootstrap,
+        options: &EnvoyOptions,
+    ) -> Result<Self, StartError> {
+        let config = files.path().join("envoy.json");
+        fs::write(&config, bootstrap.to_string())?;
+        let admin_file = files.path().join("admin");
+        let command = command(options, &config, &admin_file);
+        let mut process = Process::start(command, files.path().join("log"))?;
+        let admin = serving(&mut process, &admin_file).await?;
+        let listeners = bound(admin, &bootstrap.listener_names()).await;
+        Ok(Self { process, admin, listeners, _files: files })
+    }
+
+    /// The addresses of its listeners, in the configuration's order.
+    #[must_use]
+    pub fn listeners(&self) -> &[SocketAddr] {
+        &self.listeners
+    }
+
+    /// A client of its admin interface.
+    #[must_use]
+    pub fn admin(&self) -> Client {
+        Client::http(self.admin)
+    }
+
+    /// The process's id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The file with its log.
+    #[must_use]
+    pub fn log_file(&self) -> &Path {
+        self.process.log_file()
+    }
+
+    /// All it logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Lines of the log that warn, or worse.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let worrying = ["[warning]", "[error]", "[critical]"];
+        lines(&self.log(), |line| worrying.iter().any(|level| line.contains(level)))
+    }
+
+    /// Lines of the log that tell of a trap in a VM.
+    #[must_use]
+    pub fn traps(&self) -> Vec<String> {
+        lines(&self.log(), |line| line.contains("[wasm]") && line.contains("] Function: "))
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn end(&mut self) {
+        self.process.end().await;
+    }
+}
+
+fn lines(log: &str, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    log.lines().filter(|line| wanted(line)).map(str::to_owned).collect()
+}
+
+fn command(options: &EnvoyOptions, config: &Path, admin_file: &Path) -> Command {
+    let mut command = Command::new(tools::envoy(options.release));
+    command
+        .arg("--config-path")
+        .arg(config)
+        .arg("--admin-address-path")
+        .arg(admin_file)
+        .args(["--concurrency", &options.workers.to_string()])
+        // It needs shared memory under an id that no other Envoy on this machine has.
+        .arg("--disable-hot-restart")
+        // Shipped configurations name files from the repository's top.
+        .current_dir(tools::repository())
+        .env_clear()
+        .envs(&options.environment);
+    command
+}
+
+/// Waits until Envoy serves; its admin interface's address is then known.
+async fn serving(process: &mut Process, admin_file: &Path) -> Result<SocketAddr, StartError> {
+    let started = process::eventually(START, async || {
+        if process.ended().is_some() {
+            return Some(None);
+        }
+        let admin: SocketAddr = fs::read_to_string(admin_file).ok()?.trim().parse().ok()?;
+        let ready = Client::http(admin).get("/ready").await.ok()?;
+        ready.status().is_success().then_some(Some(admin))
+    });
+    match started.await {
+        Some(Some(admin)) => Ok(admin),
+        Some(None) => Err(StartError::Refused { log: process.log() }),
+        None => Err(StartError::TimedOut { log: process.log() }),
+    }
+}
+
+/// The addresses that listeners were given, in the order of their names here.
+async fn bound(admin: SocketAddr, names: &[String]) -> Vec<SocketAddr> {
+    let reply = Client::http(admin).get("/listeners?format=json").await.expect("the listeners");
+    let status: Value = serde_json::from_slice(reply.body()).expect("JSON");
+    names.iter().map(|name| address(&status, name).expect("an address for each listener")).collect()
+}
+
+fn address(status: &Value, listener: &str) -> Option<SocketAddr> {
+    let listeners = status["listener_statuses"].as_array()?;
+    let found = listeners.iter().find(|status| status["name"] == listener)?;
+    let socket = &found["local_address"]["socket_address"];
+    let port = u16::try_from(socket["port_value"].as_u64()?).ok()?;
+    Some(SocketAddr::new(socket["address"].as_str()?.parse().ok()?, port))
+}

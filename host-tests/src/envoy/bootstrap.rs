@@ -1,0 +1,268 @@
+//! Envoy's configuration, built from the files that ship: a test changes addresses and the plugin's configuration,
+//! and what is around them is what operators run.
+//!
+//! Where a file no longer has the shape that is changed here, that is a panic: the file or this is to be mended.
+
+use std::fmt;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::certificate::CertificateFiles;
+use crate::gateway::{GatewaySpec, ListenerSpec};
+use crate::tools;
+
+const CONNECTION_MANAGER: &str = "/filter_chains/0/filters/0/typed_config";
+const FILTER: &str = "/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config";
+
+/// A whole configuration.
+#[derive(Clone, Debug)]
+pub struct Bootstrap(Value);
+
+impl Bootstrap {
+    /// A file of `envoy/`, as it ships.
+    ///
+    /// # Panics
+    /// Where the file is missing or no YAML.
+    #[must_use]
+    pub fn shipped(file: &str) -> Self {
+        let file = tools::repository().join("envoy").join(file);
+        let yaml = fs::read_to_string(&file).expect("a shipped configuration");
+        Self(yaml_serde::from_str(&yaml).expect("YAML"))
+    }
+
+    /// The configuration for a spec, all addresses chosen by the system.
+    pub(crate) fn of_spec(spec: &GatewaySpec, files: &CertificateFiles) -> Self {
+        let listeners = spec.listeners.iter().enumerate();
+        let listeners = listeners.map(|(index, listener)| {
+            Listener::of_spec(spec, listener, files).named(&format!("listener-{index}"))
+        });
+        let clusters = spec.clusters.iter().map(|(name, upstream)| Cluster::plain(name, *upstream));
+        let mut bootstrap = Self::shipped("http.yaml")
+            .with_listeners(listeners.collect())
+            .with_clusters(clusters.collect())
+            .on_free_ports();
+        *at(&mut bootstrap.0, "/node/id") = json!(spec.node);
+        bootstrap
+    }
+
+    /// The same, with other listeners.
+    #[must_use]
+    pub fn with_listeners(mut self, listeners: Vec<Listener>) -> Self {
+        let listeners = listeners.into_iter().map(|listener| listener.0).collect();
+        *at(&mut self.0, "/static_resources/listeners") = listeners;
+        self
+    }
+
+    /// The same, with other clusters.
+    #[must_use]
+    pub fn with_clusters(mut self, clusters: Vec<Cluster>) -> Self {
+        let clusters = clusters.into_iter().map(|cluster| cluster.0).collect();
+        *at(&mut self.0, "/static_resources/clusters") = clusters;
+        self
+    }
+
+    /// The same, with every port, the admin interface's too, chosen by the system.
+    #[must_use]
+    pub fn on_free_ports(mut self) -> Self {
+        self = self.admin_port(0);
+        let listeners = at(&mut self.0, "/static_resources/listeners").as_array_mut();
+        for listener in listeners.expect("listeners") {
+            *at(listener, "/address/socket_address/port_value") = json!(0);
+        }
+        self
+    }
+
+    /// The same, with the admin interface on another port.
+    #[must_use]
+    pub fn admin_port(mut self, port: u16) -> Self {
+        *at(&mut self.0, "/admin/address/socket_address/port_value") = json!(port);
+        self
+    }
+
+    /// Its first listener.
+    ///
+    /// # Panics
+    /// Where it has none.
+    #[must_use]
+    pub fn listener(&self) -> Listener {
+        Listener(self.0["static_resources"]["listeners"][0].clone())
+    }
+
+    /// Its first cluster.
+    ///
+    /// # Panics
+    /// Where it has none.
+    #[must_use]
+    pub fn cluster(&self) -> Cluster {
+        Cluster(self.0["static_resources"]["clusters"][0].clone())
+    }
+
+    /// The names of its listeners.
+    pub(super) fn listener_names(&self) -> Vec<String> {
+        let listeners = self.0["static_resources"]["listeners"].as_array().expect("listeners");
+        listeners.iter().map(|listener| listener["name"].as_str().expect("a name").into()).collect()
+    }
+}
+
+/// As JSON, which Envoy reads as well as YAML.
+impl fmt::Display for Bootstrap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A listener with the filter in it.
+#[derive(Clone, Debug)]
+pub struct Listener(Value);
+
+impl Listener {
+    fn of_spec(spec: &GatewaySpec, listener: &ListenerSpec, files: &CertificateFiles) -> Self {
+        let file = if listener.tls { "https.yaml" } else { "http.yaml" };
+        let mut shipped = Bootstrap::shipped(file).listener();
+        if listener.tls {
+            shipped = shipped.certificate(files);
+        }
+        let variables: Vec<_> = spec.environment.keys().collect();
+        *shipped.filter("/vm_config/environment_variables/host_env_keys") = json!(variables);
+        *shipped.filter("/vm_config/vm_id") = json!(spec.vm_id);
+        shipped.module(&spec.module).plugin(&listener.plugin).upstream(&listener.upstream)
+    }
+
+    /// The same under another name, in the statistics too.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        *at(&mut self.0, "/name") = json!(name);
+        *at(&mut self.0, &format!("{CONNECTION_MANAGER}/stat_prefix")) = json!(name);
+        self
+    }
+
+    /// The same with another module.
+    #[must_use]
+    pub fn module(mut self, module: &Path) -> Self {
+        *self.filter("/vm_config/code/local/filename") = json!(module);
+        self
+    }
+
+    /// The same with another configuration of the plugin, which gets it as it stands here.
+    #[must_use]
+    pub fn plugin(mut self, configuration: &str) -> Self {
+        *self.filter("/configuration") = json!({
+            "@type": "type.googleapis.com/google.protobuf.StringValue",
+            "value": configuration,
+        });
+        self
+    }
+
+    /// The same with another authority of the controller, where the plugin's configuration is the shipped one.
+    #[must_use]
+    pub fn controller_authority(mut self, authority: &str) -> Self {
+        *self.filter("/configuration/value/sources/0/authority") = json!(authority);
+        self
+    }
+
+    /// The same on another port.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        *at(&mut self.0, "/address/socket_address/port_value") = json!(port);
+        self
+    }
+
+    /// The same with another cluster behind it.
+    #[must_use]
+    pub fn upstream(mut self, cluster: &str) -> Self {
+        let route = "/route_config/virtual_hosts/0/routes/0/route/cluster";
+        *at(&mut self.0, &format!("{CONNECTION_MANAGER}{route}")) = json!(cluster);
+        self
+    }
+
+    /// The same over plain HTTP/1.1.
+    #[must_use]
+    pub fn without_tls(mut self) -> Self {
+        let remove = |value: &mut Value, field| value.as_object_mut().expect("a map").remove(field);
+        remove(at(&mut self.0, "/filter_chains/0"), "transport_socket");
+        remove(at(&mut self.0, CONNECTION_MANAGER), "http2_protocol_options");
+        self
+    }
+
+    /// The same with another certificate.
+    #[must_use]
+    pub fn certificate(mut self, files: &CertificateFiles) -> Self {
+        let certificates = "/filter_chains/0/transport_socket/typed_config/common_tls_context\
+                            /tls_certificates/0";
+        *at(&mut self.0, certificates) = json!({
+            "certificate_chain": {"filename": files.certificate},
+            "private_key": {"filename": files.key},
+        });
+        self
+    }
+
+    fn filter(&mut self, pointer: &str) -> &mut Value {
+        at(&mut self.0, &format!("{FILTER}{pointer}"))
+    }
+}
+
+/// A cluster of one upstream.
+#[derive(Clone, Debug)]
+pub struct Cluster(Value);
+
+/// How an upstream is known over TLS.
+#[derive(Clone, Debug)]
+pub enum UpstreamTls<'a> {
+    /// By a certificate that an authority in this file signed.
+    Authority(&'a Path),
+    /// By a certificate that an authority of this machine signed.
+    System,
+    /// Not at all: whoever answers gets the credentials.
+    Unchecked,
+}
+
+impl Cluster {
+    /// The shipped cluster under this name, with one upstream that speaks plain HTTP.
+    fn plain(name: &str, upstream: SocketAddr) -> Self {
+        let mut cluster = Bootstrap::shipped("http.yaml").cluster();
+        cluster.0.as_object_mut().expect("a cluster").remove("transport_socket");
+        *at(&mut cluster.0, "/name") = json!(name);
+        *at(&mut cluster.0, "/load_assignment/cluster_name") = json!(name);
+        cluster.upstream(&upstream.ip().to_string(), upstream.port())
+    }
+
+    /// The same with another upstream.
+    #[must_use]
+    pub fn upstream(mut self, host: &str, port: u16) -> Self {
+        let address = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
+        *at(&mut self.0, address) = json!({"address": host, "port_value": port});
+        self
+    }
+
+    /// The same with an upstream that speaks TLS and is known under this name or address.
+    #[must_use]
+    pub fn upstream_tls(mut self, host: &str, tls: &UpstreamTls<'_>) -> Self {
+        let (san_type, sni) = match host.parse::<IpAddr>() {
+            Ok(_) => ("IP_ADDRESS", ""),
+            Err(_) => ("DNS", host),
+        };
+        *self.tls("/sni") = json!(sni);
+        let context = self.tls("/common_tls_context/validation_context");
+        context["match_typed_subject_alt_names"] =
+            json!([{"san_type": san_type, "matcher": {"exact": host}}]);
+        match tls {
+            UpstreamTls::System => {}
+            UpstreamTls::Authority(file) => context["trusted_ca"] = json!({"filename": file}),
+            UpstreamTls::Unchecked => *context = json!({}),
+        }
+        self
+    }
+
+    fn tls(&mut self, pointer: &str) -> &mut Value {
+        at(&mut self.0, &format!("/transport_socket/typed_config{pointer}"))
+    }
+}
+
+fn at<'a>(value: &'a mut Value, pointer: &str) -> &'a mut Value {
+    value
+        .pointer_mut(pointer)
+        .unwrap_or_else(|| panic!("the shipped configuration has no {pointer}"))
+}

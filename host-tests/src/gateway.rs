@@ -1,0 +1,245 @@
+//! A gateway with the filter in it, whichever host runs the filter: a scenario is written once and passes on each.
+//!
+//! ```text
+//! on_both_hosts! {
+//!     async fn strangers_are_refused(host) {
+//!         let controller = Controller::start(ControllerConfig::default()).await;
+//!         let spec = GatewaySpec::new(json!({})).cluster("controller", controller.address());
+//!         let gateway = Gateway::start(host, &spec).await.unwrap();
+//!         let reply = gateway.client().get("/api/v2/metrics").await.unwrap();
+//!         assert_eq!(reply.status(), 401);
+//!     }
+//! }
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::certificate::Certificate;
+use crate::client::Client;
+use crate::envoy::Envoy;
+use crate::tools::{self, Release};
+
+/// What runs the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A real Envoy.
+    Envoy(Release),
+}
+
+/// What a gateway is to be.
+#[derive(Clone, Debug)]
+pub struct GatewaySpec {
+    /// The filter.
+    pub module: PathBuf,
+    /// Where clients come in; at least one.
+    pub listeners: Vec<ListenerSpec>,
+    /// Clusters by their names, each of one upstream that speaks plain HTTP.
+    pub clusters: BTreeMap<String, SocketAddr>,
+    /// How many worker threads, each with a VM of its own.
+    pub workers: usize,
+    /// The VMs' environment.
+    pub environment: BTreeMap<String, String>,
+    /// The gateway's node id; empty for none.
+    pub node: String,
+    /// The id of the VMs; plugins with the same share shared data.
+    pub vm_id: String,
+}
+
+/// Where clients come in.
+#[derive(Clone, Debug)]
+pub struct ListenerSpec {
+    /// The plugin's configuration as the module gets it: JSON, or whatever a test wants to see refused.
+    pub plugin: String,
+    /// The cluster that gets what the filter lets pass.
+    pub upstream: String,
+    /// Whether clients speak TLS.
+    pub tls: bool,
+}
+
+impl ListenerSpec {
+    /// Plain HTTP, with the cluster `controller` behind it.
+    #[must_use]
+    pub fn new(plugin: &Value) -> Self {
+        Self { plugin: plugin.to_string(), upstream: "controller".into(), tls: false }
+    }
+
+    /// The same with TLS.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+}
+
+impl GatewaySpec {
+    /// One listener over plain HTTP, two workers, no clusters yet.
+    #[must_use]
+    pub fn new(plugin: &Value) -> Self {
+        Self {
+            module: tools::module(),
+            listeners: vec![ListenerSpec::new(plugin)],
+            clusters: BTreeMap::new(),
+            workers: 2,
+            environment: BTreeMap::new(),
+            node: "gateway-1".into(),
+            vm_id: "awx_metrics".into(),
+        }
+    }
+
+    /// With one more listener.
+    #[must_use]
+    pub fn listener(mut self, listener: ListenerSpec) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// With one more cluster.
+    #[must_use]
+    pub fn cluster(mut self, name: &str, upstream: SocketAddr) -> Self {
+        self.clusters.insert(name.to_owned(), upstream);
+        self
+    }
+
+    /// With so many workers.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// With a variable in the VMs' environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+}
+
+/// A running gateway. It stops with its value.
+#[derive(Debug)]
+pub struct Gateway {
+    running: Running,
+    certificate: Certificate,
+    tls: Vec<bool>,
+}
+
+#[derive(Debug)]
+enum Running {
+    Envoy(Envoy),
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The host would not serve with this configuration, the plugin's or its own.
+    #[error("refused:\n{log}")]
+    Refused {
+        /// What it logged.
+        log: String,
+    },
+    /// The host neither served nor ended.
+    #[error("not ready in time:\n{log}")]
+    TimedOut {
+        /// What it logged.
+        log: String,
+    },
+    /// The host could not be run at all.
+    #[error("not started: {0}")]
+    NotStarted(#[from] std::io::Error),
+}
+
+impl Gateway {
+    /// Starts a gateway, and returns once it serves.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    ///
+    /// # Panics
+    /// Where a tool is missing.
+    pub async fn start(host: Host, spec: &GatewaySpec) -> Result<Self, StartError> {
+        let certificate = Certificate::for_this_machine().expect("randomness");
+        let running = match host {
+            Host::Envoy(release) => {
+                Running::Envoy(Envoy::of_spec(release, spec, &certificate).await?)
+            }
+        };
+        let tls = spec.listeners.iter().map(|listener| listener.tls).collect();
+        Ok(Self { running, certificate, tls })
+    }
+
+    /// A client of the first listener.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client_of(0)
+    }
+
+    /// A client of a listener, by its place in the spec.
+    ///
+    /// # Panics
+    /// Where there is none at this place.
+    #[must_use]
+    pub fn client_of(&self, listener: usize) -> Client {
+        let address = self.address_of(listener);
+        if self.tls[listener] {
+            Client::https(address, &self.certificate.authority)
+        } else {
+            Client::http(address)
+        }
+    }
+
+    /// The first listener's address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address_of(0)
+    }
+
+    /// A listener's address, by its place in the spec.
+    ///
+    /// # Panics
+    /// Where there is none at this place.
+    #[must_use]
+    pub fn address_of(&self, listener: usize) -> SocketAddr {
+        match &self.running {
+            Running::Envoy(envoy) => envoy.listeners()[listener],
+        }
+    }
+
+    /// All that was logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        match &self.running {
+            Running::Envoy(envoy) => envoy.log(),
+        }
+    }
+
+    /// The log's lines about VMs that trapped. A scenario ends by finding none.
+    #[must_use]
+    pub fn traps(&self) -> Vec<String> {
+        match &self.running {
+            Running::Envoy(envoy) => envoy.traps(),
+        }
+    }
+}
+
+/// Writes each scenario once and tests it on every host: `name::on_envoy`, and so on. Give the host a name in the
+/// scenario's argument, and start gateways with it.
+#[macro_export]
+macro_rules! on_both_hosts {
+    ($( $(#[$about:meta])* async fn $name:ident($host:ident) $scenario:block )+) => { $(
+        $(#[$about])*
+        mod $name {
+            use super::*;
+
+            async fn scenario($host: $crate::gateway::Host) $scenario
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_envoy() {
+                scenario($crate::gateway::Host::Envoy($crate::tools::Release::Newest)).await;
+            }
+        }
+    )+ };
+}

@@ -1,0 +1,41 @@
+"""Reads metrics pages with prometheus_client and writes what it made of them.
+
+Standard input: a JSON array of {"format": "text" | "openmetrics", "page": str}.
+Standard output: a JSON array with, for each page, {"families": [...]} or {"error": str}.
+Values are written as Python prints a float, so that NaN and the infinities survive JSON.
+"""
+
+import json
+import sys
+
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as text
+
+PARSERS = {"text": text, "openmetrics": openmetrics}
+
+
+def sample(sample):
+    return {"name": sample.name, "labels": sample.labels, "value": repr(float(sample.value))}
+
+
+def family(family):
+    return {
+        "name": family.name,
+        "help": family.documentation,
+        "type": family.type,
+        "unit": family.unit,
+        "samples": [sample(each) for each in family.samples],
+    }
+
+
+def answer(question):
+    try:
+        families = PARSERS[question["format"]](question["page"])
+        return {"families": [family(each) for each in families]}
+    except Exception as error:  # The parsers raise ValueError, but also what their own faults raise.
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+json.dump([answer(question) for question in json.load(sys.stdin)], sys.stdout)

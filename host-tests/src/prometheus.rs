@@ -1,0 +1,245 @@
+//! A real Prometheus that scrapes a gateway as its users' does, and promtool.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::gateway::StartError;
+use crate::process::{self, Process};
+use crate::tools;
+
+/// How long Prometheus may take to serve.
+const START: Duration = Duration::from_secs(30);
+
+/// How long a query's answer may take to become what is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What Prometheus is told about the gateway: the configuration that users of the controller have, with only this
+/// filled in.
+#[derive(Clone, Debug)]
+pub struct ScrapeConfig {
+    /// The gateway's https address.
+    pub target: SocketAddr,
+    /// Who Prometheus is.
+    pub credential: ScrapeCredential,
+    /// `scrape_interval`, as Prometheus writes it.
+    pub interval: &'static str,
+}
+
+/// Who Prometheus is.
+#[derive(Clone, Debug)]
+pub enum ScrapeCredential {
+    /// `bearer_token`.
+    Bearer(String),
+    /// `basic_auth`.
+    Basic {
+        /// `username`.
+        username: String,
+        /// `password`.
+        password: String,
+    },
+}
+
+impl ScrapeConfig {
+    /// As Prometheus reads it.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        let credential = match &self.credential {
+            ScrapeCredential::Bearer(token) => format!("bearer_token: {token}"),
+            ScrapeCredential::Basic { username, password } => {
+                format!("basic_auth: {{username: {username}, password: {password}}}")
+            }
+        };
+        format!(
+            "scrape_configs:
+  - job_name: controller
+    tls_config: {{insecure_skip_verify: true}}
+    metrics_path: /api/v2/metrics
+    scrape_interval: {interval}
+    scrape_timeout: {interval}
+    scheme: https
+    {credential}
+    static_configs:
+      - targets: ['{target}']
+",
+            interval = self.interval,
+            target = self.target,
+        )
+    }
+}
+
+/// A running Prometheus. It ends with its value.
+#[derive(Debug)]
+pub struct Prometheus {
+    process: Process,
+    address: SocketAddr,
+    _files: TempDir,
+}
+
+/// One series of a query's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Its labels, `__name__` too.
+    pub labels: BTreeMap<String, String>,
+    /// Its value.
+    pub value: f64,
+}
+
+/// How the scrapes of one target go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// `up`, `down` or `unknown`.
+    pub health: String,
+    /// What was wrong with the last scrape; empty where nothing was.
+    pub last_error: String,
+    /// What is scraped.
+    pub url: String,
+}
+
+impl Prometheus {
+    /// Starts Prometheus with data of its own, and returns once it answers queries.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    ///
+    /// # Panics
+    /// Where it is not installed.
+    pub async fn start(config: &ScrapeConfig) -> Result<Self, StartError> {
+        let files = tempfile::tempdir()?;
+        let yaml = files.path().join("prometheus.yml");
+        fs::write(&yaml, config.yaml())?;
+        let command = command(&yaml, files.path());
+        let mut process = Process::start(command, files.path().join("log"))?;
+        let address = serving(&mut process).await?;
+        Ok(Self { process, address, _files: files })
+    }
+
+    /// All it logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// What a query answers at this moment: an instant vector.
+    ///
+    /// # Panics
+    /// Where the query is not one, or its answer no instant vector.
+    pub async fn query(&self, promql: &str) -> Vec<Series> {
+        let answer = self.api(&format!("/api/v1/query?query={}", percent_encoded(promql))).await;
+        let result = answer["result"].as_array().expect("a vector");
+        result.iter().map(|series| series_of(series).expect("a sample")).collect()
+    }
+
+    /// How the scrapes go.
+    ///
+    /// # Panics
+    /// Where Prometheus does not say.
+    pub async fn targets(&self) -> Vec<Target> {
+        let answer = self.api("/api/v1/targets").await;
+        let targets = answer["activeTargets"].as_array().expect("targets");
+        let text = |target: &Value, field: &str| target[field].as_str().expect("text").to_owned();
+        let target = |target| Target {
+            health: text(target, "health"),
+            last_error: text(target, "lastError"),
+            url: text(target, "scrapeUrl"),
+        };
+        targets.iter().map(target).collect()
+    }
+
+    /// Asks until the answer is what is waited for.
+    ///
+    /// # Panics
+    /// Where it is not, in good time; says what the answer was, and how the scrapes went.
+    pub async fn wait_for(
+        &self,
+        promql: &str,
+        mut wanted: impl FnMut(&[Series]) -> bool,
+    ) -> Vec<Series> {
+        let answer = process::eventually(PATIENCE, async || {
+            let answer = self.query(promql).await;
+            wanted(&answer).then_some(answer)
+        });
+        match answer.await {
+            Some(answer) => answer,
+            None => panic!(
+                "{promql} stayed {:?}; targets: {:?}",
+                self.query(promql).await,
+                self.targets().await
+            ),
+        }
+    }
+
+    async fn api(&self, path: &str) -> Value {
+        let reply = Client::http(self.address).get(path).await.expect("an answer of Prometheus");
+        let mut answer: Value = serde_json::from_slice(reply.body()).expect("JSON");
+        assert_eq!(answer["status"], "success", "{path}: {answer}");
+        answer["data"].take()
+    }
+}
+
+fn command(config: &Path, files: &Path) -> Command {
+    let mut command = Command::new(tools::command("prometheus"));
+    command
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", files.join("data").display()))
+        .arg("--web.listen-address=127.0.0.1:0");
+    command
+}
+
+/// Waits until Prometheus answers queries. It logs which port it was given.
+async fn serving(process: &mut Process) -> Result<SocketAddr, StartError> {
+    let started = process::eventually(START, async || {
+        if process.ended().is_some() {
+            return Some(None);
+        }
+        let address = listening_on(&process.log())?;
+        let ready = Client::http(address).get("/-/ready").await.ok()?;
+        ready.status().is_success().then_some(Some(address))
+    });
+    match started.await {
+        Some(Some(address)) => Ok(address),
+        Some(None) => Err(StartError::Refused { log: process.log() }),
+        None => Err(StartError::TimedOut { log: process.log() }),
+    }
+}
+
+fn listening_on(log: &str) -> Option<SocketAddr> {
+    let line = log.lines().find(|line| line.contains("\"Listening on\""))?;
+    line.split("address=").nth(1)?.split_whitespace().next()?.parse().ok()
+}
+
+fn series_of(series: &Value) -> Option<Series> {
+    let labels = series["metric"].as_object()?.iter();
+    let labels = labels.map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    let value = series["value"][1].as_str()?.parse().ok()?;
+    Some(Series { labels: labels.collect::<Option<_>>()?, value })
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// What `promtool check metrics` has to say about a text page; nothing where it likes it.
+///
+/// # Panics
+/// Where promtool is not installed.
+#[must_use]
+pub fn promtool_check(page: &[u8]) -> Vec<String> {
+    let mut command = Command::new(tools::command("promtool"));
+    command.args(["check", "metrics"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = command.spawn().expect("promtool");
+    // It reads all before it says a word, so that neither waits for the other.
+    promtool.stdin.take().expect("a pipe").write_all(page).expect("promtool reads its input");
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let said = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&said).lines().map(str::to_owned).collect()
+}

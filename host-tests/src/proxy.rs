@@ -1,0 +1,235 @@
+//! A proxy that runs the module as Envoy does: a canary, then a VM on the main thread and one on each worker thread,
+//! behind real sockets.
+
+mod body;
+mod http;
+mod message;
+mod path;
+mod reply;
+mod signals;
+mod stream;
+mod threads;
+mod tls;
+mod upstream;
+mod worker;
+
+pub use tls::Identity;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::trap::Trap;
+use crate::vm::{Counts, Plugin, PluginError, Vm};
+use crate::world::{Level, LogLine, World, WorldConfig};
+
+/// Envoy's default is a second with jitter; 1.1 s is what was measured.
+pub const DEFAULT_RELOAD_BACKOFF: Duration = Duration::from_millis(1100);
+/// Envoy's default.
+pub const DEFAULT_ROUTE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What a gateway is made of.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// The module.
+    pub module: PathBuf,
+    /// How many worker threads.
+    pub workers: usize,
+    /// What its VMs share: `vm_id`, environment, clusters, ...
+    pub world: WorldConfig,
+    /// Its listeners, each on a random port of 127.0.0.1.
+    pub listeners: Vec<Listener>,
+    /// How often at most a worker makes a dead VM again, per plugin.
+    pub reload_backoff: Duration,
+}
+
+/// A listener and what its requests go through.
+#[derive(Clone, Debug, Default)]
+pub struct Listener {
+    /// What tests call it.
+    pub name: String,
+    /// The filters, in the order in which requests meet them.
+    pub filters: Vec<Arc<Plugin>>,
+    /// The access loggers. They are called on their roots, after the filters' `on_log`.
+    pub access_loggers: Vec<Arc<Plugin>>,
+    /// With a certificate it speaks TLS.
+    pub tls: Option<Identity>,
+    /// The first whose prefix fits is taken; none gives 404.
+    pub routes: Vec<Route>,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// What the path starts with.
+    pub prefix: String,
+    /// The cluster.
+    pub cluster: String,
+    /// Zero means for ever.
+    pub timeout: Duration,
+}
+
+impl Route {
+    /// Everything, to this cluster.
+    #[must_use]
+    pub fn all_to(cluster: &str) -> Self {
+        Self { prefix: "/".into(), cluster: cluster.into(), timeout: DEFAULT_ROUTE_TIMEOUT }
+    }
+}
+
+impl GatewayConfig {
+    /// Two workers and one cleartext listener with one filter; everything goes to the cluster `controller`.
+    #[must_use]
+    pub fn new(module: PathBuf, root_id: &str, configuration: impl Into<Vec<u8>>) -> Self {
+        let filter = Plugin {
+            name: "awx".into(),
+            root_id: root_id.into(),
+            configuration: configuration.into(),
+        };
+        let listener = Listener {
+            name: "http".into(),
+            filters: vec![Arc::new(filter)],
+            routes: vec![Route::all_to("controller")],
+            ..Listener::default()
+        };
+        Self {
+            module,
+            workers: 2,
+            world: WorldConfig::default(),
+            listeners: vec![listener],
+            reload_backoff: DEFAULT_RELOAD_BACKOFF,
+        }
+    }
+
+    /// Names a cluster.
+    #[must_use]
+    pub fn cluster(mut self, name: &str, address: SocketAddr) -> Self {
+        self.world.clusters.insert(name.into(), vec![address]);
+        self
+    }
+
+    /// All plugins, each once: listeners that name the same one share its roots.
+    fn plugins(&self) -> Vec<Arc<Plugin>> {
+        let mut plugins: Vec<Arc<Plugin>> = Vec::new();
+        for listener in &self.listeners {
+            for plugin in listener.filters.iter().chain(&listener.access_loggers) {
+                if !plugins.contains(plugin) {
+                    plugins.push(Arc::clone(plugin));
+                }
+            }
+        }
+        plugins
+    }
+}
+
+/// Why a gateway did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The module cannot be read.
+    Module(String),
+    /// The canary did not get through.
+    Refused {
+        /// How it failed.
+        reason: PluginError,
+        /// The first error that the module logged.
+        line: Option<LogLine>,
+    },
+    /// A certificate cannot be used.
+    Tls(String),
+    /// No socket, no thread.
+    Io(io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Module(why) | Self::Tls(why) => to.write_str(why),
+            Self::Refused { line: Some(line), .. } => to.write_str(&line.message),
+            Self::Refused { reason, line: None } => write!(to, "{reason:?}"),
+            Self::Io(error) => error.fmt(to),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// A proxy that runs. Dropped, it ends its roots and waits for its threads.
+pub struct WasmtimeGateway {
+    world: Arc<World>,
+    addresses: Vec<(String, SocketAddr)>,
+    _threads: threads::Threads,
+}
+
+impl WasmtimeGateway {
+    /// Starts it: when this returns, all VMs are configured and all listeners accept.
+    ///
+    /// # Errors
+    /// Where the module refuses a plugin's configuration, or something else is missing.
+    pub async fn start(config: GatewayConfig) -> Result<Self, StartError> {
+        let world = World::load(&config.module, config.world.clone())
+            .map_err(|error| StartError::Module(format!("{error:#}")))?;
+        let plugins = config.plugins();
+        try_canaries(&world, &plugins)?;
+        let (threads, addresses) = threads::start(&world, &config, &plugins).await?;
+        Ok(Self { world, addresses, _threads: threads })
+    }
+
+    /// The first listener's address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.addresses.first().expect("a gateway has a listener").1
+    }
+
+    /// A listener's address.
+    #[must_use]
+    pub fn address_of(&self, listener: &str) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(name, _)| name == listener).map(|(_, address)| *address)
+    }
+
+    /// What its VMs share: shared data, metrics, log, clock, clusters, hooks.
+    #[must_use]
+    pub fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    /// Every trap so far.
+    #[must_use]
+    pub fn traps(&self) -> Vec<Trap> {
+        self.world.traps()
+    }
+
+    /// The log so far.
+    #[must_use]
+    pub fn logs(&self) -> Vec<LogLine> {
+        self.world.log.lines()
+    }
+
+    /// What each VM did so far.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(String, Counts)> {
+        self.world.counts()
+    }
+}
+
+/// Each plugin alone in a VM of its own, which then vanishes without a word to the module.
+fn try_canaries(world: &Arc<World>, plugins: &[Arc<Plugin>]) -> Result<(), StartError> {
+    for plugin in plugins {
+        let tried = Vm::new(world, "canary")
+            .map_err(PluginError::Trapped)
+            .and_then(|mut vm| vm.add_plugin(plugin));
+        if let Err(reason) = tried {
+            let by_module = |line: &LogLine| line.level >= Level::Error && line.vm != "host";
+            let line = world.log.find(by_module);
+            return Err(StartError::Refused { reason, line });
+        }
+    }
+    Ok(())
+}

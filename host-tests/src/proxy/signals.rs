@@ -1,0 +1,40 @@
+//! What callbacks ask of a stream, kept until the stream looks.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use tokio::sync::Notify;
+
+use crate::vm::{Direction, LocalReply};
+
+/// What a stream is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    Resume(Direction),
+    Reply(LocalReply),
+    Reset,
+}
+
+/// The mailbox of one stream context.
+#[derive(Default)]
+pub(super) struct Signals {
+    waiting: RefCell<VecDeque<Signal>>,
+    sent: Notify,
+}
+
+impl Signals {
+    pub(super) fn send(&self, signal: Signal) {
+        self.waiting.borrow_mut().push_back(signal);
+        self.sent.notify_one();
+    }
+
+    pub(super) async fn next(&self) -> Signal {
+        loop {
+            let next = self.waiting.borrow_mut().pop_front();
+            match next {
+                Some(signal) => return signal,
+                None => self.sent.notified().await,
+            }
+        }
+    }
+}

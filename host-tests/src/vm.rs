@@ -1,0 +1,501 @@
+//! One VM: an instance of the module, driven callback by callback.
+//!
+//! No I/O and no waiting: what a callback asks for comes out of [`Vm::effects`], and what the world answers goes in by
+//! another callback. A callback that traps is an error value, after which the VM is dead and every call says the same.
+//!
+//! The order of things is Envoy's (proxy-wasm-cpp-host, `src/context.cc` and `src/wasm.cc`).
+
+mod calls;
+mod counts;
+mod effect;
+mod exchange;
+mod general;
+mod guest;
+mod headers;
+mod imports;
+mod maps;
+mod property;
+mod shared;
+mod state;
+pub(crate) mod wasi;
+
+pub use counts::{CallbackCounts, Counts, HostCallCounts};
+pub use effect::{CallAnswer, Direction, Effect, HttpCall, LocalReply};
+pub use exchange::{Connection, Exchange, Facts, SharedExchange};
+pub use headers::Headers;
+pub use state::Plugin;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use wasmtime::{Func, Instance, Store, Val};
+
+use crate::trap::Trap;
+use crate::world::{World, locked};
+use state::{Context, Sight, State};
+
+/// What tells contexts apart within a VM; never 0.
+pub type ContextId = u32;
+
+/// What a callback wants done with the message it saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Pass it on.
+    Continue,
+    /// Keep it back.
+    Pause,
+}
+
+/// Why a plugin does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginError {
+    /// `on_vm_start` said no.
+    NotStarted,
+    /// `on_configure` said no.
+    NotConfigured,
+    /// A callback trapped.
+    Trapped(Trap),
+}
+
+impl From<Trap> for PluginError {
+    fn from(trap: Trap) -> Self {
+        Self::Trapped(trap)
+    }
+}
+
+/// An instance of the world's module. It may be sent to another thread.
+pub struct Vm {
+    store: Store<State>,
+    exports: HashMap<&'static str, Func>,
+    counts: Arc<Mutex<Counts>>,
+    next_context: ContextId,
+    dead: Option<Trap>,
+}
+
+/// Every callback that this host makes.
+const CALLBACKS: [&str; 15] = [
+    "_initialize",
+    "proxy_on_context_create",
+    "proxy_on_vm_start",
+    "proxy_on_configure",
+    "proxy_on_tick",
+    "proxy_on_queue_ready",
+    "proxy_on_request_headers",
+    "proxy_on_request_body",
+    "proxy_on_request_trailers",
+    "proxy_on_response_headers",
+    "proxy_on_response_body",
+    "proxy_on_response_trailers",
+    "proxy_on_http_call_response",
+    "proxy_on_log",
+    "proxy_on_done",
+];
+const ON_DELETE: &str = "proxy_on_delete";
+
+impl Vm {
+    /// An instance, initialised. `name` is what its log lines, traps and counts carry.
+    ///
+    /// # Errors
+    /// Where it traps while it is made.
+    pub fn new(world: &Arc<World>, name: &str) -> Result<Self, Trap> {
+        let mut store = Store::new(world.module.engine(), State::new(Arc::clone(world), name));
+        let counts = Arc::default();
+        world.register_counts(name, &counts);
+        let made = instantiate(world, &mut store);
+        let mut vm = Self { store, exports: HashMap::new(), counts, next_context: 1, dead: None };
+        match made {
+            Ok(instance) => vm.bind(instance),
+            Err(error) => return Err(vm.die("_instantiate", &error)),
+        }
+        vm.run(0, "_initialize", &[])?;
+        Ok(vm)
+    }
+
+    /// The trap that killed it.
+    #[must_use]
+    pub fn trap(&self) -> Option<&Trap> {
+        self.dead.as_ref()
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        locked(&self.counts).clone()
+    }
+
+    /// Whether the module has this callback. Those it has not are skipped.
+    #[must_use]
+    pub fn exports(&self, callback: &str) -> bool {
+        self.exports.contains_key(callback)
+    }
+
+    /// Bytes of linear memory, which never shrinks.
+    #[must_use]
+    pub fn memory_size(&self) -> usize {
+        self.store.data().memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+
+    /// What callbacks asked for since this was last called.
+    pub fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.store.data_mut().effects)
+    }
+
+    /// A root context, created, started and configured.
+    ///
+    /// # Errors
+    /// Where the module refuses the plugin, or traps.
+    pub fn add_plugin(&mut self, plugin: &Arc<Plugin>) -> Result<ContextId, PluginError> {
+        let root = self.create_root(plugin)?;
+        if !self.start(root)? {
+            return Err(PluginError::NotStarted);
+        }
+        if !self.configure(root)? {
+            return Err(PluginError::NotConfigured);
+        }
+        Ok(root)
+    }
+
+    /// A root context, neither started nor configured.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn create_root(&mut self, plugin: &Arc<Plugin>) -> Result<ContextId, Trap> {
+        let root = self.new_context(None, Arc::clone(plugin), None);
+        self.run(root, "proxy_on_context_create", &[root, 0])?;
+        Ok(root)
+    }
+
+    /// `on_vm_start`; true where the module has none.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn start(&mut self, root: ContextId) -> Result<bool, Trap> {
+        let size = length(self.store.data().world.config.vm_configuration.len());
+        Ok(self.run(root, "proxy_on_vm_start", &[root, size])? != Some(0))
+    }
+
+    /// `on_configure`; true where the module has none.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn configure(&mut self, root: ContextId) -> Result<bool, Trap> {
+        let configuration = self.context(root).map(|root| root.plugin.configuration.len());
+        let size = length(configuration.unwrap_or_default());
+        self.sight(root, |sight| sight.configuring = true);
+        let configured = self.run(root, "proxy_on_configure", &[root, size]);
+        self.sight(root, |sight| sight.configuring = false);
+        Ok(configured? != Some(0))
+    }
+
+    /// `on_tick`.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn tick(&mut self, root: ContextId) -> Result<(), Trap> {
+        self.run(root, "proxy_on_tick", &[root]).map(drop)
+    }
+
+    /// `on_queue_ready`.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn queue_ready(&mut self, root: ContextId, queue: u32) -> Result<(), Trap> {
+        self.run(root, "proxy_on_queue_ready", &[root, queue]).map(drop)
+    }
+
+    /// `on_http_call_response`. Without an answer the module is told that there are no headers: the answer was cut
+    /// off, or too large.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn http_call_response(
+        &mut self,
+        call: (ContextId, u32),
+        answer: Option<CallAnswer>,
+    ) -> Result<(), Trap> {
+        let (root, token) = call;
+        let sizes = answer.as_ref().map_or([0; 3], |answer| {
+            [answer.headers.len(), answer.body.len(), answer.trailers.len()].map(length)
+        });
+        let [headers, body, trailers] = sizes;
+        self.store.data_mut().answer = answer;
+        let run =
+            self.run(root, "proxy_on_http_call_response", &[root, token, headers, body, trailers]);
+        self.store.data_mut().answer = None;
+        run.map(drop)
+    }
+
+    /// A stream context of `root` that sees `exchange`.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn open(&mut self, root: ContextId, exchange: &SharedExchange) -> Result<ContextId, Trap> {
+        let Some(plugin) = self.context(root).map(|root| Arc::clone(&root.plugin)) else {
+            return Err(self.no_such_context(root));
+        };
+        let stream = self.new_context(Some(root), plugin, Some(Arc::clone(exchange)));
+        self.run(stream, "proxy_on_context_create", &[stream, root])?;
+        Ok(stream)
+    }
+
+    /// `on_http_request_headers`.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn request_headers(&mut self, stream: ContextId, end: bool) -> Result<Action, Trap> {
+        let count = self.measure(stream, |exchange| lines(exchange.request_headers.as_ref()));
+        let arguments = [stream, count, u32::from(end)];
+        self.pass(stream, "proxy_on_request_headers", &arguments, |sight| {
+            &mut sight.request_headers
+        })
+    }
+
+    /// `on_http_request_body`.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn request_body(&mut self, stream: ContextId, end: bool) -> Result<Action, Trap> {
+        let size = self.measure(stream, |exchange| exchange.request_body.len());
+        let arguments = [stream, size, u32::from(end)];
+        self.pass(stream, "proxy_on_request_body", &arguments, |sight| &mut sight.request_body)
+    }
+
+    /// `on_http_request_trailers`.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn request_trailers(&mut self, stream: ContextId) -> Result<Action, Trap> {
+        let count = self.measure(stream, |exchange| lines(exchange.request_trailers.as_ref()));
+        let arguments = [stream, count];
+        self.pass(stream, "proxy_on_request_trailers", &arguments, |sight| {
+            &mut sight.request_trailers
+        })
+    }
+
+    /// `on_http_response_headers`.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn response_headers(&mut self, stream: ContextId, end: bool) -> Result<Action, Trap> {
+        let count = self.measure(stream, |exchange| lines(exchange.response_headers.as_ref()));
+        let arguments = [stream, count, u32::from(end)];
+        self.pass(stream, "proxy_on_response_headers", &arguments, |sight| {
+            &mut sight.response_headers
+        })
+    }
+
+    /// `on_http_response_body`.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn response_body(&mut self, stream: ContextId, end: bool) -> Result<Action, Trap> {
+        let size = self.measure(stream, |exchange| exchange.response_body.len());
+        let arguments = [stream, size, u32::from(end)];
+        self.pass(stream, "proxy_on_response_body", &arguments, |sight| &mut sight.response_body)
+    }
+
+    /// `on_http_response_trailers`.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn response_trailers(&mut self, stream: ContextId) -> Result<Action, Trap> {
+        let count = self.measure(stream, |exchange| lines(exchange.response_trailers.as_ref()));
+        let arguments = [stream, count];
+        self.pass(stream, "proxy_on_response_trailers", &arguments, |sight| {
+            &mut sight.response_trailers
+        })
+    }
+
+    /// `on_log` of a stream.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn log(&mut self, stream: ContextId) -> Result<(), Trap> {
+        self.sight(stream, |sight| sight.logging = true);
+        let logged = self.run(stream, "proxy_on_log", &[stream]);
+        self.sight(stream, |sight| sight.logging = false);
+        logged.map(drop)
+    }
+
+    /// `on_log` of an access logger: Envoy's `Wasm::log` calls it on the root itself, which sees the exchange meanwhile.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn log_at_root(&mut self, root: ContextId, exchange: &SharedExchange) -> Result<(), Trap> {
+        self.see(root, Some(Arc::clone(exchange)));
+        let logged = self.log(root);
+        self.see(root, None);
+        logged
+    }
+
+    /// `on_done` and `on_delete` of a stream.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn close(&mut self, stream: ContextId) -> Result<(), Trap> {
+        self.run(stream, "proxy_on_done", &[stream])?;
+        self.delete(stream)
+    }
+
+    /// Ends a root. False where it puts its end off: an [`Effect::Done`] follows, then [`Vm::delete`] is due.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn end_root(&mut self, root: ContextId) -> Result<bool, Trap> {
+        if self.run(root, "proxy_on_done", &[root])? == Some(0) {
+            self.store.data_mut().ending.insert(root);
+            return Ok(false);
+        }
+        self.delete(root)?;
+        Ok(true)
+    }
+
+    /// `on_delete`.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn delete(&mut self, context: ContextId) -> Result<(), Trap> {
+        let deleted = self.run(context, ON_DELETE, &[context]);
+        self.store.data_mut().contexts.remove(&context);
+        deleted.map(drop)
+    }
+
+    fn bind(&mut self, instance: Instance) {
+        let names = CALLBACKS.iter().chain([&ON_DELETE]);
+        for name in names.copied() {
+            if let Some(callback) = instance.get_func(&mut self.store, name) {
+                self.exports.insert(name, callback);
+            }
+        }
+    }
+
+    fn new_context(
+        &mut self,
+        root: Option<ContextId>,
+        plugin: Arc<Plugin>,
+        exchange: Option<SharedExchange>,
+    ) -> ContextId {
+        let id = self.next_context;
+        self.next_context += 1;
+        let root = root.unwrap_or(id);
+        let context = Context { root, plugin, exchange, sight: Sight::default() };
+        self.store.data_mut().contexts.insert(id, context);
+        id
+    }
+
+    /// Runs a callback that may keep a message back. What it saw stays in sight only as long as it does.
+    fn pass(
+        &mut self,
+        stream: ContextId,
+        callback: &'static str,
+        arguments: &[u32],
+        part: impl Fn(&mut Sight) -> &mut bool,
+    ) -> Result<Action, Trap> {
+        self.sight(stream, |sight| *part(sight) = true);
+        let wish = self.run(stream, callback, arguments)?;
+        // A local reply stops the stream whatever the callback said then.
+        if wish.unwrap_or(0) != 0 || self.store.data().run.replied {
+            return Ok(Action::Pause);
+        }
+        self.sight(stream, |sight| *part(sight) = false);
+        Ok(Action::Continue)
+    }
+
+    /// Runs a callback; `None` where the module has it not or it returns nothing.
+    fn run(
+        &mut self,
+        context: ContextId,
+        callback: &'static str,
+        arguments: &[u32],
+    ) -> Result<Option<u32>, Trap> {
+        if let Some(trap) = &self.dead {
+            return Err(trap.clone());
+        }
+        self.store.data_mut().enter(callback, context);
+        let Some(function) = self.exports.get(callback).copied() else { return Ok(None) };
+        let arguments: Vec<Val> =
+            arguments.iter().map(|&value| Val::I32(value.cast_signed())).collect();
+        let mut results = vec![Val::I32(0); function.ty(&self.store).results().len()];
+        let limit = self.store.data().world.config.fuel;
+        let outcome = self
+            .store
+            .set_fuel(limit)
+            .and_then(|()| function.call(&mut self.store, &arguments, &mut results));
+        self.count(limit);
+        match outcome {
+            Ok(()) => Ok(results.first().and_then(Val::i32).map(i32::cast_unsigned)),
+            Err(error) => Err(self.die(callback, &error)),
+        }
+    }
+
+    fn count(&mut self, limit: u64) {
+        let left = self.store.get_fuel().unwrap_or_default();
+        let run = &mut self.store.data_mut().run;
+        let mut counts = std::mem::take(&mut run.counts);
+        counts.runs = 1;
+        counts.fuel = limit - left;
+        *locked(&self.counts).callbacks.entry(run.callback).or_default() += counts;
+    }
+
+    fn die(&mut self, callback: &'static str, error: &wasmtime::Error) -> Trap {
+        let state = self.store.data_mut();
+        let stderr = std::mem::take(&mut state.run.stderr);
+        let message = format!("{stderr}{}", error.root_cause());
+        let trap = Trap { vm: state.vm.clone(), callback, message };
+        state.world.record_trap(trap.clone());
+        // What it asked for before it died is not done: Envoy drops the actions of a failed VM's callback.
+        state.effects.clear();
+        self.dead = Some(trap.clone());
+        trap
+    }
+
+    fn no_such_context(&self, context: ContextId) -> Trap {
+        self.dead.clone().unwrap_or_else(|| Trap {
+            vm: self.store.data().vm.clone(),
+            callback: "proxy_on_context_create",
+            message: format!("there is no context {context}"),
+        })
+    }
+
+    fn context(&self, context: ContextId) -> Option<&Context> {
+        self.store.data().contexts.get(&context)
+    }
+
+    fn sight(&mut self, context: ContextId, change: impl FnOnce(&mut Sight)) {
+        if let Some(context) = self.store.data_mut().contexts.get_mut(&context) {
+            change(&mut context.sight);
+        }
+    }
+
+    fn see(&mut self, context: ContextId, exchange: Option<SharedExchange>) {
+        if let Some(context) = self.store.data_mut().contexts.get_mut(&context) {
+            context.exchange = exchange;
+        }
+    }
+
+    fn measure(&self, stream: ContextId, measure: impl FnOnce(&Exchange) -> usize) -> u32 {
+        let exchange = self.context(stream).and_then(|stream| stream.exchange.as_ref());
+        exchange.map_or(0, |exchange| length(measure(&locked(exchange))))
+    }
+}
+
+fn instantiate(world: &World, store: &mut Store<State>) -> wasmtime::Result<Instance> {
+    store.set_fuel(world.config.fuel)?;
+    let instance = imports::linker(&world.module)?.instantiate(&mut *store, &world.module)?;
+    let memory = instance.get_memory(&mut *store, "memory");
+    let allocate = ["proxy_on_memory_allocate", "malloc"]
+        .into_iter()
+        .find_map(|name| instance.get_typed_func(&mut *store, name).ok());
+    let state = store.data_mut();
+    state.memory = memory;
+    state.allocate = allocate;
+    Ok(instance)
+}
+
+fn lines(headers: Option<&Headers>) -> usize {
+    headers.map_or(0, Headers::len)
+}
+
+fn length(of: usize) -> u32 {
+    u32::try_from(of).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,208 @@
+//! What all VMs of one `vm_id` and module share: shared data, queues, metrics, the log, the clock, the environment.
+//!
+//! A [`World`] is one loaded module and everything that outlives a VM. Nothing here runs wasm.
+
+mod clock;
+mod log;
+mod metrics;
+mod shared;
+
+pub use clock::Clock;
+pub use log::{Level, Log, LogLine};
+pub use metrics::{Metric, MetricError, MetricKind, Metrics};
+pub use shared::{CasMismatch, Queues, SharedData};
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use wasmtime::{Config, Engine, Module};
+
+use crate::trap::Trap;
+use crate::vm::Counts;
+
+/// Far above what any honest callback needs (hashing a password takes about 1e9), and some ten seconds.
+pub const DEFAULT_FUEL: u64 = 20_000_000_000;
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub struct WorldConfig {
+    /// Scopes shared data and queues.
+    pub vm_id: String,
+    /// What `on_vm_start` may read.
+    pub vm_configuration: Vec<u8>,
+    /// The VM's environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Envoy's node id; empty means it has none.
+    pub node_id: String,
+    /// What one callback may burn before it is ended with a trap.
+    pub fuel: u64,
+    /// Lines below are dropped, as Envoy does.
+    pub log_level: Level,
+    /// Where the clusters are. One without an address has no healthy host.
+    pub clusters: BTreeMap<String, Vec<SocketAddr>>,
+}
+
+impl Default for WorldConfig {
+    fn default() -> Self {
+        Self {
+            vm_id: String::new(),
+            vm_configuration: Vec::new(),
+            environment: BTreeMap::new(),
+            node_id: "test-node".into(),
+            fuel: DEFAULT_FUEL,
+            log_level: Level::Info,
+            clusters: BTreeMap::new(),
+        }
+    }
+}
+
+/// One host call that is about to happen, for a [`World::before_each_host_call`] hook.
+#[derive(Clone, Copy, Debug)]
+pub struct HostCall<'a> {
+    /// Which VM.
+    pub vm: &'a str,
+    /// In which callback.
+    pub callback: &'static str,
+    /// The import, as `proxy_get_shared_data`.
+    pub name: &'static str,
+    /// The key, for shared data.
+    pub key: Option<&'a [u8]>,
+}
+
+/// What a hook makes of a host call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Let it happen.
+    Proceed,
+    /// Kill the VM here.
+    Trap,
+}
+
+/// A hook before each host call.
+pub type Hook = Arc<dyn Fn(&HostCall<'_>) -> Step + Send + Sync>;
+
+/// One module and what its VMs share. Each part locks for itself and never while another is locked.
+pub struct World {
+    /// The compiled module.
+    pub(crate) module: Module,
+    /// What it was made of; only the clusters change later.
+    pub(crate) config: WorldConfig,
+    /// Shared data.
+    pub shared: SharedData,
+    /// Shared queues.
+    pub queues: Queues,
+    /// Metrics that the module defined.
+    pub metrics: Metrics,
+    /// Log lines.
+    pub log: Log,
+    /// The wall clock that the module sees.
+    pub clock: Clock,
+    clusters: RwLock<BTreeMap<String, Vec<SocketAddr>>>,
+    traps: Mutex<Vec<Trap>>,
+    counts: Mutex<Vec<(String, Arc<Mutex<Counts>>)>>,
+    hook: RwLock<Option<Hook>>,
+}
+
+impl World {
+    /// Loads the module at `path`, compiled once per process.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or is no module.
+    pub fn load(path: &Path, config: WorldConfig) -> wasmtime::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            module: compiled(path)?,
+            log: Log::new(config.log_level),
+            clusters: RwLock::new(config.clusters.clone()),
+            config,
+            shared: SharedData::default(),
+            queues: Queues::default(),
+            metrics: Metrics::default(),
+            clock: Clock::default(),
+            traps: Mutex::default(),
+            counts: Mutex::default(),
+            hook: RwLock::default(),
+        }))
+    }
+
+    /// Every trap so far, in order.
+    #[must_use]
+    pub fn traps(&self) -> Vec<Trap> {
+        locked(&self.traps).clone()
+    }
+
+    /// What each VM did so far, dead ones included, in the order they were born. Names repeat after a reload.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(String, Counts)> {
+        locked(&self.counts)
+            .iter()
+            .map(|(vm, counts)| (vm.clone(), locked(counts).clone()))
+            .collect()
+    }
+
+    /// Calls `hook` before each host call of every callback that starts from now on. It runs on the VM's thread with
+    /// nothing locked, so it may wait for another VM, or drive one.
+    pub fn before_each_host_call(
+        &self,
+        hook: impl Fn(&HostCall<'_>) -> Step + Send + Sync + 'static,
+    ) {
+        *self.hook.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
+    }
+
+    /// Takes the hook off.
+    pub fn unhook(&self) {
+        *self.hook.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The addresses of a cluster; `None` where there is no such cluster.
+    #[must_use]
+    pub fn cluster(&self, name: &str) -> Option<Vec<SocketAddr>> {
+        self.clusters.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Gives a cluster other addresses, or makes it.
+    pub fn move_cluster(&self, name: &str, addresses: Vec<SocketAddr>) {
+        let mut clusters = self.clusters.write().unwrap_or_else(PoisonError::into_inner);
+        clusters.insert(name.to_owned(), addresses);
+    }
+
+    pub(crate) fn hook(&self) -> Option<Hook> {
+        self.hook.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn record_trap(&self, trap: Trap) {
+        self.log.host(Level::Error, &trap.to_string());
+        locked(&self.traps).push(trap);
+    }
+
+    pub(crate) fn register_counts(&self, vm: &str, counts: &Arc<Mutex<Counts>>) {
+        locked(&self.counts).push((vm.to_owned(), Arc::clone(counts)));
+    }
+}
+
+/// A test that panicked while it held a lock has failed already: others may go on.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One engine per process: modules of one cannot run in another.
+fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| {
+        let mut config = Config::new();
+        config.consume_fuel(true);
+        Engine::new(&config).expect("wasmtime supports this machine")
+    })
+}
+
+fn compiled(path: &Path) -> wasmtime::Result<Module> {
+    static MODULES: OnceLock<Mutex<HashMap<PathBuf, Module>>> = OnceLock::new();
+    let mut modules = locked(MODULES.get_or_init(Mutex::default));
+    if let Some(module) = modules.get(path) {
+        return Ok(module.clone());
+    }
+    let module = Module::from_file(engine(), path)?;
+    modules.insert(path.to_owned(), module.clone());
+    Ok(module)
+}

@@ -1,0 +1,89 @@
+//! What `make run` runs, on free ports.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use host_tests::client::Client;
+use host_tests::process::{self, Process};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn start(files: &TempDir, environment: &[(&str, &str)]) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_run"));
+    for name in ["CONTROLLER", "CONTROLLER_TOKEN", "CONTROLLER_CA", "CONTROLLER_INSECURE"] {
+        command.env_remove(name);
+    }
+    for port in ["HTTP_PORT", "HTTPS_PORT", "ADMIN_PORT"] {
+        command.env(port, "0");
+    }
+    command.envs(environment.iter().copied());
+    Process::start(command, files.path().join("log")).unwrap()
+}
+
+/// The address behind `scheme://` in the first of its lines that has one and `what`.
+fn address_in(output: &str, what: &str, scheme: &str) -> Option<SocketAddr> {
+    let line = output.lines().find(|line| line.contains(what) && line.contains(scheme))?;
+    let address = line.split_once(scheme)?.1;
+    address.split(['/', ';', ' ']).next()?.parse().ok()
+}
+
+async fn announced(run: &Process, what: &str, scheme: &str) -> SocketAddr {
+    let address = process::eventually(PATIENCE, async || address_in(&run.log(), what, scheme));
+    address.await.unwrap_or_else(|| panic!("no {scheme} of {what} in:\n{}", run.log()))
+}
+
+fn interrupt(run: &Process) {
+    let status = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+#[tokio::test]
+async fn it_serves_the_stand_ins_page_and_stops_all_it_started() {
+    let files = tempfile::tempdir().unwrap();
+    let mut run = start(&files, &[]);
+    let http = announced(&run, "curl", "http://").await;
+    let admin = announced(&run, "admin interface", "http://").await;
+    announced(&run, "curl", "https://").await;
+
+    let people = Client::http(http).basic("admin", "password");
+    let prometheus = Client::http(http).bearer("demonstration-only");
+    for client in [people, prometheus] {
+        let page = process::eventually(PATIENCE, async || {
+            let reply = client.get("/api/v2/metrics").await.unwrap();
+            assert_eq!(reply.status(), 200);
+            let page = String::from_utf8(reply.into_body().to_vec()).unwrap();
+            page.contains("awx_sessions_total{type=\"user\"}").then_some(page)
+        });
+        assert!(page.await.is_some(), "the controller's page never came");
+    }
+    assert_eq!(Client::http(http).get("/api/v2/metrics").await.unwrap().status(), 401);
+    assert_eq!(Client::http(http).get("/api/v2/ping/").await.unwrap().status(), 200);
+
+    interrupt(&run);
+    assert!(run.end().await.success(), "{}", run.log());
+    for address in [http, admin] {
+        assert!(Client::http(address).get("/").await.is_err(), "{address} still answers");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_before_anything_starts() {
+    let files = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let mut run = start(&files, &[("HTTPS_PORT", &port)]);
+    assert_eq!(run.end().await.code(), Some(1));
+    let said = run.log();
+    assert!(said.contains(&format!("127.0.0.1:{port} is taken")), "{said}");
+    assert!(said.contains("HTTPS_PORT"), "{said}");
+}
+
+#[tokio::test]
+async fn a_real_controllers_token_is_asked_for_only_on_a_terminal() {
+    let files = tempfile::tempdir().unwrap();
+    let mut run = start(&files, &[("CONTROLLER", "https://127.0.0.1:1")]);
+    assert_eq!(run.end().await.code(), Some(1));
+    assert!(run.log().contains("CONTROLLER_TOKEN is not set"), "{}", run.log());
+}

@@ -1,0 +1,208 @@
+//! COLLECT: a tick -> whose turn is it ([`lease`]) -> pull what is due ([`pull`]) -> parse -> snapshot.
+//!
+//! Runs in every VM, on its root context: a scrape neither waits for a pull nor causes one. A pull that fails leaves the
+//! last good page where it is.
+
+pub mod lease;
+pub mod pull;
+
+use crate::config::{Config, Source};
+use crate::host::{Answer, CallId, Host, HostError, Level, Time};
+use crate::limits;
+use crate::metrics::Page;
+use crate::shared::snapshot::{Guarded, Head, Keys, Outcome};
+use lease::{Candidate, Pace};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Pulls the sources of one configuration, in one VM.
+pub struct Collector {
+    config: Rc<Config>,
+    keys: Vec<Keys>,
+    vm: u64,
+    pulls: HashMap<CallId, Pull>,
+    /// When this VM last looked for sources that are due.
+    looked: Time,
+}
+
+/// A pull under way.
+struct Pull {
+    source: usize,
+    began: Time,
+}
+
+impl Collector {
+    /// A collector for the VM of this number.
+    #[must_use]
+    pub fn new(config: Rc<Config>, vm: u64) -> Self {
+        let keys = config.sources.iter().map(|source| Keys::new(&source.key())).collect();
+        Self { config, keys, vm, pulls: HashMap::new(), looked: Time::ZERO }
+    }
+
+    /// Creates what compare-and-swap needs. Envoy configures one VM alone before any other, so at start nobody else
+    /// does the same; and a new source counts as wanted, or it would be pulled rarely until its first scrape.
+    pub fn prepare(&self, host: &dyn Host) {
+        for keys in &self.keys {
+            if keys.head(host).is_none() {
+                keys.create_head(host);
+                keys.want(host, host.now());
+            }
+        }
+    }
+
+    /// How often [`Collector::tick`] wants to be called: ten times in the shortest interval, within
+    /// [`limits::TICK`].
+    #[must_use]
+    pub fn tick_period(&self) -> Duration {
+        let shortest = self.config.sources.iter().map(|source| source.interval).min();
+        let tenth = shortest.unwrap_or(Duration::MAX) / 10;
+        tenth.clamp(*limits::TICK.start(), *limits::TICK.end())
+    }
+
+    /// Pulls what is due, where it is this VM's turn. `serves`: whether the VM has had a stream. May be called more
+    /// often than [`Collector::tick_period`] asks: then it does nothing.
+    pub fn tick(&mut self, host: &dyn Host, serves: bool) {
+        let (now, tick) = (host.now(), self.tick_period());
+        // Ticks come a little early or late; half a period tells one that was asked for from one that was not.
+        if now.checked_sub(self.looked).is_some_and(|passed| passed < tick / 2) {
+            return;
+        }
+        self.looked = now;
+        let candidate = Candidate { vm: self.vm, serves };
+        let config = Rc::clone(&self.config);
+        for (index, (source, keys)) in config.sources.iter().zip(self.keys.clone()).enumerate() {
+            let Some(read) = keys.head(host) else {
+                keys.create_head(host);
+                continue;
+            };
+            let wanted = keys.wanted(host);
+            let turn = lease::turn(&read.head, wanted, pace(source, tick), candidate, now);
+            if let Some(scheduled) = turn
+                && self.claim(host, &keys, &read, scheduled, now)
+            {
+                self.pull(host, index, source, now);
+            }
+        }
+    }
+
+    /// Takes the answer to a pull.
+    pub fn answered(&mut self, host: &dyn Host, call: CallId, answer: Answer) {
+        if let Some(pull) = self.pulls.remove(&call) {
+            self.conclude(host, &pull, pull::judge(answer));
+        }
+    }
+
+    /// Whether this VM is the one that pulls now.
+    fn claim(&self, host: &dyn Host, keys: &Keys, read: &Guarded, due: Time, now: Time) -> bool {
+        let claimed = Head {
+            pulling: true,
+            scheduled: due,
+            attempted: now,
+            puller: self.vm,
+            ..read.head.clone()
+        };
+        keys.swap_head(host, read, &claimed).is_ok()
+    }
+
+    fn pull(&mut self, host: &dyn Host, index: usize, source: &Source, now: Time) {
+        let pull = Pull { source: index, began: now };
+        match pull::send(host, source) {
+            Ok(call) => {
+                self.pulls.insert(call, pull);
+            }
+            Err(reason) => {
+                host.log(Level::Debug, &line(source, &reason.to_string()));
+                self.conclude(host, &pull, Err(Outcome::Refused));
+            }
+        }
+    }
+
+    /// Writes down how a pull ended.
+    fn conclude(&self, host: &dyn Host, pull: &Pull, result: Result<Page, Outcome>) {
+        let (Some(source), Some(keys)) =
+            (self.config.sources.get(pull.source), self.keys.get(pull.source))
+        else {
+            return;
+        };
+        for _ in 0..limits::HEAD_TRIES {
+            let Some(read) = keys.head(host) else { return };
+            let head = concluded(host, keys, &read.head, pull, &result);
+            match keys.swap_head(host, &read, &head) {
+                Ok(()) => return report(host, source, read.head.outcome, head.outcome),
+                Err(HostError::Changed) => {}
+                Err(HostError::Refused) => return,
+            }
+        }
+    }
+}
+
+/// The head after a pull, its page stored where it is a new one.
+fn concluded(
+    host: &dyn Host,
+    keys: &Keys,
+    before: &Head,
+    pull: &Pull,
+    result: &Result<Page, Outcome>,
+) -> Head {
+    let now = host.now();
+    let mut head = before.clone();
+    head.pulling = false;
+    head.took = now.saturating_sub(pull.began);
+    let outcome = match result {
+        Ok(page) => keep(host, keys, &mut head, page, now),
+        Err(outcome) => *outcome,
+    };
+    head.outcome = Some(outcome);
+    for (count, which) in head.fetches.iter_mut().zip(Outcome::ALL) {
+        *count += u64::from(which == outcome);
+    }
+    head
+}
+
+/// Stores a page, unless it is the one that stands there: then all that VMs made of that one still holds.
+fn keep(host: &dyn Host, keys: &Keys, head: &mut Head, page: &Page, now: Time) -> Outcome {
+    let report = page.report();
+    let stored = keys.page(host);
+    let same = stored.is_some_and(|stored| {
+        stored.generation == head.generation && stored.bytes == page.as_text().as_bytes()
+    });
+    if !same {
+        let generation = head.generation + 1;
+        if keys.store_page(host, generation, page.as_text().as_bytes()).is_err() {
+            return Outcome::TooLarge;
+        }
+        head.generation = generation;
+    }
+    head.succeeded = now;
+    head.samples = report.samples as u64;
+    for (count, reason) in head.dropped.iter_mut().zip(Head::DROPPED) {
+        *count += report.dropped.of(reason);
+    }
+    head.unreadable_lines += report.unreadable_lines;
+    Outcome::Ok
+}
+
+/// Says in the log when a source goes down or comes back, once.
+fn report(host: &dyn Host, source: &Source, before: Option<Outcome>, after: Option<Outcome>) {
+    let good = Some(Outcome::Ok);
+    match after {
+        Some(outcome) if before != after && after != good => {
+            let line = line(source, &format!("pull failed: {}", outcome.label()));
+            host.log(Level::Warn, &line);
+        }
+        _ if after == good && before != good => host.log(Level::Info, &line(source, "is up")),
+        _ => {}
+    }
+}
+
+fn line(source: &Source, what: &str) -> String {
+    format!("awx_metrics: source {}: {what}", source.name)
+}
+
+fn pace(source: &Source, tick: Duration) -> Pace {
+    Pace { interval: source.interval, timeout: source.timeout, idle_after: source.idle_after, tick }
+}
+
+#[cfg(test)]
+mod tests;

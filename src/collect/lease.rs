@@ -1,0 +1,163 @@
+//! Whose turn it is to pull a source, and when: a decision on a [`Head`], without side effects.
+//!
+//! There is no leader apart from the work: who moves a head's `scheduled` on by compare-and-swap pulls, once. So the
+//! number of pulls is one an interval, however many VMs tick, and however many configurations share the snapshot.
+//! Pulling and parsing delay whatever else the thread does, so the main thread's VM, which serves nobody, should be the
+//! one. A VM cannot see its thread, only whether it has had a stream; hence the *patience*:
+//!
+//! | VM | waits, beyond the moment the pull is due |
+//! |---|---|
+//! | has had no stream, and pulled last | not at all |
+//! | has had no stream | 2 ticks |
+//! | has had a stream, and pulled last | 4 ticks: a VM without streams takes over, if there is one |
+//! | has had a stream | 4 ticks and 2 intervals: only if whoever pulled last is gone |
+//!
+//! `scheduled` moves on by whole intervals, whoever waited how long before, so patience delays a pull and never adds up.
+
+use crate::host::Time;
+use crate::limits;
+use crate::shared::snapshot::Head;
+use std::time::Duration;
+
+/// What a source's configuration says about time.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// From one pull to the next.
+    pub interval: Duration,
+    /// How long a pull may take.
+    pub timeout: Duration,
+    /// Without a scrape for this long, pulls become rare.
+    pub idle_after: Duration,
+    /// How often a VM looks.
+    pub tick: Duration,
+}
+
+/// The VM that asks whether it is its turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// What tells it from other VMs.
+    pub vm: u64,
+    /// Whether it has had a stream, and so stands on a worker thread.
+    pub serves: bool,
+}
+
+/// The moment to note as the one the pull was scheduled for, if it is `candidate`'s turn to pull now.
+#[must_use]
+pub fn turn(
+    head: &Head,
+    wanted: Option<Time>,
+    pace: Pace,
+    candidate: Candidate,
+    now: Time,
+) -> Option<Time> {
+    if head.scheduled.is_zero() || clock_went_back(head, now) {
+        return Some(now);
+    }
+    if head.pulling && now < head.attempted + pace.timeout + limits::PULL_GRACE {
+        return None;
+    }
+    let period = period(wanted, pace, now);
+    let due = head.scheduled + period;
+    if now < due + patience(head, pace, candidate) {
+        return None;
+    }
+    let late = now.saturating_sub(due);
+    Some(if late < period { due } else { now })
+}
+
+/// A head from the future can only come from a clock that was set back since: waiting for it could take for ever.
+fn clock_went_back(head: &Head, now: Time) -> bool {
+    head.attempted > now + limits::CLOCK_SLACK
+}
+
+fn period(wanted: Option<Time>, pace: Pace, now: Time) -> Duration {
+    let idle = wanted.is_none_or(|wanted| now.saturating_sub(wanted) > pace.idle_after);
+    if idle { pace.interval.max(limits::IDLE_INTERVAL) } else { pace.interval }
+}
+
+fn patience(head: &Head, pace: Pace, candidate: Candidate) -> Duration {
+    match (candidate.serves, head.puller == candidate.vm) {
+        (false, true) => Duration::ZERO,
+        (false, false) => 2 * pace.tick,
+        (true, true) => 4 * pace.tick,
+        (true, false) => 4 * pace.tick + 2 * pace.interval,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace = Pace {
+        interval: Duration::from_secs(15),
+        timeout: Duration::from_secs(4),
+        idle_after: Duration::from_secs(120),
+        tick: Duration::from_millis(500),
+    };
+    const MAIN: Candidate = Candidate { vm: 1, serves: false };
+    const WORKER: Candidate = Candidate { vm: 2, serves: true };
+
+    fn at(seconds: f64) -> Time {
+        Duration::from_secs_f64(1_000.0 + seconds)
+    }
+
+    fn pulled_by(puller: u64) -> Head {
+        Head { scheduled: at(0.0), attempted: at(0.0), puller, ..Head::default() }
+    }
+
+    fn wanted_turn(head: &Head, candidate: Candidate, seconds: f64) -> Option<Time> {
+        turn(head, Some(at(seconds)), PACE, candidate, at(seconds))
+    }
+
+    #[test]
+    fn the_first_pull_is_anybodys() {
+        assert_eq!(wanted_turn(&Head::default(), WORKER, 0.0), Some(at(0.0)));
+        assert_eq!(turn(&Head::default(), None, PACE, MAIN, at(3.0)), Some(at(3.0)));
+    }
+
+    #[test]
+    fn whoever_pulled_last_pulls_when_it_is_due_and_not_before() {
+        assert_eq!(wanted_turn(&pulled_by(1), MAIN, 14.9), None);
+        assert_eq!(wanted_turn(&pulled_by(1), MAIN, 15.0), Some(at(15.0)));
+    }
+
+    #[test]
+    fn being_late_does_not_move_the_schedule_unless_a_whole_interval_was_missed() {
+        assert_eq!(wanted_turn(&pulled_by(1), MAIN, 17.0), Some(at(15.0)));
+        assert_eq!(wanted_turn(&pulled_by(1), MAIN, 40.0), Some(at(40.0)));
+    }
+
+    #[test]
+    fn a_worker_leaves_it_to_a_vm_without_streams_and_leads_when_there_is_none() {
+        assert_eq!(wanted_turn(&pulled_by(2), WORKER, 16.9), None);
+        assert_eq!(wanted_turn(&pulled_by(2), MAIN, 16.0), Some(at(15.0)));
+        assert_eq!(wanted_turn(&pulled_by(2), WORKER, 17.0), Some(at(15.0)));
+    }
+
+    #[test]
+    fn another_worker_takes_over_once_two_pulls_were_missed() {
+        assert_eq!(wanted_turn(&pulled_by(1), WORKER, 46.9), None);
+        assert_eq!(wanted_turn(&pulled_by(1), WORKER, 47.0), Some(at(47.0)));
+    }
+
+    #[test]
+    fn nobody_pulls_beside_a_pull_under_way_unless_its_vm_must_have_died() {
+        let mut head = pulled_by(1);
+        head.attempted = at(20.0);
+        head.pulling = true;
+        assert_eq!(wanted_turn(&head, MAIN, 24.9), None);
+        assert!(wanted_turn(&head, MAIN, 25.0).is_some());
+    }
+
+    #[test]
+    fn a_source_that_nobody_scrapes_is_pulled_once_a_minute() {
+        let idle = |seconds| turn(&pulled_by(1), Some(at(-150.0)), PACE, MAIN, at(seconds));
+        assert_eq!(idle(15.0), None);
+        assert_eq!(idle(60.0), Some(at(60.0)));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_stops_nothing() {
+        assert_eq!(wanted_turn(&pulled_by(1), MAIN, -600.0), Some(at(-600.0)));
+    }
+}

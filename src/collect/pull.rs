@@ -1,0 +1,78 @@
+//! One pull: what is asked, and what the answer is worth.
+
+use crate::config::{CredentialError, Source};
+use crate::exposition::parse;
+use crate::host::{Answer, Call, CallId, Host};
+use crate::metrics::Page;
+use crate::shared::snapshot::Outcome;
+
+/// Asks for the format that the controller has, and says who asks.
+const HEADERS: [(&str, &str); 2] = [
+    ("accept", "text/plain;version=0.0.4"),
+    ("user-agent", concat!("awx-metrics-filter/", env!("CARGO_PKG_VERSION"))),
+];
+
+/// Why no answer will come to a pull.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotSent<'a> {
+    /// There is no credential to send.
+    #[error("{0}")]
+    Credential(CredentialError<'a>),
+    /// Envoy refused: no such cluster, or no host in it.
+    #[error("the cluster {0} is unknown, or has no host")]
+    Refused(&'a str),
+}
+
+/// Sends the request for a source's page.
+///
+/// # Errors
+/// Where no answer will come.
+pub fn send<'a>(host: &dyn Host, source: &'a Source) -> Result<CallId, NotSent<'a>> {
+    let authorization = source.credential.authorization(|name| host.environment(name));
+    let authorization = authorization.map_err(NotSent::Credential)?;
+    let [accept, agent] = HEADERS;
+    let headers = match &authorization {
+        Some(value) => &[accept, agent, ("authorization", value.expose())][..],
+        None => &HEADERS[..],
+    };
+    let call = Call {
+        cluster: &source.cluster,
+        authority: &source.authority,
+        path: &source.path,
+        headers,
+        timeout: source.timeout,
+    };
+    host.call(&call).map_err(|_| NotSent::Refused(&source.cluster))
+}
+
+/// What an answer is worth: a page, or the reason why it is none.
+///
+/// # Errors
+/// Every outcome but [`Outcome::Ok`].
+pub fn judge(answer: Answer) -> Result<Page, Outcome> {
+    match answer.header(":status") {
+        Some(b"200") => {}
+        Some(b"504") if made_by_envoy(&answer) => return Err(Outcome::Timeout),
+        Some(b"503") if made_by_envoy(&answer) => return Err(Outcome::Refused),
+        Some(_) => return Err(Outcome::Status),
+        // Cut off, or beyond what Envoy buffers: it does not say which.
+        None => return Err(Outcome::Unreadable),
+    }
+    if !answer.header("content-type").is_some_and(is_text) {
+        return Err(Outcome::Unreadable);
+    }
+    let page = parse::text(answer.body).map_err(|_| Outcome::TooLarge)?;
+    if page.report().samples == 0 { Err(Outcome::Unreadable) } else { Ok(page) }
+}
+
+/// Envoy answers itself where the controller did not (nobody listens, it closed, it took too long); then the header
+/// that its router adds to every answer of an upstream is missing.
+fn made_by_envoy(answer: &Answer) -> bool {
+    answer.header("x-envoy-upstream-service-time").is_none()
+}
+
+/// Whether a media type is that of a text page. A controller that shows a login page answers HTML.
+fn is_text(media_type: &[u8]) -> bool {
+    let essence = media_type.split(|&byte| byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/plain")
+}

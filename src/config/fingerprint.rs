@@ -1,0 +1,117 @@
+//! Hashes that say which configuration, or which source, something belongs to.
+
+use sha2::{Digest, Sha256};
+
+use super::credential::{Credential, SecretSource};
+use super::{Config, GatewayLabels, Source};
+
+impl Config {
+    /// 16 hex digits that change with the configuration, for `awx_gateway_config_info`.
+    ///
+    /// Whoever may read the page sees them, and a weak secret could be guessed offline from a hash of it: so neither a
+    /// secret nor a hash of one goes in. A rotated token alone leaves them as they are.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut hash = Fingerprint::new("configuration");
+        hash.text(&self.scope).texts(&self.paths).texts(&self.hosts);
+        match &self.gateway_labels {
+            GatewayLabels::NodeId => hash.text("node id"),
+            GatewayLabels::Set(labels) => hash.text("set").pairs(labels),
+        };
+        hash.number(self.sources.len());
+        for source in &self.sources {
+            hash.source(source);
+        }
+        hash.text(if self.auth.anonymous { "anonymous" } else { "" });
+        hash.texts(self.auth.tokens.iter().map(|token| &token.name));
+        hash.texts(self.auth.users.iter().map(|user| &user.name));
+        hash.text(&format!("{:?}", self.observe));
+        hash.hex(8)
+    }
+}
+
+impl Source {
+    /// 32 hex digits under which the source's snapshots are kept: two sources have the same where the same request
+    /// would be sent, whatever configuration they stand in.
+    ///
+    /// A literal secret goes in as it is, so that what it opens is not shown to a configuration with another: the key
+    /// is for shared data alone, never for a page or a log.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let mut hash = Fingerprint::new("source");
+        hash.text(&self.cluster).text(&self.authority).text(&self.path);
+        hash.credential(&self.credential, |secret| match secret {
+            SecretSource::Literal(secret) => ["literal", secret.expose()],
+            SecretSource::Variable(name) => ["variable", name],
+        });
+        hash.hex(16)
+    }
+}
+
+/// SHA-256 over parts, each with its length, so that no two lists of parts look alike.
+struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    fn new(what: &str) -> Self {
+        let mut fingerprint = Self(Sha256::new());
+        fingerprint.text(what);
+        fingerprint
+    }
+
+    fn number(&mut self, number: usize) -> &mut Self {
+        self.0.update((number as u64).to_le_bytes());
+        self
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.number(text.len()).0.update(text);
+        self
+    }
+
+    fn texts<'a>(&mut self, texts: impl IntoIterator<Item = &'a String>) -> &mut Self {
+        let texts: Vec<&String> = texts.into_iter().collect();
+        self.number(texts.len());
+        for text in texts {
+            self.text(text);
+        }
+        self
+    }
+
+    fn pairs(&mut self, pairs: &[(String, String)]) -> &mut Self {
+        self.texts(pairs.iter().flat_map(|(name, value)| [name, value]))
+    }
+
+    fn source(&mut self, source: &Source) -> &mut Self {
+        let Source { name, cluster, authority, path, labels, .. } = source;
+        self.text(name).text(cluster).text(authority).text(path).pairs(labels);
+        for duration in [source.interval, source.timeout, source.stale_after, source.idle_after] {
+            self.text(&format!("{duration:?}"));
+        }
+        self.text(&format!("{:?}", source.gateway_families));
+        self.credential(&source.credential, |secret| match secret {
+            SecretSource::Literal(_) => ["literal", ""],
+            SecretSource::Variable(name) => ["variable", name],
+        })
+    }
+
+    fn credential<'a>(
+        &mut self,
+        credential: &'a Credential,
+        shown: impl Fn(&'a SecretSource) -> [&'a str; 2],
+    ) -> &mut Self {
+        let (scheme, username, secret) = match credential {
+            Credential::None => ("none", "", None),
+            Credential::Bearer(token) => ("bearer", "", Some(token)),
+            Credential::Basic { username, password } => {
+                ("basic", username.as_str(), Some(password))
+            }
+        };
+        let [kind, value] = secret.map_or(["", ""], shown);
+        self.text(scheme).text(username).text(kind).text(value)
+    }
+
+    /// The first `bytes` in hex.
+    fn hex(self, bytes: usize) -> String {
+        self.0.finalize().iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
+    }
+}

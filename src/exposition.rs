@@ -1,0 +1,5 @@
+//! One model, many formats: what reads pages into [`crate::metrics`], and what writes them out.
+
+pub mod json;
+pub mod parse;
+pub mod text;

@@ -1,0 +1,400 @@
+//! Reads text format 0.0.4 into a [`Page`]: as strict as Prometheus, line by line.
+//!
+//! A line that cannot be read is counted and costs nothing but itself. No input panics; time is linear in the page, but
+//! for sorting what does not stand in order; memory is at most five times the page and 120 bytes a sample, both capped
+//! in [`limits`].
+//!
+//! ```text
+//! page      = *( line LF ) [ line ]                      ; 1
+//! line      = *blank [ help | type | comment | sample ]
+//! help      = "#" 1*blank "HELP" 1*blank metric [ 1*blank *( CHAR / "\\" / "\n" ) ]    ; 2
+//! type      = "#" 1*blank "TYPE" 1*blank metric 1*blank kind *blank
+//! kind      = "counter" / "gauge" / "histogram" / "summary" / "untyped" / "unknown"    ; 3
+//! comment   = "#" *CHAR                                  ; "# EOF" among them
+//! sample    = metric ( 1*blank / *blank labels *blank ) value [ 1*blank timestamp ] *blank
+//! labels    = "{" *blank [ label *( "," *blank label ) [ "," *blank ] ] "}"            ; 4
+//! label     = name *blank "=" *blank DQUOTE *( CHAR / "\\" / "\" DQUOTE / "\n" ) DQUOTE *blank   ; 5
+//! metric    = ( ALPHA / "_" / ":" ) *( ALPHA / DIGIT / "_" / ":" )
+//! name      = ( ALPHA / "_" ) *( ALPHA / DIGIT / "_" )   ; no name twice, nor "__name__"
+//! value     = decimal / [ sign ] ( "inf" / "infinity" ) / "nan"                        ; 6
+//! timestamp = [ "-" ] 1*DIGIT                            ; milliseconds, 64 bits
+//! blank     = SP / HTAB
+//! CHAR      = any code point but LF, and in quotes but DQUOTE, and where escapes are but "\"
+//! ```
+//!
+//! The source is "Exposition formats" of the Prometheus documentation, "Text format details", and where it is silent
+//! what Prometheus's own parsers do: `model/textparse` of the server, `expfmt/text_parse.go` of prometheus/common.
+//! 1. A last line without LF is read, as the server reads it. CR is no blank and no part of a line's end, in either
+//!    parser: a value followed by it is none.
+//! 2. Blanks around a help text are no part of it. An empty one is none.
+//! 3. Lower case, as the server has it; `unknown` is what other parsers call `untyped`. Any other kind is refused.
+//! 4. A comma may follow the last label; it neither begins a block nor stands alone.
+//! 5. Another escape is an error, as in prometheus/common, and not a backslash, as in the server: only so is what is
+//!    escaped the one spelling of what it stands for.
+//! 6. See [`number`]. Hexadecimal digits and underscores are refused, as the server does.
+
+mod cursor;
+
+use self::cursor::Cursor;
+use crate::limits;
+use crate::metrics::draft::{Draft, DraftFamily, DraftSample, count, offset};
+use crate::metrics::{Kind, Page, SampleSpan, name, number};
+use std::collections::HashMap;
+
+/// A page that is refused whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooLarge {
+    /// Beyond [`limits::PAGE_BYTES`].
+    #[error("the page has {0} bytes")]
+    Bytes(usize),
+    /// Beyond [`limits::SOURCE_SAMPLES`].
+    #[error("the page has more than {} samples", limits::SOURCE_SAMPLES)]
+    Samples,
+    /// Beyond [`limits::SOURCE_NAMES`].
+    #[error("the page has more than {} names", limits::SOURCE_NAMES)]
+    Names,
+}
+
+/// Reads a page in text format 0.0.4. What could not be read is in its report.
+///
+/// # Errors
+/// Where the page is beyond the limits.
+pub fn text(bytes: Vec<u8>) -> Result<Page, TooLarge> {
+    if bytes.len() > limits::PAGE_BYTES {
+        return Err(TooLarge::Bytes(bytes.len()));
+    }
+    let (mut ink, not_utf8) = readable(bytes);
+    let (mut draft, fresh) = Reader::new(&ink).read()?;
+    draft.report.unreadable_lines += not_utf8;
+    ink.push_str(&fresh);
+    drop(fresh);
+    Ok(draft.arrange(&ink))
+}
+
+/// The page without the lines that are not UTF-8, and how many these are.
+fn readable(bytes: Vec<u8>) -> (String, u64) {
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) => return (text, 0),
+        Err(error) => error.into_bytes(),
+    };
+    let mut text = String::with_capacity(bytes.len());
+    let mut unreadable = 0;
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        match str::from_utf8(line) {
+            Ok(line) => text.push_str(line),
+            Err(_) => unreadable += 1,
+        }
+    }
+    (text, unreadable)
+}
+
+/// A line is no line of the format.
+struct Unreadable;
+
+/// Goes through a page once.
+struct Reader<'a> {
+    cursor: Cursor<'a>,
+    draft: Draft,
+    /// Families by name. Keyed with random keys, since whoever writes the page chooses the names.
+    ids: HashMap<&'a str, u32>,
+    /// The name of the sample before, for most samples have the same.
+    last: (&'a str, u32),
+    /// The lines that were not in canonical spelling, in canonical spelling. They stand behind the page.
+    fresh: String,
+    /// The labels of the line at hand.
+    labels: Vec<Label<'a>>,
+}
+
+#[derive(Clone, Copy)]
+struct Label<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+/// A metric's name, and where it stands in the page.
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    text: &'a str,
+    start: usize,
+}
+
+/// The tokens of a sample's line, and whether they stand in canonical spelling, labels sorted.
+struct Tokens<'a> {
+    name: Name<'a>,
+    labels_end: usize,
+    value: &'a str,
+    number: number::Number,
+    timestamp: Option<&'a str>,
+    tidy: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(page: &'a str) -> Self {
+        Self {
+            cursor: Cursor::at_start(page),
+            draft: Draft::default(),
+            ids: HashMap::new(),
+            last: ("", 0),
+            fresh: String::new(),
+            labels: Vec::new(),
+        }
+    }
+
+    fn read(mut self) -> Result<(Draft, String), TooLarge> {
+        while !self.cursor.is_at_end() {
+            if let Err(Unreadable) = self.line() {
+                self.draft.report.unreadable_lines += 1;
+                self.cursor.skip_to_line_end();
+            }
+            self.cursor.eat(b'\n');
+            if self.draft.samples.len() > limits::SOURCE_SAMPLES {
+                return Err(TooLarge::Samples);
+            }
+            if self.draft.families.len() > limits::SOURCE_NAMES {
+                return Err(TooLarge::Names);
+            }
+        }
+        let Self { cursor, mut draft, ids, fresh, .. } = self;
+        draft.adopt_suffixed(cursor.page, |name| ids.get(name).copied());
+        Ok((draft, fresh))
+    }
+
+    fn line(&mut self) -> Result<(), Unreadable> {
+        self.cursor.blanks();
+        match self.cursor.peek() {
+            None | Some(b'\n') => Ok(()),
+            Some(b'#') => self.comment(),
+            Some(_) => self.sample(),
+        }
+    }
+
+    fn comment(&mut self) -> Result<(), Unreadable> {
+        self.cursor.eat(b'#');
+        let keyword = if self.cursor.blanks().is_empty() { "" } else { self.cursor.word() };
+        match keyword {
+            "HELP" => self.help(),
+            "TYPE" => self.kind(),
+            _ => {
+                self.cursor.skip_to_line_end();
+                Ok(())
+            }
+        }
+    }
+
+    fn help(&mut self) -> Result<(), Unreadable> {
+        let name = self.described()?;
+        let (words, span) = self.cursor.rest_of_line();
+        if !is_legal_help(words) {
+            return Err(Unreadable);
+        }
+        if !words.is_empty()
+            && let Some(family) = self.family(name)
+        {
+            family.help.get_or_insert(span);
+        }
+        Ok(())
+    }
+
+    fn kind(&mut self) -> Result<(), Unreadable> {
+        let name = self.described()?;
+        let kind = match self.cursor.rest_of_line().0 {
+            "counter" => Kind::Counter,
+            "gauge" => Kind::Gauge,
+            "histogram" => Kind::Histogram,
+            "summary" => Kind::Summary,
+            "untyped" | "unknown" => Kind::Untyped,
+            _ => return Err(Unreadable),
+        };
+        if let Some(family) = self.family(name) {
+            family.kind.get_or_insert(kind);
+        }
+        Ok(())
+    }
+
+    /// The name that a HELP or TYPE is about.
+    fn described(&mut self) -> Result<Name<'a>, Unreadable> {
+        self.cursor.blanks();
+        let start = self.cursor.at;
+        let text = self.cursor.take(name::metric_name_len);
+        let is_whole = matches!(self.cursor.peek(), None | Some(b' ' | b'\t' | b'\n'));
+        (is_whole && !text.is_empty()).then_some(Name { text, start }).ok_or(Unreadable)
+    }
+
+    fn sample(&mut self) -> Result<(), Unreadable> {
+        let name = Name { start: self.cursor.at, text: self.sample_name() };
+        let mut gap = self.cursor.blanks();
+        let mut tidy = true;
+        let mut labels_end = self.cursor.at - gap.len();
+        self.labels.clear();
+        if self.cursor.eat(b'{') {
+            tidy = gap.is_empty() & self.labels()?;
+            labels_end = self.cursor.at;
+            gap = self.cursor.blanks();
+        } else if gap.is_empty() {
+            return Err(Unreadable);
+        }
+        let value = self.cursor.word();
+        let number = number::read(value).ok_or(Unreadable)?;
+        tidy &= gap == " " && number.spelling.is_none_or(|spelling| spelling == value);
+        let gap = self.cursor.blanks();
+        let timestamp = self.timestamp()?;
+        tidy &= timestamp.is_none() || gap == " ";
+        if name.text.is_empty() || !self.cursor.is_at_line_end() {
+            return Err(Unreadable);
+        }
+        self.keep(Tokens { name, labels_end, value, number, timestamp, tidy })
+    }
+
+    fn sample_name(&mut self) -> &'a str {
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':');
+        match self.cursor.rest().strip_prefix(self.last.0.as_bytes()) {
+            Some(after) if !after.first().is_some_and(is_name) => {
+                self.cursor.at += self.last.0.len();
+                self.last.0
+            }
+            _ => self.cursor.take(name::metric_name_len),
+        }
+    }
+
+    /// The labels behind the brace. Says whether they are spelt canonically.
+    fn labels(&mut self) -> Result<bool, Unreadable> {
+        let mut tidy = self.cursor.blanks().is_empty();
+        if self.cursor.eat(b'}') {
+            return Ok(false);
+        }
+        loop {
+            tidy &= self.label()?;
+            if self.cursor.eat(b'}') {
+                return Ok(tidy);
+            }
+            if !self.cursor.eat(b',') {
+                return Err(Unreadable);
+            }
+            tidy &= self.cursor.blanks().is_empty();
+            if self.cursor.eat(b'}') {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn label(&mut self) -> Result<bool, Unreadable> {
+        let name = self.cursor.take(name::label_name_len);
+        let mut tidy = self.cursor.blanks().is_empty();
+        let equals = self.cursor.eat(b'=');
+        tidy &= self.cursor.blanks().is_empty();
+        if name.is_empty() || name == "__name__" || !equals || !self.cursor.eat(b'"') {
+            return Err(Unreadable);
+        }
+        let value = self.cursor.quoted().ok_or(Unreadable)?;
+        tidy &= self.cursor.blanks().is_empty();
+        self.labels.push(Label { name, value });
+        Ok(tidy)
+    }
+
+    fn timestamp(&mut self) -> Result<Option<&'a str>, Unreadable> {
+        let stamp = self.cursor.word();
+        self.cursor.blanks();
+        if stamp.is_empty() {
+            return Ok(None);
+        }
+        let is_legal = !stamp.starts_with('+') && stamp.parse::<i64>().is_ok();
+        is_legal.then_some(Some(stamp)).ok_or(Unreadable)
+    }
+
+    fn keep(&mut self, line: Tokens<'a>) -> Result<(), Unreadable> {
+        let in_order = self.labels.is_sorted_by(|a, b| a.name < b.name);
+        if !in_order {
+            self.labels.sort_unstable_by_key(|label| label.name);
+            if self.labels.windows(2).any(|pair| matches!(pair, [a, b] if a.name == b.name)) {
+                return Err(Unreadable);
+            }
+        }
+        if line.name.text != self.last.0 {
+            self.last = (line.name.text, self.id(line.name));
+        }
+        let (span, end) = if line.tidy && in_order { line.spans() } else { self.respell(&line) };
+        self.draft.samples.push(DraftSample { span, end, family: self.last.1 });
+        Ok(())
+    }
+
+    /// Writes a line anew, in canonical spelling.
+    fn respell(&mut self, line: &Tokens<'a>) -> (SampleSpan, u32) {
+        let base = offset(self.cursor.page);
+        let out = &mut self.fresh;
+        let start = base + offset(out);
+        out.push_str(line.name.text);
+        let name_end = base + offset(out);
+        for (at, label) in self.labels.iter().enumerate() {
+            out.push(if at == 0 { '{' } else { ',' });
+            [label.name, "=\"", label.value, "\""].iter().for_each(|part| out.push_str(part));
+        }
+        if !self.labels.is_empty() {
+            out.push('}');
+        }
+        let labels_end = base + offset(out);
+        out.push(' ');
+        out.push_str(line.number.spelling.unwrap_or(line.value));
+        let value_end = base + offset(out);
+        if let Some(stamp) = line.timestamp {
+            out.push(' ');
+            out.push_str(stamp);
+        }
+        let value = line.number.value;
+        (SampleSpan { value, start, name_end, labels_end, value_end }, base + offset(out))
+    }
+
+    fn family(&mut self, name: Name<'a>) -> Option<&mut DraftFamily> {
+        let id = self.id(name);
+        self.draft.families.get_mut(id as usize)
+    }
+
+    fn id(&mut self, name: Name<'a>) -> u32 {
+        let families = &mut self.draft.families;
+        *self.ids.entry(name.text).or_insert_with(|| {
+            let id = count(families);
+            families.push(DraftFamily { name: name.span(), help: None, kind: None });
+            id
+        })
+    }
+}
+
+impl Tokens<'_> {
+    /// Where the tokens are, in a line that is canonical as it stands.
+    const fn spans(&self) -> (SampleSpan, u32) {
+        let labels_end = place(self.labels_end);
+        let value_end = labels_end + 1 + place(self.value.len());
+        let end = match self.timestamp {
+            Some(stamp) => value_end + 1 + place(stamp.len()),
+            None => value_end,
+        };
+        let name_end = place(self.name.start + self.name.text.len());
+        let (value, start) = (self.number.value, place(self.name.start));
+        (SampleSpan { value, start, name_end, labels_end, value_end }, end)
+    }
+}
+
+impl Name<'_> {
+    const fn span(self) -> (u32, u32) {
+        (place(self.start), place(self.start + self.text.len()))
+    }
+}
+
+/// A place in the page, which [`limits::PAGE_BYTES`] keeps far from the end of `u32`.
+#[expect(clippy::cast_possible_truncation, reason = "see above")]
+const fn place(at: usize) -> u32 {
+    at as u32
+}
+
+/// Whether backslashes stand only where the text format has them in a help text: in `\\` and `\n`.
+fn is_legal_help(words: &str) -> bool {
+    let mut bytes = words.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'\\' && !matches!(bytes.next(), Some(b'\\' | b'n')) {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests;

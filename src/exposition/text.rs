@@ -1,0 +1,83 @@
+//! Writes text format 0.0.4. What no label is added to and nothing is taken from is copied as it stands on its page.
+
+use crate::metrics::merge::{Added, MergedFamily, Piece};
+use crate::metrics::select::Share;
+use crate::metrics::{Merged, Sample, Selection};
+
+/// The media type.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Appends the selected families of a merged page.
+pub fn render(merged: &Merged<'_>, selection: &Selection, out: &mut Vec<u8>) {
+    for family in merged.families() {
+        match (selection.share_of(family.name()), family.as_text()) {
+            (Share::Nothing, _) => {}
+            (Share::All, Some(text)) => out.extend_from_slice(text.as_bytes()),
+            (Share::All, None) => {
+                header(family, out);
+                family.pieces().for_each(|piece| all_samples(merged, piece, out));
+            }
+            (Share::Nodes, _) => samples_of_nodes(merged, family, selection, out),
+        }
+    }
+}
+
+fn header(family: &MergedFamily<'_>, out: &mut Vec<u8>) {
+    let (name, help, kind) = (family.name(), family.help(), family.kind().as_str());
+    if !help.is_empty() {
+        push_all(out, &["# HELP ", name, " ", help, "\n"]);
+    }
+    push_all(out, &["# TYPE ", name, " ", kind, "\n"]);
+}
+
+fn all_samples<'a>(merged: &Merged<'a>, piece: &Piece<'a>, out: &mut Vec<u8>) {
+    if piece.is_verbatim {
+        out.extend_from_slice(piece.family.lines().as_bytes());
+        return;
+    }
+    let added = merged.added(piece);
+    piece.samples().for_each(|line| sample(added, piece, line, out));
+}
+
+fn samples_of_nodes<'a>(
+    merged: &Merged<'a>,
+    family: &MergedFamily<'a>,
+    selection: &Selection,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    header(family, out);
+    let first = out.len();
+    for piece in family.pieces() {
+        let added = merged.added(piece);
+        let lines = piece.samples().filter(|sample| selection.has_node(*sample));
+        lines.for_each(|line| sample(added, piece, line, out));
+    }
+    if out.len() == first {
+        out.truncate(start);
+    }
+}
+
+fn sample<'a>(added: Option<&Added<'a>>, piece: &Piece<'a>, sample: Sample<'a>, out: &mut Vec<u8>) {
+    let Some(added) = added else {
+        return out.extend_from_slice(sample.line().as_bytes());
+    };
+    push_all(out, &[sample.name(), &added.block]);
+    if piece.renames() {
+        for (name, value) in piece.labels(sample) {
+            push_all(out, &[",", name, "=\"", value, "\""]);
+        }
+        push_all(out, &["}", sample.tail()]);
+    } else {
+        // Behind the opening brace: the page's labels, or nothing.
+        let labels = sample.label_block().get(1..);
+        match labels {
+            Some(labels) => push_all(out, &[",", labels, sample.tail()]),
+            None => push_all(out, &["}", sample.tail()]),
+        }
+    }
+}
+
+fn push_all(out: &mut Vec<u8>, parts: &[&str]) {
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+}

@@ -1,0 +1,166 @@
+//! Builds a [`Page`] from our own numbers.
+
+use super::draft::{Draft, DraftFamily, DraftSample, count, offset, piece};
+use super::number::Repr;
+use super::{Kind, Page, SampleSpan, label, name};
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// A number to put on a page. Integers are written as such.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A whole number.
+    Whole(u64),
+    /// Any number.
+    Float(f64),
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Whole(value)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
+/// A page under construction: families one after another, each with its samples behind it.
+///
+/// Costs about what writing the text costs. Samples may come in any order, labels too.
+///
+/// A name that is none, a label that stands twice: these cannot stand on a page, and what bears them is counted there
+/// as unreadable lines.
+#[derive(Debug, Default)]
+pub struct PageBuilder {
+    draft: Draft,
+    ink: String,
+    family: Option<(u32, String)>,
+}
+
+impl PageBuilder {
+    /// An empty page.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins a family, or goes on with it where the name has one: its first help and type stand.
+    pub fn family(&mut self, name: &str, kind: Kind, help: &str) -> &mut Self {
+        self.family = None;
+        if !name::is_metric_name(name) {
+            self.draft.report.unreadable_lines += 1;
+            return self;
+        }
+        let is_same = |family: &DraftFamily| piece(&self.ink, family.name) == name;
+        let known = (0_u32..).zip(&self.draft.families).find(|(_, family)| is_same(family));
+        let id = known.map_or(count(&self.draft.families), |(id, _)| id);
+        if id == count(&self.draft.families) {
+            let span = span_of(&mut self.ink, |ink| ink.push_str(name));
+            let help = help.trim_matches([' ', '\t']);
+            let write_help = |ink: &mut String| label::push_escaped_help(help, ink);
+            let help = (!help.is_empty()).then(|| span_of(&mut self.ink, write_help));
+            self.draft.families.push(DraftFamily { name: span, help, kind: Some(kind) });
+        }
+        self.family = Some((id, name.to_owned()));
+        self
+    }
+
+    /// Adds a sample to the family at hand: `suffix` is empty, `_bucket`, `_sum` or `_count`.
+    pub fn sample(
+        &mut self,
+        suffix: &str,
+        labels: &[(&str, &str)],
+        value: impl Into<Value>,
+    ) -> &mut Self {
+        match self.write_sample(suffix, labels, value.into()) {
+            Some(sample) => self.draft.samples.push(sample),
+            None => self.draft.report.unreadable_lines += 1,
+        }
+        self
+    }
+
+    /// The page.
+    #[must_use]
+    pub fn build(self) -> Page {
+        self.draft.arrange(&self.ink)
+    }
+
+    fn write_sample(
+        &mut self,
+        suffix: &str,
+        labels: &[(&str, &str)],
+        value: Value,
+    ) -> Option<DraftSample> {
+        let (family, name) = self.family.as_ref()?;
+        if !matches!(suffix, "" | "_bucket" | "_sum" | "_count") {
+            return None;
+        }
+        let labels = sorted(labels)?;
+        let ink = &mut self.ink;
+        let start = offset(ink);
+        [name, suffix].iter().for_each(|part| ink.push_str(part));
+        let name_end = offset(ink);
+        write_labels(&labels, ink);
+        let labels_end = offset(ink);
+        ink.push(' ');
+        let value = value.write(ink);
+        let value_end = offset(ink);
+        let span = SampleSpan { value, start, name_end, labels_end, value_end };
+        Some(DraftSample { span, end: value_end, family: *family })
+    }
+}
+
+impl Value {
+    fn write(self, ink: &mut String) -> f64 {
+        match self {
+            Self::Whole(value) => {
+                // Writing to a string does not fail.
+                let _ = write!(ink, "{value}");
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "as whoever reads the page has it"
+                )]
+                return value as f64;
+            }
+            Self::Float(value) => {
+                ink.push_str(Repr::of(value).as_str());
+                value
+            }
+        }
+    }
+}
+
+/// The labels by name. None where a name is none or stands twice.
+fn sorted<'a, 'b>(labels: &'a [(&'b str, &'b str)]) -> Option<Cow<'a, [(&'b str, &'b str)]>> {
+    if !labels.iter().all(|(name, _)| name::is_label_name(name)) {
+        return None;
+    }
+    let ascend = |labels: &[(&str, &str)]| labels.is_sorted_by(|a, b| a.0 < b.0);
+    if ascend(labels) {
+        return Some(Cow::Borrowed(labels));
+    }
+    let mut labels = labels.to_vec();
+    labels.sort_unstable();
+    ascend(&labels).then_some(Cow::Owned(labels))
+}
+
+fn write_labels(labels: &[(&str, &str)], ink: &mut String) {
+    for (at, (name, value)) in labels.iter().enumerate() {
+        ink.push(if at == 0 { '{' } else { ',' });
+        [name, "=\""].iter().for_each(|part| ink.push_str(part));
+        label::push_escaped(value, ink);
+        ink.push('"');
+    }
+    if !labels.is_empty() {
+        ink.push('}');
+    }
+}
+
+fn span_of(ink: &mut String, write: impl FnOnce(&mut String)) -> (u32, u32) {
+    let start = offset(ink);
+    write(ink);
+    (start, offset(ink))
+}

@@ -1,0 +1,160 @@
+//! Label blocks as the text format writes them, and the three escapes.
+//!
+//! A block is `{name="value",...}`, or nothing where there are no labels. Values stay escaped: an unescaped quote ends
+//! them, so the bytes `="` never stand inside a value, and names can be found without reading values.
+
+use std::borrow::Cow;
+
+/// The labels of a canonical block, in order: names, and values still escaped.
+#[derive(Clone, Debug)]
+pub struct Labels<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Labels<'a> {
+    pub(crate) const fn of(block: &'a str) -> Self {
+        Self { rest: block }
+    }
+}
+
+impl<'a> Iterator for Labels<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let pair = self.rest.get(1..)?;
+        let name_end = pair.as_bytes().iter().position(|&byte| byte == b'=')?;
+        let name = pair.get(..name_end)?;
+        let value = pair.get(name_end + 2..)?;
+        let value_end = value_len(value.as_bytes());
+        self.rest = value.get(value_end + 1..)?;
+        Some((name, value.get(..value_end)?))
+    }
+}
+
+/// Whether a block has a label of this name. Finds it without reading the values.
+pub(crate) fn has_label(lines: &str, name: &str) -> bool {
+    let needle = [name, "=\""].concat();
+    lines.match_indices(&needle).any(|(at, _)| {
+        let before = at.checked_sub(1).and_then(|at| lines.as_bytes().get(at));
+        matches!(before, Some(b'{' | b','))
+    })
+}
+
+/// The length of an escaped value: up to the first quote that no backslash escapes.
+fn value_len(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        at += plain_len(bytes.get(at..).unwrap_or_default());
+        match bytes.get(at) {
+            Some(b'\\') => at += 2,
+            _ => return at.min(bytes.len()),
+        }
+    }
+}
+
+/// How many bytes come before the first quote, backslash or line feed. Eight at a time: most of a page is values.
+pub(crate) fn plain_len(bytes: &[u8]) -> usize {
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zero_byte(word ^ repeat(b'"'))
+            | zero_byte(word ^ repeat(b'\\'))
+            | zero_byte(word ^ repeat(b'\n'));
+        if found != 0 {
+            return at * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let tail_len = tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | b'\n'));
+    words.len() * 8 + tail_len.unwrap_or(tail.len())
+}
+
+const fn repeat(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// Marks the lowest zero byte of a word by its highest bit (bits above the first mark may be wrong).
+const fn zero_byte(word: u64) -> u64 {
+    word.wrapping_sub(repeat(1)) & !word & repeat(0x80)
+}
+
+/// Appends a label's value, escaped.
+pub(crate) fn push_escaped(value: &str, out: &mut String) {
+    for part in value.split_inclusive(['\\', '"', '\n']) {
+        let Some((last, escape)) = part.as_bytes().last().and_then(|&byte| escape(byte)) else {
+            out.push_str(part);
+            continue;
+        };
+        out.push_str(part.strip_suffix(last).unwrap_or_default());
+        out.push_str(escape);
+    }
+}
+
+const fn escape(byte: u8) -> Option<(char, &'static str)> {
+    match byte {
+        b'\\' => Some(('\\', r"\\")),
+        b'"' => Some(('"', r#"\""#)),
+        b'\n' => Some(('\n', r"\n")),
+        _ => None,
+    }
+}
+
+/// Appends a help text, escaped: quotes stay as they are there, line feed and backslash do not.
+pub(crate) fn push_escaped_help(help: &str, out: &mut String) {
+    for (at, quoted) in help.split('"').enumerate() {
+        if at > 0 {
+            out.push('"');
+        }
+        push_escaped(quoted, out);
+    }
+}
+
+/// What an escaped value stands for.
+pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
+    if !raw.contains('\\') {
+        return Cow::Borrowed(raw);
+    }
+    let mut chars = raw.chars();
+    let unescaped = std::iter::from_fn(|| match chars.next()? {
+        '\\' => chars.next().map(|char| if char == 'n' { '\n' } else { char }),
+        char => Some(char),
+    });
+    Cow::Owned(unescaped.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn labels_come_in_order_with_their_values_escaped() {
+        let labels: Vec<_> = Labels::of(r#"{a="1",b="x\"},c=\"y",c="\\"}"#).collect();
+        assert_eq!(labels, [("a", "1"), ("b", r#"x\"},c=\"y"#), ("c", r"\\")]);
+        assert_eq!(Labels::of("").count(), 0);
+    }
+
+    #[test]
+    fn a_label_is_found_by_its_whole_name_and_not_in_a_value() {
+        let block = r#"{resource="x",text="y,source=\"z\""}"#;
+        assert!(has_label(block, "resource") && has_label(block, "text"));
+        assert!(!has_label(block, "source"));
+    }
+
+    proptest! {
+        #[test]
+        fn an_escaped_value_stands_for_the_value(value in r#"([\\"\nan]|.){0,12}"#) {
+            let mut raw = String::new();
+            push_escaped(&value, &mut raw);
+            prop_assert_eq!(unescape(&raw), value);
+            prop_assert!(!raw.contains('\n'));
+            let block = format!("{{k=\"{raw}\"}}");
+            prop_assert_eq!(Labels::of(&block).collect::<Vec<_>>(), [("k", raw.as_str())]);
+        }
+
+        #[test]
+        fn plain_bytes_end_where_a_search_byte_by_byte_says(text in "[a\"\\\\\n]{0,40}") {
+            let expected = text.find(['"', '\\', '\n']).unwrap_or(text.len());
+            prop_assert_eq!(plain_len(text.as_bytes()), expected);
+        }
+    }
+}

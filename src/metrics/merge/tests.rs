@@ -1,0 +1,240 @@
+use super::*;
+use crate::exposition::{parse, text};
+use crate::metrics::{PageBuilder, Selection};
+use proptest::prelude::*;
+
+type Labels = Vec<(String, String)>;
+
+fn page(source: &str) -> Page {
+    parse::text(source.as_bytes().to_vec()).unwrap()
+}
+
+fn labels(labels: &[(&str, &str)]) -> Labels {
+    labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn part<'a>(page: &'a Page, labels: &'a Labels) -> Part<'a> {
+    Part { page, labels, gateway_families: false }
+}
+
+fn rendered(merged: &Merged<'_>) -> String {
+    let mut out = Vec::new();
+    text::render(merged, &Selection::default(), &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// Merges sources with labels: what is rendered, and what each lost for which reason.
+fn merged<const N: usize>(sources: [(&str, &[(&str, &str)]); N]) -> (String, [Dropped; N]) {
+    let sources = sources.map(|(source, added)| (page(source), labels(added)));
+    let parts = sources.each_ref().map(|(page, labels)| part(page, labels));
+    let merged = merge(&parts);
+    (rendered(&merged), std::array::from_fn(|at| merged.dropped(at)))
+}
+
+fn lost(reason: Reason, samples: usize) -> Dropped {
+    let mut dropped = Dropped::default();
+    dropped.add(reason, samples);
+    dropped
+}
+
+const NOTHING: Dropped = Dropped { duplicate: 0, type_conflict: 0, scrape_limit: 0 };
+
+#[test]
+fn one_page_without_labels_stays_as_it_is() {
+    let source = "# HELP a A.\n# TYPE a gauge\na 1 5\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\n";
+    assert_eq!(merged([(source, &[])]), (source.to_owned(), [NOTHING]));
+}
+
+#[test]
+fn nothing_merges_to_nothing() {
+    assert_eq!(rendered(&merge(&[])), "");
+    assert_eq!(merge(&[]).dropped(0), NOTHING);
+}
+
+#[test]
+fn labels_are_added_to_each_sample_and_escaped() {
+    let source = "a 1\na{b=\"c\"} 2 7\n";
+    let (page, _) = merged([(source, &[("site", "ea\"st"), ("x", "\\\n")])]);
+    let added = r#"site="ea\"st",x="\\\n""#;
+    let expected = format!("# TYPE a untyped\na{{{added}}} 1\na{{{added},b=\"c\"}} 2 7\n");
+    assert_eq!(page, expected);
+}
+
+#[test]
+fn a_family_stands_once_with_its_first_help_and_the_samples_of_all() {
+    let (page, dropped) = merged([
+        ("# TYPE a gauge\na 1\n# TYPE b gauge\nb 2\n", &[("source", "x")]),
+        ("# HELP a A.\n# TYPE a gauge\na 3\n", &[("source", "y")]),
+        ("# HELP a B.\n# TYPE a gauge\na 4\nc 5\n", &[("source", "z")]),
+    ]);
+    let expected = concat!(
+        "# HELP a A.\n# TYPE a gauge\na{source=\"x\"} 1\na{source=\"y\"} 3\na{source=\"z\"} 4\n",
+        "# TYPE b gauge\nb{source=\"x\"} 2\n# TYPE c untyped\nc{source=\"z\"} 5\n",
+    );
+    assert_eq!((page.as_str(), dropped), (expected, [NOTHING; 3]));
+}
+
+#[test]
+fn a_family_that_changes_its_type_loses_its_samples() {
+    let (page, dropped) = merged([
+        ("# TYPE a gauge\na 1\n", &[("source", "x")]),
+        ("# TYPE a counter\na 2\na{b=\"c\"} 3\nd 4\n", &[("source", "y")]),
+    ]);
+    let expected = "# TYPE a gauge\na{source=\"x\"} 1\n# TYPE d untyped\nd{source=\"y\"} 4\n";
+    assert_eq!((page.as_str(), dropped), (expected, [NOTHING, lost(Reason::TypeConflict, 2)]));
+}
+
+#[test]
+fn a_name_is_not_at_once_a_family_and_part_of_a_histogram() {
+    let histogram = "# TYPE h histogram\nh_sum 1\nh_count 2\n";
+    let gauge = "# TYPE h_count gauge\nh_count 3\n";
+    let (page, dropped) = merged([(histogram, &[]), (gauge, &[])]);
+    assert_eq!((page.as_str(), dropped), (histogram, [NOTHING, lost(Reason::TypeConflict, 1)]));
+    let (page, dropped) = merged([(gauge, &[]), (histogram, &[])]);
+    assert_eq!((page.as_str(), dropped), (gauge, [NOTHING, lost(Reason::TypeConflict, 2)]));
+    let buckets = "# TYPE s_bucket gauge\ns_bucket 3\n";
+    let summary = "# TYPE s summary\ns_sum 1\n";
+    let (page, dropped) = merged([(summary, &[]), (buckets, &[])]);
+    assert_eq!((page, dropped), ([summary, buckets].concat(), [NOTHING; 2]));
+}
+
+#[test]
+fn a_label_that_meets_an_added_one_is_exported() {
+    let (page, _) = merged([("a{source=\"p\",z=\"1\"} 1\na{z=\"2\"} 2\n", &[("source", "x")])]);
+    let expected = concat!(
+        "# TYPE a untyped\na{source=\"x\",exported_source=\"p\",z=\"1\"} 1\n",
+        "a{source=\"x\",z=\"2\"} 2\n",
+    );
+    assert_eq!(page, expected);
+}
+
+#[test]
+fn the_prefix_is_repeated_until_the_name_is_free() {
+    let source = "a{source=\"1\",exported_source=\"2\",exported_exported_source=\"3\"} 4\n";
+    let (page, _) = merged([(source, &[("exported_source", "x"), ("source", "y")])]);
+    // The shorter name first: `source` takes the next free one, `exported_source` the one after it.
+    let free = "exported_exported_exported_source";
+    let expected = format!(
+        "# TYPE a untyped\na{{exported_source=\"x\",source=\"y\",exported_exported_source=\"3\",\
+         exported_{free}=\"2\",{free}=\"1\"}} 4\n"
+    );
+    assert_eq!(page, expected);
+}
+
+#[test]
+fn a_name_in_a_value_meets_nothing() {
+    let (page, _) = merged([("a{b=\",source=\\\"\"} 1\n", &[("source", "x")])]);
+    assert_eq!(page, "# TYPE a untyped\na{source=\"x\",b=\",source=\\\"\"} 1\n");
+}
+
+#[test]
+fn of_a_series_that_several_pages_have_the_first_ones_stays() {
+    let (page, dropped) = merged([
+        ("a 1\na{b=\"1\"} 2\nh_sum 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\n", &[]),
+        ("a 3\na{b=\"2\"} 4\nh_count 3\n# TYPE h histogram\nh_bucket{le=\"1\"} 4\n", &[]),
+        ("a{b=\"2\"} 5\na{b=\"1\"} 6\n", &[]),
+    ]);
+    let expected = concat!(
+        "# TYPE a untyped\na 1\na{b=\"1\"} 2\na{b=\"2\"} 4\n",
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_sum 1\nh_count 3\n",
+    );
+    let duplicates = |samples| lost(Reason::Duplicate, samples);
+    assert_eq!((page.as_str(), dropped), (expected, [NOTHING, duplicates(2), duplicates(2)]));
+}
+
+#[test]
+fn series_may_become_equal_by_what_is_added() {
+    let (page, dropped) = merged([
+        ("a{b=\"1\",c=\"2\"} 1\na{c=\"3\"} 2\n", &[]),
+        ("a{c=\"2\"} 3\na{c=\"3\"} 4\n", &[("b", "1")]),
+    ]);
+    let expected = "# TYPE a untyped\na{b=\"1\",c=\"2\"} 1\na{c=\"3\"} 2\na{b=\"1\",c=\"3\"} 4\n";
+    assert_eq!((page.as_str(), dropped), (expected, [NOTHING, lost(Reason::Duplicate, 1)]));
+}
+
+#[test]
+fn a_page_keeps_the_gateways_families_only_if_it_is_said_to() {
+    let page =
+        page("# TYPE awx_gateway_up gauge\nawx_gateway_up 1\n# TYPE awx_up gauge\nawx_up 2\n");
+    let dropped = Part { page: &page, labels: &[], gateway_families: false };
+    assert_eq!(rendered(&merge(&[dropped])), "# TYPE awx_up gauge\nawx_up 2\n");
+    let kept = Part { gateway_families: true, ..dropped };
+    assert_eq!(rendered(&merge(&[kept])), page.as_text());
+    assert_eq!(merge(&[dropped]).dropped(0), NOTHING);
+}
+
+#[test]
+fn a_page_that_would_take_the_scrape_over_its_limit_is_left_out_whole() {
+    let lines = |samples: usize| (0..samples).map(|at| format!("a{{b=\"{at}\"}} 1\n")).collect();
+    let (half, more): (String, String) = (lines(limits::SCRAPE_SAMPLES / 2), lines(1));
+    let sources: [(&str, &[_]); 4] =
+        [(&half, &[("s", "1")]), (&half, &[("s", "2")]), (&more, &[("s", "3")]), ("", &[])];
+    let (page, dropped) = merged(sources);
+    assert_eq!(page.lines().count(), limits::SCRAPE_SAMPLES + 1);
+    assert_eq!(dropped, [NOTHING, NOTHING, lost(Reason::ScrapeLimit, 1), NOTHING]);
+}
+
+/// A page of a few names, labels and values, so that pages meet.
+fn any_page() -> impl Strategy<Value = Page> {
+    let labels = proptest::collection::btree_map("[ab]|exported_a", "[\"\\\\xy]?", 0..3);
+    let samples = proptest::collection::vec((labels, 0..9_u64), 0..8);
+    proptest::collection::vec(("[fg]", samples), 0..4).prop_map(|families| {
+        let mut builder = PageBuilder::new();
+        for (name, samples) in &families {
+            builder.family(name, Kind::Gauge, "");
+            for (labels, value) in samples {
+                let labels: Vec<_> = labels.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+                builder.sample("", &labels, *value);
+            }
+        }
+        builder.build()
+    })
+}
+
+fn any_labels() -> impl Strategy<Value = Labels> {
+    proptest::collection::btree_map("[ab]|exported_a", "[\"\\\\xy]?", 0..3)
+        .prop_map(|labels| labels.into_iter().collect())
+}
+
+proptest! {
+    #[test]
+    fn what_is_merged_has_no_series_twice_and_loses_nothing_uncounted(
+        parts in proptest::collection::vec((any_page(), any_labels()), 0..4),
+    ) {
+        let parts: Vec<_> = parts.iter().map(|(page, labels)| part(page, labels)).collect();
+        let merged = merge(&parts);
+        let read = page(&rendered(&merged));
+        prop_assert_eq!(read.report().unreadable_lines, 0);
+        prop_assert_eq!(read.report().dropped, NOTHING);
+        let given: usize = parts.iter().map(|part| part.page.report().samples).sum();
+        let dropped: u64 = (0..parts.len()).map(|at| merged.dropped(at).of(Reason::Duplicate)).sum();
+        prop_assert_eq!(read.report().samples as u64 + dropped, given as u64);
+    }
+
+    #[test]
+    fn merging_commutes_but_for_the_order_and_whose_value_stands(
+        one in any_page(), other in any_page(), these in any_labels(), those in any_labels(),
+    ) {
+        let parts = [part(&one, &these), part(&other, &those)];
+        let series = |parts: &[Part<'_>]| {
+            let rendered = rendered(&merge(parts));
+            let mut series: Vec<_> = page(&rendered)
+                .families()
+                .flat_map(|family| family.samples())
+                .map(|sample| format!("{}{}", sample.name(), sample.label_block()))
+                .collect();
+            series.sort_unstable();
+            series
+        };
+        prop_assert_eq!(series(&parts), series(&[parts[1], parts[0]]));
+    }
+
+    #[test]
+    fn parts_that_are_told_apart_by_a_label_lose_nothing(one in any_page(), other in any_page()) {
+        let (these, those) = (labels(&[("source", "x")]), labels(&[("source", "y")]));
+        let merged = merge(&[part(&one, &these), part(&other, &those)]);
+        prop_assert_eq!((merged.dropped(0), merged.dropped(1)), (NOTHING, NOTHING));
+        let read = page(&rendered(&merged));
+        prop_assert_eq!(read.report().samples, one.report().samples + other.report().samples);
+    }
+}

@@ -1,0 +1,57 @@
+//! Names of metrics and labels (Prometheus documentation, "Metric names and labels").
+
+/// Whether it is `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+#[must_use]
+pub fn is_metric_name(name: &str) -> bool {
+    metric_name_len(name.as_bytes()) == name.len() && !name.is_empty()
+}
+
+/// Whether it is `[a-zA-Z_][a-zA-Z0-9_]*`, and not `__name__`, which is the metric's name.
+#[must_use]
+pub fn is_label_name(name: &str) -> bool {
+    label_name_len(name.as_bytes()) == name.len() && !name.is_empty() && name != "__name__"
+}
+
+/// The bytes at the beginning that are a metric's name.
+pub(crate) fn metric_name_len(bytes: &[u8]) -> usize {
+    name_len(bytes, |byte| is_name_byte(byte) || byte == b':')
+}
+
+/// The bytes at the beginning that are a label's name, reserved or not.
+pub(crate) fn label_name_len(bytes: &[u8]) -> usize {
+    name_len(bytes, is_name_byte)
+}
+
+fn name_len(bytes: &[u8], belongs: impl Fn(u8) -> bool) -> usize {
+    if bytes.first().is_none_or(u8::is_ascii_digit) {
+        return 0;
+    }
+    bytes.iter().position(|&byte| !belongs(byte)).unwrap_or(bytes.len())
+}
+
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metric_names_may_have_colons_and_label_names_may_not() {
+        assert!(is_metric_name("job:rate:5m") && !is_label_name("job:rate:5m"));
+    }
+
+    #[test]
+    fn a_name_is_not_empty_and_does_not_begin_with_a_digit() {
+        for bad in ["", "5m", "a-b", "a b", "é", "a\n"] {
+            assert!(!is_metric_name(bad) && !is_label_name(bad), "{bad:?}");
+        }
+        assert!(is_metric_name("_a5") && is_label_name("_a5"));
+    }
+
+    #[test]
+    fn the_name_of_the_metric_is_no_label() {
+        assert!(!is_label_name("__name__") && is_label_name("__name"));
+    }
+}

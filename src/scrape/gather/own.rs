@@ -1,0 +1,155 @@
+//! The gateway's own families: what it knows of itself and of its sources.
+
+use crate::config::{Config, GatewayLabels, Source};
+use crate::host::Host;
+use crate::metrics::{Kind, Page, PageBuilder};
+use crate::shared::snapshot::{Head, Outcome};
+
+/// What does not change while a configuration lives.
+pub(super) struct Own {
+    labels: Vec<(String, String)>,
+    hash: String,
+    /// Why a source cannot be pulled at all, if it cannot.
+    problems: Vec<Option<String>>,
+}
+
+/// A source, as a scrape finds it.
+pub(super) struct State<'a> {
+    pub(super) source: &'a Source,
+    pub(super) head: &'a Head,
+    /// Whether its page is young enough to be served.
+    pub(super) fresh: bool,
+}
+
+impl State<'_> {
+    fn is_up(&self) -> bool {
+        self.fresh && self.head.outcome == Some(Outcome::Ok)
+    }
+}
+
+impl Own {
+    /// Reads the gateway's label and the environment, once.
+    pub(super) fn new(config: &Config, host: &dyn Host) -> Self {
+        let problem = |source: &Source| {
+            let authorization = source.credential.authorization(|name| host.environment(name));
+            authorization.err().map(|error| error.to_string())
+        };
+        Self {
+            labels: gateway_labels(&config.gateway_labels, host),
+            hash: config.hash(),
+            problems: config.sources.iter().map(problem).collect(),
+        }
+    }
+
+    /// The labels that every series of the gateway carries.
+    pub(super) fn labels(&self) -> &[(String, String)] {
+        &self.labels
+    }
+
+    /// The families.
+    pub(super) fn page(&self, sources: &[State<'_>]) -> Page {
+        let mut page = PageBuilder::new();
+        page.family("awx_gateway_build_info", Kind::Gauge, "The Envoy filter that answers")
+            .sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1_u64)
+            .family("awx_gateway_config_info", Kind::Gauge, "The Envoy filter's configuration")
+            .sample("", &[("hash", &self.hash)], 1_u64);
+        gauges(&mut page, sources);
+        counters(&mut page, sources);
+        self.problem_info(&mut page, sources);
+        page.build()
+    }
+
+    fn problem_info(&self, page: &mut PageBuilder, sources: &[State<'_>]) {
+        page.family(
+            "awx_gateway_source_problem_info",
+            Kind::Gauge,
+            "Why the Envoy filter has no current page of a source, while it has none",
+        );
+        for (state, unsent) in sources.iter().zip(&self.problems) {
+            let outcome = state.head.outcome.map_or("not pulled yet", Outcome::label);
+            if !state.is_up() {
+                let reason = unsent.as_deref().unwrap_or(outcome);
+                let labels = [("source", state.source.name.as_str()), ("reason", reason)];
+                page.sample("", &labels, 1_u64);
+            }
+        }
+    }
+}
+
+fn gauges(page: &mut PageBuilder, sources: &[State<'_>]) {
+    type Gauge = (&'static str, &'static str, fn(&State<'_>) -> f64);
+    let gauges: [Gauge; 4] = [
+        (
+            "awx_gateway_source_up",
+            "Whether the Envoy filter's last pull of a source gave a page",
+            |state| f64::from(u8::from(state.is_up())),
+        ),
+        (
+            "awx_gateway_source_last_success_timestamp_seconds",
+            "When the Envoy filter last got a page from a source, in seconds since the epoch",
+            |state| state.head.succeeded.as_secs_f64(),
+        ),
+        (
+            "awx_gateway_source_fetch_duration_seconds",
+            "How long the Envoy filter's last pull of a source took",
+            |state| state.head.took.as_secs_f64(),
+        ),
+        (
+            "awx_gateway_source_samples",
+            "Samples on a source's last good page",
+            #[expect(clippy::cast_precision_loss, reason = "at most limits::SOURCE_SAMPLES")]
+            |state| state.head.samples as f64,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        page.family(name, Kind::Gauge, help);
+        for state in sources {
+            page.sample("", &[("source", &state.source.name)], value(state));
+        }
+    }
+}
+
+fn counters(page: &mut PageBuilder, sources: &[State<'_>]) {
+    page.family(
+        "awx_gateway_source_fetches_total",
+        Kind::Counter,
+        "Pulls of a source by the Envoy filter",
+    );
+    for state in sources {
+        for (outcome, count) in Outcome::ALL.into_iter().zip(state.head.fetches) {
+            let labels = [("source", state.source.name.as_str()), ("outcome", outcome.label())];
+            page.sample("", &labels, count);
+        }
+    }
+    page.family(
+        "awx_gateway_source_dropped_samples_total",
+        Kind::Counter,
+        "Samples of pulled pages that the Envoy filter dropped",
+    );
+    for state in sources {
+        for (reason, count) in Head::DROPPED.into_iter().zip(state.head.dropped) {
+            let labels = [("source", state.source.name.as_str()), ("reason", reason.as_str())];
+            page.sample("", &labels, count);
+        }
+    }
+    page.family(
+        "awx_gateway_source_unreadable_lines_total",
+        Kind::Counter,
+        "Lines of pulled pages that the Envoy filter could not read",
+    );
+    for state in sources {
+        page.sample("", &[("source", &state.source.name)], state.head.unreadable_lines);
+    }
+}
+
+fn gateway_labels(labels: &GatewayLabels, host: &dyn Host) -> Vec<(String, String)> {
+    match labels {
+        GatewayLabels::Set(labels) => labels.clone(),
+        GatewayLabels::NodeId => {
+            // `node` itself is none of Envoy's properties: the node stands under `xds`.
+            let node = host.property(&["xds", "node", "id"]).unwrap_or_default();
+            let node = String::from_utf8_lossy(&node).into_owned();
+            if node.is_empty() { vec![] } else { vec![("gateway".to_owned(), node)] }
+        }
+    }
+}

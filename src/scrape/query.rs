@@ -1,0 +1,105 @@
+//! The parameters of a scrape's query string (`application/x-www-form-urlencoded`, as Django reads it). Unknown ones
+//! are ignored, as the controller does.
+
+use crate::metrics::{GatewayFamilies, Group, Selection};
+
+/// What a query asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// `format=`: the last one counts.
+    pub format: Option<String>,
+    /// Which families and samples.
+    pub selection: Selection,
+}
+
+impl Query {
+    /// Reads a query string. Octets that are not UTF-8 become U+FFFD, which no name and no value of ours contains.
+    #[must_use]
+    pub fn parse(query: &[u8]) -> Self {
+        let mut parsed = Self::default();
+        let (mut database_only, mut subsystem_only) = (false, false);
+        for (name, value) in form_urlencoded::parse(query) {
+            let selection = &mut parsed.selection;
+            match &*name {
+                "format" => parsed.format = Some(value.into_owned()),
+                // Only exactly `1` counts for the controller.
+                "dbonly" => database_only = value == "1",
+                "subsystemonly" => subsystem_only = value == "1",
+                "metric" => drop(selection.metrics.insert(value.into_owned())),
+                "node" => drop(selection.nodes.insert(value.into_owned())),
+                "name[]" => drop(selection.names.insert(value.into_owned())),
+                "gateway" => selection.gateway = gateway(&value),
+                _ => {}
+            }
+        }
+        parsed.selection.group = match (database_only, subsystem_only) {
+            (false, false) => Group::All,
+            (true, false) => Group::Database,
+            (false, true) => Group::Subsystem,
+            (true, true) => Group::Neither,
+        };
+        parsed
+    }
+}
+
+fn gateway(value: &str) -> GatewayFamilies {
+    match value {
+        "only" => GatewayFamilies::Only,
+        "none" => GatewayFamilies::None,
+        _ => GatewayFamilies::All,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn names(names: &[&str]) -> std::collections::BTreeSet<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn nothing_asks_for_everything() {
+        assert_eq!(Query::parse(b""), Query::default());
+        assert_eq!(Query::parse(b"foo=bar&&=&dbonly=true&subsystemonly"), Query::default());
+    }
+
+    #[test]
+    fn the_groups_are_the_controllers() {
+        let group = |query: &[u8]| Query::parse(query).selection.group;
+        assert_eq!(group(b"dbonly=1"), Group::Database);
+        assert_eq!(group(b"subsystemonly=1"), Group::Subsystem);
+        assert_eq!(group(b"subsystemonly=1&dbonly=1"), Group::Neither);
+        assert_eq!(group(b"dbonly=1&dbonly=0"), Group::All);
+    }
+
+    #[test]
+    fn names_repeat_and_take_no_lists() {
+        let query = Query::parse(b"metric=a&metric=b,c&node=awx%2D1&name[]=x&name%5B%5D=y+z");
+        assert_eq!(query.selection.metrics, names(&["a", "b,c"]));
+        assert_eq!(query.selection.nodes, names(&["awx-1"]));
+        assert_eq!(query.selection.names, names(&["x", "y z"]));
+    }
+
+    #[test]
+    fn the_gateways_families_are_chosen_apart() {
+        let gateway = |query: &[u8]| Query::parse(query).selection.gateway;
+        assert_eq!(gateway(b"gateway=only"), GatewayFamilies::Only);
+        assert_eq!(gateway(b"gateway=none"), GatewayFamilies::None);
+        assert_eq!(gateway(b"gateway=some"), GatewayFamilies::All);
+    }
+
+    #[test]
+    fn the_last_format_counts() {
+        assert_eq!(Query::parse(b"format=txt&format=json").format.as_deref(), Some("json"));
+        assert_eq!(Query::parse(b"format").format.as_deref(), Some(""));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(query in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Query::parse(&query);
+        }
+    }
+}

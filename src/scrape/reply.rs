@@ -1,0 +1,122 @@
+//! The replies to a scrape: the only place with status codes.
+//!
+//! Errors are what the controller says, in its words: JSON `{"detail": ".."}`, or the sentence alone as plain text for
+//! who asked for text.
+
+use super::accept::Format;
+use crate::auth::Denial;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// An answer to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers, without `content-length`, which the host adds.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// The body. To be sent for HEAD too: Envoy drops it then, and keeps its length.
+    pub body: Vec<u8>,
+}
+
+/// Whether a 401 asks for a user name and password as well.
+///
+/// A browser that was asked for Basic sends that password to the whole API by itself, where any page could then post
+/// with it. So it is asked only where the controller does not decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// `Bearer` alone.
+    Bearer,
+    /// `Bearer` and `Basic`, each on a line of its own.
+    BearerAndBasic,
+}
+
+const ALLOW: &str = "GET, HEAD, OPTIONS";
+/// The controller's own challenge, to the letter.
+const BEARER: &str = "Bearer realm=api authorization_url=/api/o/authorize/";
+const BASIC: &str = "Basic realm=\"api\"";
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+/// What OPTIONS says. `parses` is empty, since nothing is ever posted here.
+const DESCRIPTION: &str = concat!(
+    r#"{"name":"Metrics","description":"query params to filter response, e.g., "#,
+    r#"?subsystemonly=1&metric=callback_receiver_events_insert_db&node=awx-1","#,
+    r#""renders":["text/plain","application/json"],"parses":[]}"#,
+);
+
+impl Reply {
+    /// 200 with a page.
+    #[must_use]
+    pub fn page(format: Format, mut body: Vec<u8>) -> Self {
+        if body.is_empty() {
+            // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
+            body.push(b'\n');
+        }
+        let media_type = match format {
+            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Format::Json { .. } => JSON,
+        };
+        Self::new(200, media_type, body)
+    }
+
+    /// 200 with a description of the endpoint.
+    #[must_use]
+    pub fn options() -> Self {
+        Self::new(200, JSON, DESCRIPTION.into())
+    }
+
+    /// 401, as the controller says it.
+    #[must_use]
+    pub fn denied(denial: Denial, challenge: Challenge, format: Option<Format>) -> Self {
+        let mut reply = Self::error(401, denial.sentence(), format);
+        reply.headers.push(("www-authenticate", BEARER.into()));
+        if challenge == Challenge::BearerAndBasic {
+            reply.headers.push(("www-authenticate", BASIC.into()));
+        }
+        reply
+    }
+
+    /// 405. The method is the client's: bytes of its choosing.
+    #[must_use]
+    pub fn method_not_allowed(method: &[u8], format: Option<Format>) -> Self {
+        let method = String::from_utf8_lossy(method);
+        Self::error(405, &format!("Method \"{method}\" not allowed."), format)
+    }
+
+    /// 406.
+    #[must_use]
+    pub fn not_acceptable() -> Self {
+        Self::error(406, "Could not satisfy the request Accept header.", None)
+    }
+
+    /// 429, in the words of the controller's framework.
+    #[must_use]
+    pub fn throttled(retry_after: Duration, format: Option<Format>) -> Self {
+        let seconds = retry_after.as_secs();
+        let sentence = format!("Request was throttled. Expected available in {seconds} seconds.");
+        let mut reply = Self::error(429, &sentence, format);
+        reply.headers.push(("retry-after", seconds.to_string().into()));
+        reply
+    }
+
+    fn error(status: u16, sentence: &str, format: Option<Format>) -> Self {
+        match format {
+            Some(Format::Text) => Self::new(status, TEXT, format!("{sentence}\n").into_bytes()),
+            Some(Format::Json { .. }) | None => {
+                let body = serde_json::json!({ "detail": sentence });
+                Self::new(status, JSON, body.to_string().into_bytes())
+            }
+        }
+    }
+
+    fn new(status: u16, media_type: &'static str, body: Vec<u8>) -> Self {
+        let headers = vec![
+            ("content-type", media_type.into()),
+            ("allow", ALLOW.into()),
+            ("vary", "Accept, Authorization, Cookie".into()),
+            ("cache-control", "no-store".into()),
+            ("x-content-type-options", "nosniff".into()),
+        ];
+        Self { status, headers, body }
+    }
+}

@@ -1,0 +1,269 @@
+//! The flow against a fake host.
+
+use super::*;
+use crate::auth::password::PasswordHash;
+use crate::auth::{Secret, Token, User};
+use crate::host::fake::FakeHost;
+use crate::shared::snapshot::{Head, Keys, Outcome};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use std::time::Duration;
+
+const PAGE: &[u8] = b"# HELP up It is.\n# TYPE up gauge\nup{node=\"a\"} 1\n";
+const GET: &[(&str, &str)] = &[(":method", "GET"), ("authorization", "Bearer t0ken")];
+
+/// A gateway with one source, a token `t0ken` and a user `admin`/`password` of so many rounds.
+struct Bed {
+    host: FakeHost,
+    scraper: Scraper,
+    keys: Keys,
+}
+
+impl Bed {
+    fn new() -> Self {
+        Self::configured("{}", 1_000)
+    }
+
+    fn configured(more: &str, rounds: u32) -> Self {
+        let mut json: serde_json::Value = serde_json::from_str(more).unwrap();
+        json["sources"] = serde_json::json!([{"name": "c", "cluster": "controller"}]);
+        let mut config = Config::parse(json.to_string().as_bytes()).unwrap();
+        config.auth.tokens.push(Token::new("t".to_owned(), &Secret::new("t0ken")));
+        let hash = PasswordHash::new("password", "salt", rounds).unwrap();
+        config.auth.users.push(User::new("admin".to_owned(), hash));
+        let host = FakeHost::at(1_000);
+        let keys = Keys::new(&config.sources[0].key());
+        keys.create_head(&host);
+        Self { scraper: Scraper::new(Rc::new(config), &host), host, keys }
+    }
+
+    /// Puts a page into shared data, as a pull does.
+    fn store(&self, generation: u64, page: &[u8]) {
+        self.keys.store_page(&self.host, generation, page).unwrap();
+        let read = self.keys.head(&self.host).unwrap();
+        let head = Head {
+            generation,
+            succeeded: self.host.now(),
+            outcome: Some(Outcome::Ok),
+            ..Head::default()
+        };
+        self.keys.swap_head(&self.host, &read, &head).unwrap();
+    }
+
+    fn start(&self, path: &str, headers: &[(&str, &str)]) -> Step {
+        let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.as_bytes().to_vec());
+        *self.host.request_headers.borrow_mut() =
+            [(":path", path)].iter().chain(headers).map(owned).collect();
+        self.scraper.start(&self.host, 7)
+    }
+
+    fn reply(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        match self.start(path, headers) {
+            Step::Reply(reply) => reply,
+            step => panic!("no reply but {step:?}"),
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.reply("/api/v2/metrics", GET).body).unwrap()
+    }
+}
+
+fn basic(password: &str) -> String {
+    format!("Basic {}", BASE64.encode(format!("admin:{password}")))
+}
+
+fn header<'a>(reply: &'a Reply, name: &str) -> Vec<&'a str> {
+    reply.headers.iter().filter(|(have, _)| *have == name).map(|(_, value)| &**value).collect()
+}
+
+#[test]
+fn other_paths_and_other_hosts_pass() {
+    let bed = Bed::configured(r#"{"hosts": ["metrics.example"]}"#, 1_000);
+    assert_eq!(bed.start("/api/v2/jobs/", GET), Step::Pass);
+    assert_eq!(bed.start("/api/v2/metrics", &[(":authority", "other.example")]), Step::Pass);
+    let authority = (":authority", "metrics.example:8443");
+    assert_eq!(bed.reply("/api/v2/metrics", &[GET, &[authority]].concat()).status, 200);
+}
+
+#[test]
+fn a_request_without_a_path_passes() {
+    let bed = Bed::new();
+    assert_eq!(bed.scraper.start(&bed.host, 1), Step::Pass);
+}
+
+#[test]
+fn a_page_is_served_with_the_gateways_families_behind_it() {
+    let bed = Bed::new();
+    bed.store(1, PAGE);
+    let text = bed.text();
+    assert!(text.as_bytes().starts_with(PAGE), "{text}");
+    assert!(text.contains("\nawx_gateway_source_up{source=\"c\"} 1"), "{text}");
+}
+
+#[test]
+fn json_is_one_object_of_both() {
+    let bed = Bed::new();
+    bed.store(1, PAGE);
+    for path in ["/api/v2/metrics/?format=json", "/api/v2/metrics?format=json&gateway=only"] {
+        let reply = bed.reply(path, GET);
+        assert_eq!(header(&reply, "content-type"), ["application/json"]);
+        let json: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(json["awx_gateway_source_up"]["samples"][0]["value"], 1.0);
+        assert_eq!(json.get("up").is_some(), !path.contains("only"));
+    }
+    let indented = &[GET, &[("accept", "application/json; indent=2")]].concat();
+    let reply = bed.reply("/api/v2/metrics/", indented);
+    serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap();
+}
+
+#[test]
+fn an_empty_page_still_has_its_type() {
+    let bed = Bed::new();
+    bed.store(1, PAGE);
+    let reply = bed.reply("/api/v2/metrics?dbonly=1&subsystemonly=1", GET);
+    assert_eq!((reply.status, reply.body.as_slice()), (200, &b"\n"[..]));
+    let reply = bed.reply("/api/v2/metrics?dbonly=1&subsystemonly=1&format=json", GET);
+    assert_eq!(reply.body, b"{}");
+}
+
+#[test]
+fn a_page_is_parsed_and_rendered_again_only_when_its_generation_changed() {
+    let bed = Bed::new();
+    bed.store(1, PAGE);
+    bed.text();
+    // Nobody writes a page without another generation: whoever sees this one has read it again.
+    bed.keys.store_page(&bed.host, 1, b"up 2\n").unwrap();
+    assert!(bed.text().contains("up{node=\"a\"} 1"));
+    bed.store(2, b"up 3\n");
+    assert!(bed.text().contains("up 3"));
+}
+
+#[test]
+fn a_page_is_served_until_it_is_stale() {
+    let bed = Bed::new();
+    bed.store(1, PAGE);
+    bed.host.pass(Duration::from_secs(300));
+    assert!(bed.text().contains("up{node=\"a\"} 1"));
+    bed.host.pass(Duration::from_secs(1));
+    let text = bed.text();
+    assert!(!text.contains("up{node"), "{text}");
+    assert!(text.contains("awx_gateway_source_up{source=\"c\"} 0"), "{text}");
+}
+
+#[test]
+fn a_source_that_was_never_pulled_is_down_with_its_reason() {
+    let text = Bed::new().text();
+    assert!(text.contains("awx_gateway_source_up{source=\"c\"} 0"), "{text}");
+    assert!(
+        text.contains("awx_gateway_source_problem_info{reason=\"not pulled yet\",source=\"c\"} 1"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_scrape_says_that_the_source_is_wanted() {
+    let bed = Bed::new();
+    bed.text();
+    assert_eq!(bed.keys.wanted(&bed.host), Some(Duration::from_secs(1_000)));
+}
+
+#[test]
+fn every_series_of_the_gateway_carries_its_label() {
+    let bed = Bed::configured(r#"{"gateway": {"labels": {"gateway": "g1"}}}"#, 1_000);
+    let text = bed.text();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        assert!(line.contains("gateway=\"g1\""), "{line}");
+    }
+}
+
+#[test]
+fn who_is_not_let_in_is_told_how_to_come_in() {
+    let bed = Bed::new();
+    bed.store(1, PAGE);
+    for headers in [
+        vec![(":method", "GET")],
+        vec![(":method", "POST"), ("authorization", "Bearer nope")],
+        vec![(":method", "GET"), ("authorization", "Bearer t0ken"), ("authorization", "Bearer x")],
+        vec![(":method", "GET"), ("authorization", "Bearer t0ken, Bearer x")],
+        vec![(":method", "GET"), ("authorization", "Basic !!!"), ("accept", "application/xml")],
+    ] {
+        let reply = bed.reply("/api/v2/metrics", &headers);
+        assert_eq!(reply.status, 401, "{headers:?}");
+        assert_eq!(
+            header(&reply, "www-authenticate"),
+            ["Bearer realm=api authorization_url=/api/o/authorize/", "Basic realm=\"api\""]
+        );
+        assert!(!reply.body.windows(2).any(|bytes| bytes == b"up"), "{headers:?}");
+    }
+}
+
+#[test]
+fn errors_are_json_or_the_sentence_alone() {
+    let bed = Bed::new();
+    let sentence = "Method \"POST\" not allowed.";
+    let with = |accept| [&GET[1..], &[(":method", "POST"), ("accept", accept)]].concat();
+    let reply = bed.reply("/api/v2/metrics", &with("application/json"));
+    assert_eq!(reply.body, br#"{"detail":"Method \"POST\" not allowed."}"#);
+    let reply = bed.reply("/api/v2/metrics", &with("text/plain"));
+    assert_eq!(reply.body, format!("{sentence}\n").as_bytes());
+    assert_eq!((reply.status, header(&reply, "allow")), (405, vec!["GET, HEAD, OPTIONS"]));
+}
+
+#[test]
+fn what_cannot_be_rendered_is_406() {
+    let bed = Bed::new();
+    let headers = [GET, &[("accept", "application/xml")]].concat();
+    assert_eq!(bed.reply("/api/v2/metrics", &headers).status, 406);
+    assert_eq!(bed.reply("/api/v2/metrics?format=xml", GET).status, 406);
+}
+
+#[test]
+fn options_describes_to_who_is_let_in() {
+    let bed = Bed::new();
+    let reply = bed.reply("/api/v2/metrics", &[&GET[1..], &[(":method", "OPTIONS")]].concat());
+    let json: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!((reply.status, &json["name"]), (200, &"Metrics".into()));
+}
+
+#[test]
+fn a_password_is_checked_in_slices_and_then_remembered() {
+    let rounds = 3 * limits::PASSWORD_ROUNDS_A_TICK;
+    let bed = Bed::configured("{}", rounds);
+    bed.store(1, PAGE);
+    let right = basic("password");
+    let headers = [(":method", "GET"), ("authorization", right.as_str())];
+    assert_eq!(bed.start("/api/v2/metrics", &headers), Step::Wait);
+    assert!(bed.scraper.is_busy());
+    let answers: Vec<_> = (0..4).filter_map(|_| bed.scraper.advance(&bed.host)).collect();
+    let [(7, reply)] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!(reply.status, 200);
+    assert!(!bed.scraper.is_busy());
+    assert_eq!(bed.reply("/api/v2/metrics", &headers).status, 200);
+}
+
+#[test]
+fn a_wrong_password_is_refused_after_the_same_work() {
+    let bed = Bed::configured("{}", 2 * limits::PASSWORD_ROUNDS_A_TICK);
+    let wrong = basic("wrong");
+    assert_eq!(bed.start("/api/v2/metrics", &[("authorization", &wrong)]), Step::Wait);
+    assert_eq!(bed.scraper.advance(&bed.host), None);
+    let (stream, reply) =
+        bed.scraper.advance(&bed.host).or_else(|| bed.scraper.advance(&bed.host)).unwrap();
+    assert_eq!((stream, reply.status), (7, 401));
+}
+
+#[test]
+fn only_so_many_passwords_are_checked_at_once_and_a_client_that_leaves_makes_room() {
+    let bed = Bed::configured("{}", 5_000);
+    let right = basic("password");
+    let headers = [(":method", "GET"), ("authorization", right.as_str())];
+    for _ in 0..limits::PASSWORDS_WAITING {
+        assert_eq!(bed.start("/api/v2/metrics", &headers), Step::Wait);
+    }
+    let reply = bed.reply("/api/v2/metrics", &headers);
+    assert_eq!((reply.status, header(&reply, "retry-after")), (429, vec!["2"]));
+    bed.scraper.forget(7);
+    assert_eq!(bed.start("/api/v2/metrics", &headers), Step::Wait);
+    assert_eq!(bed.reply("/api/v2/metrics", GET).status, 200);
+}

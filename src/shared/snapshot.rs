@@ -1,0 +1,335 @@
+//! A source's snapshot in shared data: a small *head*, which every scrape reads, and the *page*, which a VM copies only
+//! when the head names another generation.
+//!
+//! The head is also what VMs agree on who pulls by: whoever moves `scheduled` on by compare-and-swap does. Several
+//! configurations that pull the same page (same cluster, authority, path and credential) share one snapshot.
+//!
+//! ```text
+//! head    version:u8 flags:u8 outcome:u8 0:u8  then u64s, little-endian, in the order of `Head`'s fields
+//! page    version:u8  generation:u64  the bytes as pulled
+//! wanted  version:u8  time:u64 (nanoseconds)
+//! ```
+//! A value that is shorter, longer or of another version is treated as absent.
+
+use crate::host::{Host, HostError, Time, Write};
+use crate::metrics::Reason;
+use std::time::Duration;
+
+/// The keys of one snapshot.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    head: String,
+    page: String,
+    wanted: String,
+}
+
+/// What is known of a source, and who sees to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Whether a pull is under way, since `attempted`.
+    pub pulling: bool,
+    /// How the last pull ended.
+    pub outcome: Option<Outcome>,
+    /// Changes with every new page; 0 while there is none.
+    pub generation: u64,
+    /// When the last pull was due: its interval counts from here, so that it does not drift.
+    pub scheduled: Time,
+    /// When the last pull began.
+    pub attempted: Time,
+    /// When the last good pull ended; 0 while there is none.
+    pub succeeded: Time,
+    /// How long the last pull took.
+    pub took: Duration,
+    /// The VM that pulled last.
+    pub puller: u64,
+    /// Samples on the page.
+    pub samples: u64,
+    /// Pulls so far, by outcome.
+    pub fetches: [u64; Outcome::ALL.len()],
+    /// Samples dropped from pulled pages so far, by [`Head::DROPPED`].
+    pub dropped: [u64; Head::DROPPED.len()],
+    /// Lines of pulled pages that could not be read, so far.
+    pub unreadable_lines: u64,
+}
+
+impl Head {
+    /// Why a sample of a single page is dropped, in the order in which the counts are stored.
+    pub const DROPPED: [Reason; 2] = [Reason::Duplicate, Reason::TypeConflict];
+}
+
+/// How a pull ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A page came, with samples on it.
+    Ok,
+    /// No answer in time.
+    Timeout,
+    /// No connection, or it broke before there was an answer.
+    Refused,
+    /// An answer with another status than 200.
+    Status,
+    /// A 200 that is no page of metrics: another media type, nothing that can be read, or cut off.
+    Unreadable,
+    /// A page above the bounds of [`crate::limits`].
+    TooLarge,
+}
+
+impl Outcome {
+    /// All of them, in the order in which they are stored.
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::Timeout, Self::Refused, Self::Status, Self::Unreadable, Self::TooLarge];
+
+    /// The value of the label `outcome`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::Status => "status",
+            Self::Unreadable => "unreadable",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// A head as read, with what guards writing it back.
+#[derive(Clone, Debug)]
+pub struct Guarded {
+    /// The head.
+    pub head: Head,
+    guard: u32,
+}
+
+/// A page as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPage {
+    /// The generation it belongs to.
+    pub generation: u64,
+    /// The bytes as pulled.
+    pub bytes: Vec<u8>,
+}
+
+/// Layout version of the keys: another layout reads and writes other keys, and so never meets this one's values.
+const LAYOUT: &str = "awx_metrics/1";
+/// Version of the values.
+const VERSION: u8 = 1;
+const PULLING: u8 = 1;
+const PAGE_HEADER: usize = 1 + 8;
+/// Stands for "no outcome yet" in a head.
+const NO_OUTCOME: u8 = u8::MAX;
+
+impl Keys {
+    /// The keys of the snapshot whose source hashes to `source`.
+    #[must_use]
+    pub fn new(source: &str) -> Self {
+        let key = |what: &str| format!("{LAYOUT}/{what}/{source}");
+        Self { head: key("head"), page: key("page"), wanted: key("wanted") }
+    }
+
+    /// The head, absent where none was written or it cannot be read.
+    #[must_use]
+    pub fn head(&self, host: &dyn Host) -> Option<Guarded> {
+        let stored = host.shared(&self.head)?;
+        Some(Guarded { head: decode_head(&stored.value)?, guard: stored.guard })
+    }
+
+    /// Writes a first head, so that there is something to compare-and-swap. Two VMs that do it at once at worst pull
+    /// twice.
+    pub fn create_head(&self, host: &dyn Host) {
+        // Nothing to be done about a host that cannot store: the next tick tries again.
+        let _ = host.share(&self.head, &encode_head(&Head::default()), Write::Always);
+    }
+
+    /// Writes `head` where nobody has since `read`.
+    ///
+    /// # Errors
+    /// [`HostError::Changed`] where somebody has.
+    pub fn swap_head(&self, host: &dyn Host, read: &Guarded, head: &Head) -> Result<(), HostError> {
+        host.share(&self.head, &encode_head(head), Write::IfUnchanged(read.guard))
+    }
+
+    /// The page.
+    #[must_use]
+    pub fn page(&self, host: &dyn Host) -> Option<StoredPage> {
+        let mut bytes = host.shared(&self.page)?.value;
+        let header: &[u8; PAGE_HEADER] = bytes.first_chunk()?;
+        let [version, generation @ ..] = header;
+        let generation = u64::from_le_bytes(*generation);
+        if *version != VERSION {
+            return None;
+        }
+        bytes.drain(..PAGE_HEADER);
+        Some(StoredPage { generation, bytes })
+    }
+
+    /// Stores a page. To be called before the head that names its generation is written.
+    ///
+    /// # Errors
+    /// Where the host cannot store it.
+    pub fn store_page(
+        &self,
+        host: &dyn Host,
+        generation: u64,
+        bytes: &[u8],
+    ) -> Result<(), HostError> {
+        let mut value = Vec::with_capacity(PAGE_HEADER + bytes.len());
+        value.push(VERSION);
+        value.extend_from_slice(&generation.to_le_bytes());
+        value.extend_from_slice(bytes);
+        host.share(&self.page, &value, Write::Always)
+    }
+
+    /// When a scrape last wanted this source.
+    #[must_use]
+    pub fn wanted(&self, host: &dyn Host) -> Option<Time> {
+        let stored = host.shared(&self.wanted)?;
+        match <[u8; PAGE_HEADER]>::try_from(stored.value).ok()? {
+            [VERSION, time @ ..] => Some(Duration::from_nanos(u64::from_le_bytes(time))),
+            _ => None,
+        }
+    }
+
+    /// Notes that a scrape wants this source now.
+    pub fn want(&self, host: &dyn Host, now: Time) {
+        let [a, b, c, d, e, f, g, h] = nanos(now).to_le_bytes();
+        // A note that is lost costs a slower interval until the next scrape.
+        let _ = host.share(&self.wanted, &[VERSION, a, b, c, d, e, f, g, h], Write::Always);
+    }
+}
+
+fn encode_head(head: &Head) -> Vec<u8> {
+    let mut value = vec![VERSION, if head.pulling { PULLING } else { 0 }, outcome_code(head), 0];
+    let numbers = [
+        head.generation,
+        nanos(head.scheduled),
+        nanos(head.attempted),
+        nanos(head.succeeded),
+        nanos(head.took),
+        head.puller,
+        head.samples,
+    ];
+    let counts = head.fetches.into_iter().chain(head.dropped).chain([head.unreadable_lines]);
+    for number in numbers.into_iter().chain(counts) {
+        value.extend_from_slice(&number.to_le_bytes());
+    }
+    value
+}
+
+fn outcome_code(head: &Head) -> u8 {
+    let place = head.outcome.and_then(|outcome| Outcome::ALL.iter().position(|&o| o == outcome));
+    place.and_then(|place| u8::try_from(place).ok()).unwrap_or(NO_OUTCOME)
+}
+
+fn decode_head(value: &[u8]) -> Option<Head> {
+    let (&[version, flags, outcome, _], rest) = value.split_first_chunk()?;
+    if version != VERSION {
+        return None;
+    }
+    let (numbers, []) = rest.as_chunks::<8>() else { return None };
+    let mut numbers = numbers.iter().map(|&bytes| u64::from_le_bytes(bytes));
+    let mut head = Head {
+        pulling: flags & PULLING != 0,
+        outcome: Outcome::ALL.get(usize::from(outcome)).copied(),
+        generation: numbers.next()?,
+        scheduled: Duration::from_nanos(numbers.next()?),
+        attempted: Duration::from_nanos(numbers.next()?),
+        succeeded: Duration::from_nanos(numbers.next()?),
+        took: Duration::from_nanos(numbers.next()?),
+        puller: numbers.next()?,
+        samples: numbers.next()?,
+        ..Head::default()
+    };
+    for count in head.fetches.iter_mut().chain(&mut head.dropped) {
+        *count = numbers.next()?;
+    }
+    head.unreadable_lines = numbers.next()?;
+    numbers.next().is_none().then_some(head)
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::fake::FakeHost;
+    use proptest::prelude::*;
+
+    fn head() -> Head {
+        Head {
+            pulling: true,
+            outcome: Some(Outcome::Status),
+            generation: 3,
+            scheduled: Duration::from_millis(1_500),
+            attempted: Duration::from_millis(1_600),
+            succeeded: Duration::from_millis(1_200),
+            took: Duration::from_micros(250),
+            puller: u64::MAX,
+            samples: 171,
+            fetches: [1, 2, 3, 4, 5, 6],
+            dropped: [9, 8],
+            unreadable_lines: 7,
+        }
+    }
+
+    #[test]
+    fn a_head_comes_back_as_it_was_written() {
+        let (host, keys) = (FakeHost::default(), Keys::new("a"));
+        keys.create_head(&host);
+        let first = keys.head(&host).unwrap();
+        assert_eq!(first.head, Head::default());
+        keys.swap_head(&host, &first, &head()).unwrap();
+        assert_eq!(keys.head(&host).unwrap().head, head());
+    }
+
+    #[test]
+    fn of_two_that_swap_the_same_head_one_succeeds() {
+        let (host, keys) = (FakeHost::default(), Keys::new("a"));
+        keys.create_head(&host);
+        let read = keys.head(&host).unwrap();
+        assert_eq!(keys.swap_head(&host, &read, &head()), Ok(()));
+        assert_eq!(keys.swap_head(&host, &read, &head()), Err(HostError::Changed));
+    }
+
+    #[test]
+    fn sources_do_not_see_each_other() {
+        let host = FakeHost::default();
+        Keys::new("a").create_head(&host);
+        Keys::new("a").store_page(&host, 1, b"x 1\n").unwrap();
+        assert!(Keys::new("b").head(&host).is_none());
+        assert_eq!(Keys::new("b").page(&host), None);
+    }
+
+    #[test]
+    fn a_page_and_a_wish_come_back_as_they_were_written() {
+        let (host, keys) = (FakeHost::default(), Keys::new("a"));
+        keys.store_page(&host, 7, b"x 1\n").unwrap();
+        keys.want(&host, Duration::from_secs(5));
+        assert_eq!(keys.page(&host), Some(StoredPage { generation: 7, bytes: b"x 1\n".to_vec() }));
+        assert_eq!(keys.wanted(&host), Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_value_of_another_version_or_length_is_absent() {
+        let value = encode_head(&head());
+        assert_eq!(decode_head(&value), Some(head()));
+        assert_eq!(decode_head(&value[..value.len() - 1]), None);
+        assert_eq!(decode_head(&[&value[..], &[0; 8]].concat()), None);
+        let mut newer = value;
+        newer[0] = 2;
+        assert_eq!(decode_head(&newer), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_makes_a_reader_panic(value in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let (host, keys) = (FakeHost::default(), Keys::new("a"));
+            for key in [&keys.head, &keys.page, &keys.wanted] {
+                host.share(key, &value, Write::Always).unwrap();
+            }
+            let _ = (keys.head(&host), keys.page(&host), keys.wanted(&host));
+        }
+    }
+}
