@@ -6,8 +6,12 @@
 //! controller do something beyond storing it (`job_templates/launch`).
 //!
 //! Percent-encoding is not decoded: no spelling of a name needs it, and what stands where an object's key does
-//! (`job_templates/JT%200/launch`) is skipped, whatever it is. Any bytes of any length are read once, front to back,
-//! without allocating.
+//! (`job_templates/JT%200/launch`) is skipped, whatever it is. Takes any bytes, in time linear in them, and
+//! never allocates.
+
+mod names;
+
+use names::{COUNT, TABLE};
 
 /// The label `resource`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,120 +29,6 @@ pub enum Meaning {
     /// A token is created.
     Token,
 }
-
-use Meaning::{Launch, Login, Plain, Token};
-
-/// All resources. A resource's place is its number in shared data, which outlives a change of the module: add at the
-/// end, and never move or reuse a place.
-const TABLE: [(&str, Meaning); COUNT] = [
-    ("other", Plain),
-    ("ui", Plain),
-    ("websocket", Plain),
-    ("login", Login),
-    ("logout", Plain),
-    ("o/token", Token),
-    ("activity_stream", Plain),
-    ("ad_hoc_command_events", Plain),
-    ("ad_hoc_commands", Plain),
-    ("ad_hoc_commands/cancel", Plain),
-    ("ad_hoc_commands/relaunch", Launch),
-    ("analytics", Plain),
-    ("applications", Plain),
-    ("applications/tokens", Token),
-    ("bulk", Plain),
-    ("bulk/host_create", Plain),
-    ("bulk/host_delete", Plain),
-    ("bulk/job_launch", Launch),
-    ("config", Plain),
-    ("constructed_inventories", Plain),
-    ("credential_input_sources", Plain),
-    ("credential_types", Plain),
-    ("credential_types/test", Plain),
-    ("credentials", Plain),
-    ("credentials/copy", Plain),
-    ("credentials/test", Plain),
-    ("dashboard", Plain),
-    ("execution_environments", Plain),
-    ("execution_environments/copy", Plain),
-    ("groups", Plain),
-    ("host_metric_summary_monthly", Plain),
-    ("host_metrics", Plain),
-    ("hosts", Plain),
-    ("instance_groups", Plain),
-    ("instances", Plain),
-    ("instances/health_check", Plain),
-    ("inventories", Plain),
-    ("inventories/copy", Plain),
-    ("inventories/update_inventory_sources", Plain),
-    ("inventory_sources", Plain),
-    ("inventory_sources/update", Plain),
-    ("inventory_updates", Plain),
-    ("inventory_updates/cancel", Plain),
-    ("job_events", Plain),
-    ("job_host_summaries", Plain),
-    ("job_templates", Plain),
-    ("job_templates/bitbucket_dc", Plain),
-    ("job_templates/callback", Launch),
-    ("job_templates/copy", Plain),
-    ("job_templates/github", Plain),
-    ("job_templates/gitlab", Plain),
-    ("job_templates/launch", Launch),
-    ("jobs", Plain),
-    ("jobs/cancel", Plain),
-    ("jobs/create_schedule", Plain),
-    ("jobs/relaunch", Launch),
-    ("labels", Plain),
-    ("me", Plain),
-    ("mesh_visualizer", Plain),
-    ("metrics", Plain),
-    ("notification_templates", Plain),
-    ("notification_templates/copy", Plain),
-    ("notification_templates/test", Plain),
-    ("notifications", Plain),
-    ("organizations", Plain),
-    ("ping", Plain),
-    ("project_updates", Plain),
-    ("project_updates/cancel", Plain),
-    ("projects", Plain),
-    ("projects/copy", Plain),
-    ("projects/update", Plain),
-    ("receptor_addresses", Plain),
-    ("role_definitions", Plain),
-    ("role_team_assignments", Plain),
-    ("role_user_assignments", Plain),
-    ("roles", Plain),
-    ("schedules", Plain),
-    ("service-index", Plain),
-    ("settings", Plain),
-    ("system_job_templates", Plain),
-    ("system_job_templates/launch", Launch),
-    ("system_jobs", Plain),
-    ("system_jobs/cancel", Plain),
-    ("teams", Plain),
-    ("tokens", Token),
-    ("unified_job_templates", Plain),
-    ("unified_jobs", Plain),
-    ("users", Plain),
-    ("users/authorized_tokens", Token),
-    ("users/personal_tokens", Token),
-    ("users/tokens", Token),
-    ("workflow_approval_templates", Plain),
-    ("workflow_approvals", Plain),
-    ("workflow_approvals/approve", Plain),
-    ("workflow_approvals/deny", Plain),
-    ("workflow_job_nodes", Plain),
-    ("workflow_job_template_nodes", Plain),
-    ("workflow_job_template_nodes/create_approval_template", Plain),
-    ("workflow_job_templates", Plain),
-    ("workflow_job_templates/bitbucket_dc", Plain),
-    ("workflow_job_templates/copy", Plain),
-    ("workflow_job_templates/github", Plain),
-    ("workflow_job_templates/gitlab", Plain),
-    ("workflow_job_templates/launch", Launch),
-    ("workflow_jobs", Plain),
-    ("workflow_jobs/cancel", Plain),
-    ("workflow_jobs/relaunch", Launch),
-];
 
 impl Resource {
     /// What no other name fits, and requests without a path.
@@ -194,7 +84,7 @@ impl Resource {
     /// What a successful POST to it means.
     #[must_use]
     pub fn meaning(self) -> Meaning {
-        TABLE.get(usize::from(self.0)).map_or(Plain, |(_, meaning)| *meaning)
+        TABLE.get(usize::from(self.0)).map_or(Meaning::Plain, |(_, meaning)| *meaning)
     }
 }
 
@@ -223,14 +113,14 @@ fn collection(path: &[u8]) -> Resource {
     if name == b"websocket" && rest.is_empty() {
         return Resource::WEBSOCKET;
     }
-    let Some((collection, hash)) = find(FNV_BASIS, b"", name) else { return Resource::OTHER };
+    let Some((collection, hash)) = names::collection(name) else { return Resource::OTHER };
     // The bulk actions belong to no object.
     let rest = if name == b"bulk" { rest } else { after_key(rest) };
     let (action, below) = segment(rest);
     if action.is_empty() || !below.is_empty() {
         return collection;
     }
-    find(fnv(hash, b"/"), name, action).map_or(collection, |(action, _)| action)
+    names::action((name, hash), action).unwrap_or(collection)
 }
 
 /// What follows the first segment, which is an object's key; nothing follows an empty one.
@@ -262,82 +152,6 @@ fn outside_the_api(path: &[u8]) -> Resource {
         b"websocket" if matches!(rest, b"" | b"relay" | b"relay/") => Resource::WEBSOCKET,
         _ => Resource::OTHER,
     }
-}
-
-// A perfect hash made at compile time: finding a name costs one pass over it, one load and one comparison.
-
-const COUNT: usize = 107;
-const FNV_BASIS: u32 = 0x811c_9dc5;
-/// Names that can follow `/api/v2/` begin here in [`TABLE`].
-const FIRST_COLLECTION: usize = 6;
-/// Longer segments need not be hashed: no name is as long.
-const LONGEST: usize = longest();
-/// Chosen so that no two names meet in [`PLACES`]; [`places`] does not compile where they do.
-const MULTIPLIER: u32 = multiplier();
-const BITS: u32 = 10;
-const FREE: u8 = u8::MAX;
-const PLACES: [u8; 1 << BITS] = places(MULTIPLIER).0;
-
-/// The resource that is called `name`, or `collection/name` where `hash` comes from `collection/`; and its hash.
-fn find(hash: u32, collection: &[u8], name: &[u8]) -> Option<(Resource, u32)> {
-    if name.len() > LONGEST {
-        return None;
-    }
-    let hash = fnv(hash, name);
-    let number = *PLACES.get(place(hash, MULTIPLIER))?;
-    let (label, _) = TABLE.get(usize::from(number))?;
-    let rest = label.as_bytes().strip_prefix(collection)?;
-    let rest = if collection.is_empty() { rest } else { rest.strip_prefix(b"/")? };
-    (rest == name).then_some((Resource(number), hash))
-}
-
-#[expect(clippy::indexing_slicing, reason = "the index is below the length, also in a const")]
-const fn fnv(mut hash: u32, bytes: &[u8]) -> u32 {
-    let mut at = 0;
-    while at < bytes.len() {
-        hash = (hash ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
-        at += 1;
-    }
-    hash
-}
-
-const fn place(hash: u32, multiplier: u32) -> usize {
-    (hash.wrapping_mul(multiplier) >> (u32::BITS - BITS)) as usize
-}
-
-const fn multiplier() -> u32 {
-    let mut multiplier = 0x9e37_79b1;
-    while !places(multiplier).1 {
-        multiplier = multiplier.wrapping_add(2);
-    }
-    multiplier
-}
-
-/// Where each name is found, and whether all have a place of their own.
-#[expect(clippy::indexing_slicing, reason = "only evaluated by the compiler")]
-const fn places(multiplier: u32) -> ([u8; 1 << BITS], bool) {
-    let mut places = [FREE; 1 << BITS];
-    let mut number = FIRST_COLLECTION;
-    while number < COUNT {
-        let place = place(fnv(FNV_BASIS, TABLE[number].0.as_bytes()), multiplier);
-        if places[place] != FREE {
-            return (places, false);
-        }
-        places[place] = number as u8;
-        number += 1;
-    }
-    (places, true)
-}
-
-#[expect(clippy::indexing_slicing, reason = "only evaluated by the compiler")]
-const fn longest() -> usize {
-    let (mut longest, mut number) = (0, 0);
-    while number < COUNT {
-        let length = TABLE[number].0.len();
-        longest = if length > longest { length } else { longest };
-        number += 1;
-    }
-    longest
 }
 
 #[cfg(test)]
@@ -372,7 +186,7 @@ mod tests {
 
     #[test]
     fn every_action_is_told_from_its_collection_with_and_without_the_slash() {
-        for (name, _) in &TABLE[FIRST_COLLECTION..] {
+        for (name, _) in &TABLE[names::FIRST_COLLECTION..] {
             let Some((collection, action)) = name.split_once('/') else { continue };
             let key = if collection == "bulk" { "" } else { "/11" };
             for tail in ["", "/", "?a=/b/c", "/?a"] {
@@ -445,26 +259,6 @@ mod tests {
         assert_eq!(Resource::of(&vec![b'/'; 65_536]), Resource::OTHER);
         assert_eq!(Resource::of(b"/api/v2/\xff\xfe/"), Resource::OTHER);
         assert_eq!(Resource::of(b"/api/v2/jobs/\xff\xfe/relaunch/").label(), "jobs/relaunch");
-    }
-
-    /// A number that changed would count one resource's requests as another's after a change of the module.
-    #[test]
-    fn resources_keep_their_numbers() {
-        let first_107 = TABLE
-            .iter()
-            .take(107)
-            .fold(FNV_BASIS, |hash, (label, _)| fnv(fnv(hash, label.as_bytes()), b"\n"));
-        assert_eq!(first_107, 3_591_212_621);
-        for resource in Resource::all() {
-            assert_eq!(Resource::from_number(resource.number()), Some(resource));
-        }
-        assert_eq!(Resource::from_number(u8::try_from(COUNT).unwrap()), None);
-    }
-
-    #[test]
-    fn labels_are_unique() {
-        let labels: std::collections::BTreeSet<_> = Resource::all().map(Resource::label).collect();
-        assert_eq!(labels.len(), COUNT);
     }
 
     proptest! {

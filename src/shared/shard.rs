@@ -2,10 +2,10 @@
 //!
 //! Every request ends with publishing the whole shard, so publishing must cost no more than the copy that the host makes
 //! anyway: there is no other form that would have to be encoded first. Raising a counter finds its place through an index
-//! in memory (the index is not published) and adds in place. Natively, with 150 series and 25 histograms (4 kB): raising
-//! a series and a duration 20 ns, where encoding that shard from a map takes 2 us (`a_record_is_cheap_next_to_encoding`).
-//! Writing only the part that changed would need a key per part, and a reader that pairs the parts; in V8 writing 4 kB
-//! costs 0.1 us more than writing 64 B, so there is little to save.
+//! in memory (the index is not published) and adds in place. Natively, with 150 series and 25 histograms (3.8 kB):
+//! naming a request and raising its two entries 46 ns, copying the shard 44 ns, encoding it from a map 730 ns. Writing
+//! only the part that changed would need a key for each part, and readers that pair the parts; in V8 writing 4 kB costs
+//! 0.1 us more than writing 64 B, so there is little to save.
 
 use super::codec::{self, BUCKETS, Entry, HISTOGRAM, Stamp, View};
 
