@@ -15,6 +15,7 @@ pub mod exposition;
 pub mod host;
 pub mod limits;
 pub mod metrics;
+pub mod observe;
 pub mod scrape;
 pub mod shared;
 
