@@ -11,7 +11,6 @@ use crate::auth::Scheme;
 use crate::metrics::{Kind, PageBuilder};
 use crate::shared::codec::{Buckets, Entry, HISTOGRAM};
 use crate::shared::directory::Gathered;
-use std::collections::BTreeMap;
 
 /// What all VMs counted.
 #[derive(Clone, Debug)]
@@ -26,9 +25,9 @@ pub struct Counts {
 struct Derived {
     logins: [u64; 2],
     /// Accepted and refused, of each resource that launches.
-    launches: BTreeMap<Resource, [u64; 2]>,
+    launches: Vec<(Resource, [u64; 2])>,
     tokens: u64,
-    scrapes: BTreeMap<(Format, u16), u64>,
+    scrapes: Vec<((Format, u16), u64)>,
     attempts: [[u64; Outcome::ALL.len()]; Scheme::ALL.len()],
     overflow: u64,
 }
@@ -106,6 +105,20 @@ impl Counts {
     }
 }
 
+/// Changes the value of a key among few.
+fn change<K: PartialEq, V: Default>(
+    entries: &mut Vec<(K, V)>,
+    key: K,
+    change: impl FnOnce(&mut V),
+) {
+    if let Some((_, value)) = entries.iter_mut().find(|(have, _)| *have == key) {
+        return change(value);
+    }
+    let mut value = V::default();
+    change(&mut value);
+    entries.push((key, value));
+}
+
 fn series(gathered: &Gathered) -> impl Iterator<Item = (Series, u64)> {
     gathered.sum.entries().filter_map(|entry| match entry {
         Entry::Series { key, count } => Some((Series::from_key(key)?, count)),
@@ -133,7 +146,7 @@ impl Derived {
             }
             Series::Request { .. } => {}
             Series::Scrape { format, code } => {
-                *self.scrapes.entry((format, code)).or_default() += count;
+                change(&mut self.scrapes, (format, code), |scrapes| *scrapes += count);
             }
             Series::Attempt { scheme, outcome } => {
                 if let Some(attempts) = self
@@ -162,7 +175,7 @@ impl Derived {
             |to: &mut [u64; 2]| to.iter_mut().zip(counts).for_each(|(to, count)| *to += count);
         match resource.meaning() {
             Meaning::Login => add(&mut self.logins),
-            Meaning::Launch => add(self.launches.entry(resource).or_default()),
+            Meaning::Launch => change(&mut self.launches, resource, add),
             Meaning::Token => self.tokens += counts[0],
             Meaning::Plain => {}
         }
