@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod observe;
 pub mod scrape;
 pub mod shared;
+pub mod site;
 
 #[cfg(target_arch = "wasm32")]
 mod wasm;

@@ -22,9 +22,9 @@ pub const SCRAPE_SAMPLES: usize = 200_000;
 /// Bytes of the plugin's configuration. A hundred sources with their labels take about 40 kB.
 pub const CONFIG_BYTES: usize = 256 * 1024;
 
-/// How deep a configuration in a `google.protobuf.Struct` may nest: what is deeper is no configuration, and each level
-/// takes stack. JSON has a limit of its own, 128.
-pub const CONFIG_DEPTH: usize = 32;
+/// Objects and lists within each other in the plugin's configuration, which is read by recursion: `serde_json`'s own
+/// bound, so that a Struct has the same.
+pub const CONFIG_DEPTH: usize = 127;
 
 /// Entries of `paths`: each is compared with the path of every request.
 pub const CONFIG_PATHS: usize = 32;

@@ -5,6 +5,7 @@ mod body;
 mod http;
 mod message;
 mod path;
+mod relay;
 mod reply;
 mod signals;
 mod stream;
@@ -28,6 +29,8 @@ use crate::world::{Level, LogLine, World, WorldConfig};
 /// Envoy's default is a second with jitter; 1.1 s is what was measured.
 pub const DEFAULT_RELOAD_BACKOFF: Duration = Duration::from_millis(1100);
 /// Envoy's default.
+pub const DEFAULT_STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Envoy's default.
 pub const DEFAULT_ROUTE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What a gateway is made of.
@@ -46,7 +49,7 @@ pub struct GatewayConfig {
 }
 
 /// A listener and what its requests go through.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// What tests call it.
     pub name: String,
@@ -58,6 +61,22 @@ pub struct Listener {
     pub tls: Option<Identity>,
     /// The first whose prefix fits is taken; none gives 404.
     pub routes: Vec<Route>,
+    /// How long a filter may keep a message back: then the client gets 504 (408 where its request is not complete). It
+    /// is what ends a stream whose VM died while it was paused.
+    pub stream_idle_timeout: Duration,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            filters: Vec::new(),
+            access_loggers: Vec::new(),
+            tls: None,
+            routes: Vec::new(),
+            stream_idle_timeout: DEFAULT_STREAM_IDLE_TIMEOUT,
+        }
+    }
 }
 
 /// Where requests go.

@@ -164,3 +164,68 @@ fn span_of(ink: &mut String, write: impl FnOnce(&mut String)) -> (u32, u32) {
     write(ink);
     (start, offset(ink))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Reason;
+
+    #[test]
+    fn a_page_is_written_as_it_is_read() {
+        let mut page = PageBuilder::new();
+        page.family("up", Kind::Gauge, "Whether \"it\"\nis \\up.")
+            .sample("", &[("source", "a\"b\\c\nd")], 1_u64)
+            .sample("", &[], 0.5);
+        page.family("total", Kind::Counter, "").sample("", &[("b", "é"), ("a", "")], u64::MAX);
+        assert_eq!(
+            page.build().as_text(),
+            concat!(
+                "# HELP up Whether \"it\"\\nis \\\\up.\n# TYPE up gauge\nup 0.5\n",
+                "up{source=\"a\\\"b\\\\c\\nd\"} 1\n",
+                "# TYPE total counter\ntotal{a=\"\",b=\"é\"} 18446744073709551615\n",
+            )
+        );
+    }
+
+    #[test]
+    fn a_histogram_stands_in_the_order_of_its_bounds() {
+        let mut page = PageBuilder::new();
+        page.family("h", Kind::Histogram, "");
+        for (bound, count) in [("+Inf", 3_u64), ("0.5", 1), ("10", 2)] {
+            page.sample("_bucket", &[("le", bound)], count);
+        }
+        page.sample("_count", &[], 3_u64).sample("_sum", &[], 1e-5);
+        let page = page.build();
+        let bounds = page.families().flat_map(|family| family.samples());
+        let lines: String = bounds.map(|sample| sample.tail().to_owned()).collect();
+        assert_eq!(lines, " 1\n 2\n 3\n 1e-05\n 3\n");
+    }
+
+    #[test]
+    fn a_family_that_comes_again_goes_on() {
+        let mut page = PageBuilder::new();
+        page.family("a", Kind::Gauge, "First.").sample("", &[("x", "1")], 1_u64);
+        page.family("b", Kind::Gauge, "").sample("", &[], 2_u64);
+        page.family("a", Kind::Counter, "Second.").sample("", &[("x", "2")], 3_u64);
+        let expected = "# HELP a First.\n# TYPE a gauge\na{x=\"1\"} 1\na{x=\"2\"} 3\n\
+                        # TYPE b gauge\nb 2\n";
+        assert_eq!(page.build().as_text(), expected);
+    }
+
+    #[test]
+    fn what_cannot_stand_on_a_page_is_counted() {
+        let mut page = PageBuilder::new();
+        page.sample("", &[], 1_u64);
+        page.family("a", Kind::Gauge, "")
+            .sample("_total", &[], 1_u64)
+            .sample("", &[("x", "1"), ("x", "2")], 1_u64)
+            .sample("", &[("b-c", "1")], 1_u64)
+            .sample("", &[("x", "1")], 1_u64)
+            .sample("", &[("x", "1")], 2_u64);
+        page.family("a b", Kind::Gauge, "").sample("", &[], 1_u64);
+        let page = page.build();
+        assert_eq!(page.as_text(), "# TYPE a gauge\na{x=\"1\"} 1\n");
+        assert_eq!(page.report().unreadable_lines, 6);
+        assert_eq!(page.report().dropped.of(Reason::Duplicate), 1);
+    }
+}

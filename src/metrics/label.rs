@@ -4,6 +4,7 @@
 //! them, so the bytes `="` never stand inside a value, and names can be found without reading values.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// The labels of a canonical block, in order: names, and values still escaped.
 #[derive(Clone, Debug)]
@@ -31,13 +32,23 @@ impl<'a> Iterator for Labels<'a> {
     }
 }
 
-/// Whether a block has a label of this name. Finds it without reading the values.
-pub(crate) fn has_label(lines: &str, name: &str) -> bool {
+/// What stands before a label's name when another label takes it.
+pub(crate) const EXPORTED: &str = "exported_";
+
+/// How often [`EXPORTED`] stands before a label of this name, wherever there is one in these lines; 0 is the label
+/// itself. Finds them in one pass and without reading the values.
+pub(crate) fn exports_of(lines: &str, name: &str) -> BTreeSet<usize> {
     let needle = [name, "=\""].concat();
-    lines.match_indices(&needle).any(|(at, _)| {
-        let before = at.checked_sub(1).and_then(|at| lines.as_bytes().get(at));
-        matches!(before, Some(b'{' | b','))
-    })
+    let found = lines.match_indices(&needle).filter_map(|(at, _)| {
+        let mut before = lines.get(..at)?;
+        let mut times = 0;
+        while let Some(shorter) = before.strip_suffix(EXPORTED) {
+            before = shorter;
+            times += 1;
+        }
+        before.ends_with(['{', ',']).then_some(times)
+    });
+    found.collect()
 }
 
 /// The length of an escaped value: up to the first quote that no backslash escapes.
@@ -135,9 +146,17 @@ mod tests {
 
     #[test]
     fn a_label_is_found_by_its_whole_name_and_not_in_a_value() {
-        let block = r#"{resource="x",text="y,source=\"z\""}"#;
-        assert!(has_label(block, "resource") && has_label(block, "text"));
-        assert!(!has_label(block, "source"));
+        let lines = r#"a{resource="x",text="y,source=\"z\""} 1"#;
+        let times = |name| exports_of(lines, name).into_iter().collect::<Vec<_>>();
+        assert_eq!((times("resource"), times("text"), times("source")), (vec![0], vec![0], vec![]));
+    }
+
+    #[test]
+    fn exported_labels_are_counted_by_how_often() {
+        let lines =
+            "a{exported_exported_b=\"\",b=\"\"} 1\na{exported_b=\"\",un_exported_b=\"\"} 2\n";
+        assert_eq!(exports_of(lines, "b").into_iter().collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(exports_of(lines, "exported_b").into_iter().collect::<Vec<_>>(), [0, 1]);
     }
 
     proptest! {

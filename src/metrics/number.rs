@@ -56,8 +56,9 @@ fn special(token: &str) -> Option<Number> {
     })
 }
 
-/// A float as Python's `repr` prints it, which is also legal in every exposition format; `NaN`, `+Inf` and `-Inf` as
-/// these have it.
+/// A float as Python's `repr` prints it: the fewest digits that read back as the same float (where two numbers of so
+/// many digits are equally near, not always the same of the two). Legal in every exposition format; `NaN`, `+Inf` and
+/// `-Inf` as these have it.
 pub struct Repr {
     bytes: [u8; Self::CAPACITY],
     len: usize,

@@ -8,7 +8,6 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Listener;
 use super::body::{CutOff, PieceBody, Pieces};
 use super::message;
+use super::relay::{last_piece, local, relay, trailer_lines};
 use super::reply;
 use super::stream::{Stop, Stream};
 use super::upstream::{Failure, Reply};
@@ -24,6 +24,9 @@ use crate::vm::{Connection, Exchange, Facts, Headers, LocalReply};
 
 /// Envoy's `max_request_headers_kb`.
 const HEADERS_LIMIT: usize = 60 * 1024;
+
+/// The bit of `response.flags`.
+const NO_ROUTE: u64 = 0x100;
 
 /// A client's connection on its worker.
 #[derive(Clone)]
@@ -57,6 +60,10 @@ impl Client {
         let scheme = if self.listener.tls.is_some() { "https" } else { "http" };
         let headers = message::request_headers(&request, scheme);
         let exchange = Exchange { request_headers: Some(headers), ..self.exchange() };
+        let size = exchange.request_headers.as_ref().map_or(0, Headers::byte_size);
+        if size > HEADERS_LIMIT {
+            return Ok(self.refuse_large());
+        }
         let mut stream = Stream::new(&self.worker, &self.listener, exchange);
         let body = request.into_body();
         match self.forward(&mut stream, body, upgrade.is_some()).await {
@@ -73,10 +80,13 @@ impl Client {
         body: Incoming,
         upgrade: bool,
     ) -> Result<Reply, Stop> {
-        refuse_illegal(stream)?;
+        refuse_without_host(stream)?;
         let end = body.is_end_stream() && !upgrade;
+        // Filters see the route that the request would take as it came.
+        let _ = self.route(stream);
         stream.request_headers(end).await?;
-        let route = self.route(stream)?;
+        let route =
+            self.route(stream).inspect_err(|_| stream.exchange().facts.flags |= NO_ROUTE)?;
         let (pieces, sent) = match body.is_end_stream() {
             true => (None, PieceBody::whole(Bytes::new())),
             false => {
@@ -110,11 +120,19 @@ impl Client {
             self.listener.routes.iter().find(|route| path.starts_with(route.prefix.as_bytes()));
         let facts = &mut exchange.facts;
         let Some(route) = route else {
-            facts.flags |= 0x100;
+            facts.cluster = None;
             return Err(Stop::Reply(reply::bare(404, "route_not_found")));
         };
         facts.cluster = Some(route.cluster.clone());
         Ok(route.clone())
+    }
+
+    /// Hyper's own limit is one of its buffer, not exact.
+    fn refuse_large(&self) -> Response<PieceBody> {
+        self.log_unread(431, "http1.headers_too_large");
+        let text = "Request Header Fields Too Large";
+        let reply = LocalReply { status: 431, body: text.into(), ..LocalReply::default() };
+        message::client_response(&reply::headers_of(&reply), PieceBody::whole(text))
     }
 
     /// What could not be read as a request is logged all the same, without headers.
@@ -138,15 +156,12 @@ impl Client {
 }
 
 /// Envoy refuses these before any filter sees them, and logs them.
-fn refuse_illegal(stream: &Stream) -> Result<(), Stop> {
+fn refuse_without_host(stream: &Stream) -> Result<(), Stop> {
     let exchange = stream.exchange();
     let headers = exchange.request_headers.as_ref();
     let has = |name: &[u8]| headers.is_some_and(|headers| headers.first(name).is_some());
     if !has(b":authority") {
         return Err(Stop::Reply(reply::bare(400, "missing_host_header")));
-    }
-    if !has(b":path") {
-        return Err(Stop::Reply(reply::bare(403, "upgrade_failed")));
     }
     Ok(())
 }
@@ -200,148 +215,4 @@ async fn push(stream: &mut Stream, mut body: Incoming, pieces: Pieces) -> Result
     }
     let _ = pieces.end().await;
     Ok(())
-}
-
-/// An upstream's reply through the filters and to the client.
-async fn relay(
-    mut stream: Stream,
-    mut reply: Reply,
-    upgrade: Option<OnUpgrade>,
-) -> Result<Response<PieceBody>, CutOff> {
-    stream.exchange().facts.upstream = Some(reply.address);
-    stream.exchange().facts.code_details = Some("via_upstream".into());
-    let upstream = hyper::upgrade::on(&mut reply.response);
-    let upgraded = reply.response.status() == hyper::StatusCode::SWITCHING_PROTOCOLS;
-    let body = reply.response.into_body();
-    let end = body.is_end_stream() && !upgraded;
-    if let Err(stop) = stream.response_headers(reply.headers, end).await {
-        return direct(stream, stop);
-    }
-    let headers = sent_headers(&stream);
-    if upgraded && let Some(client) = upgrade {
-        tokio::task::spawn_local(tunnel(stream, client, upstream));
-        return Ok(message::client_response(&headers, PieceBody::whole(Bytes::new())));
-    }
-    if end {
-        stream.finish();
-        return Ok(message::client_response(&headers, PieceBody::whole(Bytes::new())));
-    }
-    let (pieces, sent) = PieceBody::pieces();
-    tokio::task::spawn_local(async move {
-        let pulled = tokio::select! {
-            pulled = pull(&mut stream, body, &pieces) => pulled,
-            () = pieces.gone() => Err(Stop::Reset),
-        };
-        if pulled.is_ok() {
-            let _ = pieces.end().await;
-        }
-    });
-    Ok(message::client_response(&headers, sent))
-}
-
-/// The upstream's body through the filters and to the client. The request counts as ended before its last piece is
-/// handed over, so that whoever has read a reply can rely on its being counted.
-async fn pull(stream: &mut Stream, mut body: Incoming, pieces: &Pieces) -> Result<(), Stop> {
-    let mut end = false;
-    while !end {
-        let next = body.frame().await;
-        let frame = match next {
-            Some(Ok(frame)) => frame,
-            None => last_piece(&mut end),
-            Some(Err(_)) => {
-                cut_off(stream);
-                return Err(Stop::Reset);
-            }
-        };
-        end |= body.is_end_stream();
-        let frame = match frame.into_data() {
-            Ok(data) => {
-                stream.response_body(data.into(), end).await?.map(|data| Frame::data(data.into()))
-            }
-            Err(frame) => {
-                let trailers = frame.trailers_ref().map(trailer_lines);
-                stream.exchange().response_trailers = trailers;
-                stream.response_trailers().await?;
-                end = true;
-                Some(frame)
-            }
-        };
-        if end {
-            stream.finish();
-        }
-        if let Some(frame) = frame {
-            pieces.send(frame).await.map_err(|_| Stop::Reset)?;
-        }
-    }
-    Ok(())
-}
-
-/// A chunked body's end is only known after its last piece: an empty one tells the filters.
-fn last_piece(end: &mut bool) -> Frame<Bytes> {
-    *end = true;
-    Frame::data(Bytes::new())
-}
-
-fn cut_off(stream: &mut Stream) {
-    let mut exchange = stream.exchange();
-    exchange.facts.flags |= Failure::Closed.flag();
-    exchange.facts.code_details =
-        Some("upstream_reset_after_response_started{connection_termination}".into());
-    drop(exchange);
-    stream.finish();
-}
-
-/// A local reply, through the filters too.
-async fn local(mut stream: Stream, reply: LocalReply) -> Result<Response<PieceBody>, CutOff> {
-    stream.exchange().facts.code_details = Some(reply.details.clone());
-    let method = stream
-        .exchange()
-        .request_headers
-        .as_ref()
-        .and_then(|headers| headers.first(b":method").map(<[u8]>::to_vec));
-    let bodyless = reply.body.is_empty() || method.as_deref() == Some(b"HEAD");
-    if let Err(stop) = stream.response_headers(reply::headers_of(&reply), bodyless).await {
-        return direct(stream, stop);
-    }
-    let headers = sent_headers(&stream);
-    let mut body = reply.body;
-    if !bodyless {
-        body = match stream.response_body(body, true).await {
-            Ok(body) => body.unwrap_or_default(),
-            Err(_) => return Err(CutOff),
-        };
-    }
-    stream.finish();
-    Ok(message::client_response(&headers, PieceBody::whole(body)))
-}
-
-/// A reply that takes the place of one on its way back: no filter sees it.
-fn direct(mut stream: Stream, stop: Stop) -> Result<Response<PieceBody>, CutOff> {
-    let Stop::Reply(reply) = stop else { return Err(CutOff) };
-    let headers = reply::headers_of(&reply);
-    stream.exchange().facts.code_details = Some(reply.details);
-    stream.exchange().response_headers = Some(headers);
-    let headers = sent_headers(&stream);
-    stream.finish();
-    Ok(message::client_response(&headers, PieceBody::whole(reply.body)))
-}
-
-/// The reply's headers as the filters left them. From here on its status is known.
-fn sent_headers(stream: &Stream) -> Headers {
-    let mut exchange = stream.exchange();
-    let headers = exchange.response_headers.clone().unwrap_or_default();
-    exchange.facts.code = Some(message::status(&headers).as_u16());
-    headers
-}
-
-async fn tunnel(mut stream: Stream, client: OnUpgrade, upstream: OnUpgrade) {
-    if let (Ok(client), Ok(upstream)) = tokio::join!(client, upstream) {
-        let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-        let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
-    }
-    stream.finish();
-}
-
-fn trailer_lines(trailers: &hyper::HeaderMap) -> Headers {
-    trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
 }

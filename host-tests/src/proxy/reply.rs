@@ -26,6 +26,12 @@ pub(super) fn failed() -> LocalReply {
     bare(503, "wasm_fail_stream")
 }
 
+/// What a client gets when a filter kept its request back for too long.
+pub(super) fn idle(complete: bool) -> LocalReply {
+    let status = if complete { 504 } else { 408 };
+    LocalReply { body: b"stream timeout".to_vec(), ..bare(status, "stream_idle_timeout") }
+}
+
 /// A reply with nothing but its status.
 pub(super) fn bare(status: u32, details: &str) -> LocalReply {
     LocalReply { status, details: details.into(), ..LocalReply::default() }

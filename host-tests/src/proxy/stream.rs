@@ -21,8 +21,13 @@ pub(super) struct Stream {
     exchange: SharedExchange,
     filters: Vec<Filter>,
     began: Instant,
+    /// The client's request was read to its end.
+    complete: bool,
     finished: bool,
 }
+
+/// The bit of `response.flags`.
+const IDLE_TIMEOUT: u64 = 0x1_0000;
 
 struct Filter {
     plugin: Arc<Plugin>,
@@ -64,6 +69,7 @@ impl Stream {
             filters: filters.collect(),
             exchange: Arc::new(std::sync::Mutex::new(exchange)),
             began: Instant::now(),
+            complete: false,
             finished: false,
         }
     }
@@ -75,6 +81,7 @@ impl Stream {
 
     /// The request's headers through all filters, in order.
     pub(super) async fn request_headers(&mut self, end: bool) -> Result<(), Stop> {
+        self.complete = end;
         for place in 0..self.filters.len() {
             self.open(place)?;
             self.show(place, Direction::Request, Part::Headers, end).await?;
@@ -88,6 +95,7 @@ impl Stream {
         piece: Vec<u8>,
         end: bool,
     ) -> Result<Option<Vec<u8>>, Stop> {
+        self.complete = end;
         self.exchange().facts.bytes_received += piece.len() as u64;
         let mut piece = Some(piece);
         for place in 0..self.filters.len() {
@@ -252,6 +260,14 @@ impl Stream {
     }
 
     async fn wait(&self, place: usize, direction: Direction) -> Result<(), Stop> {
+        let patience = self.listener.stream_idle_timeout;
+        tokio::time::timeout(patience, self.told(place, direction)).await.unwrap_or_else(|_| {
+            self.exchange().facts.flags |= IDLE_TIMEOUT;
+            Err(Stop::Reply(reply::idle(self.complete)))
+        })
+    }
+
+    async fn told(&self, place: usize, direction: Direction) -> Result<(), Stop> {
         loop {
             match self.filters[place].signals.next().await {
                 Signal::Resume(half) if half == direction => return Ok(()),

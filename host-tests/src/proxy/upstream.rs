@@ -37,9 +37,9 @@ impl Failure {
             Self::NoHealthyUpstream => (503, "no healthy upstream", "no_healthy_upstream"),
             Self::Refused => (
                 503,
-                "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
-                 transport failure reason: delayed connect error: Connection refused",
-                "upstream_reset_before_response_started{remote_connection_failure}",
+                "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
+                "upstream_reset_before_response_started{remote_connection_failure|\
+                 delayed_connect_error:_Connection_refused}",
             ),
             Self::Closed => (
                 503,
@@ -110,7 +110,11 @@ impl Upstreams {
     ) -> Result<Reply, Failure> {
         let addresses = self.world.cluster(cluster).unwrap_or_default();
         let address = *addresses.first().ok_or(Failure::NoHealthyUpstream)?;
-        let request = to_address(request, address).ok_or(Failure::Garbled)?;
+        let mut request = to_address(request, address).ok_or(Failure::Garbled)?;
+        if let Some(patience) = patience {
+            let limit = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+            request.headers_mut().insert("x-envoy-expected-rq-timeout-ms", limit.into());
+        }
         let began = Instant::now();
         let response = within(patience, self.client.request(request)).await??;
         let mut headers = message::response_headers(&response);
@@ -124,7 +128,9 @@ impl Upstreams {
         let deadline = call.timeout.map(|timeout| Instant::now() + timeout);
         let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let body = PieceBody::whole(call.body.clone());
-        let sent = match message::upstream_request(&call.headers, body) {
+        let mut headers = call.headers.clone();
+        headers.replace("x-envoy-internal", "true");
+        let sent = match message::upstream_request(&headers, body) {
             Some(request) => self.send(&call.cluster, request, left()).await,
             None => Err(Failure::Garbled),
         };

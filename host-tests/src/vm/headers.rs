@@ -36,17 +36,18 @@ impl Headers {
 
     /// All values of this name.
     pub fn all(&self, name: &[u8]) -> impl Iterator<Item = &[u8]> {
-        self.iter().filter(move |(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let name = canonical(name);
+        self.iter().filter(move |(have, _)| *have == name).map(|(_, value)| value)
     }
 
     /// Adds a line at the end.
     pub fn add(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        self.0.push((name.as_ref().to_ascii_lowercase(), value.as_ref().to_vec()));
+        self.0.push((canonical(name.as_ref()), value.as_ref().to_vec()));
     }
 
     /// Leaves one line of this name, in the place of the first.
     pub fn replace(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        let name = name.as_ref().to_ascii_lowercase();
+        let name = canonical(name.as_ref());
         let Some(place) = self.0.iter().position(|(have, _)| *have == name) else {
             return self.add(name, value);
         };
@@ -56,7 +57,8 @@ impl Headers {
 
     /// Takes all lines of this name away.
     pub fn remove(&mut self, name: &[u8]) {
-        self.0.retain(|(have, _)| !have.eq_ignore_ascii_case(name));
+        let name = canonical(name);
+        self.0.retain(|(have, _)| *have != name);
     }
 
     /// Names and values together, which Envoy calls `byteSize`.
@@ -96,6 +98,14 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
             headers.add(name, value);
         }
         headers
+    }
+}
+
+/// In lower case; and as in Envoy `host` is another name of `:authority`.
+fn canonical(name: &[u8]) -> Vec<u8> {
+    match name.to_ascii_lowercase() {
+        name if name == b"host" => b":authority".to_vec(),
+        name => name,
     }
 }
 

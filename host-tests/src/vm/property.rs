@@ -17,7 +17,8 @@ pub(super) fn value(state: &State, path: &[u8]) -> Option<Vec<u8>> {
         ["plugin_name"] => Some(context.plugin.name.clone().into()),
         ["plugin_root_id"] => Some(context.plugin.root_id.clone().into()),
         ["plugin_vm_id"] => Some(state.world.config.vm_id.clone().into()),
-        ["node", "id"] | ["xds", "node", "id"] => Some(state.world.config.node_id.clone().into()),
+        // Plain `node` is found neither in Envoy 1.36 nor in 1.40.
+        ["xds", "node", "id"] => Some(state.world.config.node_id.clone().into()),
         parts => of_exchange(context, parts),
     }
 }
@@ -39,6 +40,7 @@ fn of_exchange(context: &Context, parts: &[&str]) -> Option<Vec<u8>> {
         ["destination", "port"] => Some(unsigned(facts.connection?.destination.port().into())),
         ["upstream", "address"] => Some(facts.upstream?.to_string().into()),
         ["upstream", "port"] => Some(unsigned(facts.upstream?.port().into())),
+        ["xds", "listener_direction"] => Some(unsigned(0)),
         ["xds", "cluster_name"] => facts.cluster.clone().map(Into::into),
         ["xds", "route_name"] => facts.route.clone().map(Into::into),
         [name] => facts.filter_state.get(name.as_bytes()).cloned(),

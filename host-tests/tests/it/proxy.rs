@@ -269,6 +269,7 @@ async fn calls_fail_as_envoys_do() {
         ("/do/patient/huge", "cut off"),
         ("/do/nowhere", "refused: BadArgument"),
         ("/do/homeless", "refused: InternalFailure"),
+        ("/do/property/xds.cluster_name", &u64::from_le_bytes(*b"upstream").to_string()),
     ];
     for (path, expected) in answers {
         let reply = get(&gateway, path).await;
@@ -339,6 +340,38 @@ async fn a_main_vm_that_trapped_stays_dead_and_the_workers_serve_on() {
 }
 
 #[tokio::test]
+async fn a_stream_paused_when_its_vm_dies_ends_by_the_idle_timeout() {
+    let mut config = config("").cluster("upstream", upstream().await);
+    config.workers = 1;
+    config.listeners[0].stream_idle_timeout = Duration::from_millis(600);
+    let gateway = started(config).await;
+    let asked = request("GET", "/do/patient/hang");
+    let paused = raw(gateway.address(), &asked);
+    let killed = async {
+        let calls = |counts: &host_tests::vm::Counts| {
+            counts.of("proxy_on_request_headers").host_calls.contains_key("proxy_http_call")
+        };
+        while !gateway.counts().iter().any(|(_, counts)| calls(counts)) {
+            tokio::task::yield_now().await;
+        }
+        get(&gateway, "/do/trap").await
+    };
+    // Envoy says the same: the dead VM cannot see the 504 on its way back.
+    let (reply, _) = tokio::join!(paused, killed);
+    assert!(reply.starts_with("HTTP/1.1 503"), "{reply}");
+}
+
+#[tokio::test]
+async fn a_request_kept_back_for_too_long_is_a_504() {
+    let mut config = config("").cluster("upstream", upstream().await);
+    config.listeners[0].stream_idle_timeout = Duration::from_millis(200);
+    let gateway = started(config).await;
+    let reply = get(&gateway, "/do/patient/hang").await;
+    assert!(reply.starts_with("HTTP/1.1 504"), "{reply}");
+    assert_eq!(body(&reply), "stream timeout");
+}
+
+#[tokio::test]
 async fn a_trap_in_on_log_costs_no_reply() {
     let gateway = gateway("").await;
     gateway.world().before_each_host_call(|call| match call.callback {
@@ -373,6 +406,24 @@ async fn what_is_no_request_is_logged_without_a_path() {
     let reply = raw(gateway.address(), b"this is not HTTP\r\n\r\n").await;
     assert!(reply.starts_with("HTTP/1.1 400"), "{reply}");
     logged(&gateway, r#"log None Some(400) true Some("http1.codec_error")"#).await;
+}
+
+#[tokio::test]
+async fn headers_over_envoys_limit_are_refused_and_logged_without_a_path() {
+    let gateway = gateway("").await;
+    let big = "y".repeat(70_000);
+    let text = format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx: {big}\r\n\r\n");
+    let reply = raw(gateway.address(), text.as_bytes()).await;
+    assert!(reply.starts_with("HTTP/1.1 431"), "{reply}");
+    logged(&gateway, r#"log None Some(431) true Some("http1.headers_too_large")"#).await;
+}
+
+#[tokio::test]
+async fn connect_has_no_path_and_no_route() {
+    let gateway = gateway("").await;
+    let reply = raw(gateway.address(), &request("CONNECT", "a:1")).await;
+    assert!(reply.starts_with("HTTP/1.1 404"), "{reply}");
+    logged(&gateway, r#"log None Some(404) true Some("route_not_found")"#).await;
 }
 
 #[tokio::test]

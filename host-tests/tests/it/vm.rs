@@ -149,9 +149,11 @@ fn properties_come_in_envoys_encoding() {
     assert_eq!(property("request.method"), "GET");
     assert_eq!(property("request.path"), "/do/property/request.path");
     assert_eq!(property("request.headers.:authority"), "a");
+    assert_eq!(property("request.headers.host"), "a");
+    assert_eq!(property("node.id"), "none");
     assert_eq!(property("plugin_root_id"), "root");
     assert_eq!(property("plugin_vm_id"), "v");
-    assert_eq!(property("node.id"), "test-node");
+    assert_eq!(property("xds.node.id"), "test-node");
     assert_eq!(property("request.total_size"), "57");
     assert_eq!(property("response.code"), "none");
     assert_eq!(property("request.duration"), "none");

@@ -1,6 +1,6 @@
 use super::*;
 use crate::exposition::{parse, text};
-use crate::metrics::{PageBuilder, Selection};
+use crate::metrics::{Kind, PageBuilder, Selection};
 use proptest::prelude::*;
 
 type Labels = Vec<(String, String)>;
@@ -119,6 +119,14 @@ fn the_prefix_is_repeated_until_the_name_is_free() {
          exported_{free}=\"2\",{free}=\"1\"}} 4\n"
     );
     assert_eq!(page, expected);
+}
+
+#[test]
+fn a_name_that_is_exported_a_thousand_times_over_is_exported_once_more() {
+    let name = |times: usize| "exported_".repeat(times) + "x";
+    let labels: Vec<_> = (0..1000).map(|times| format!("{}=\"\"", name(times))).collect();
+    let (page, _) = merged([(&format!("a{{{}}} 1\n", labels.join(",")), &[("x", "1")])]);
+    assert!(page.contains(&format!(",{}=\"\"}} 1\n", name(1000))));
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! Series that several pages have. By sorting, like those within a page.
+
+use super::{Added, MergedFamily, Piece};
+use crate::metrics::Sample;
+use crate::metrics::draft::{count, offset};
+use crate::metrics::order::{self, Key};
+
+/// Looks for series that several pieces of a family have. What it needs is kept from family to family.
+#[derive(Default)]
+pub(super) struct Search {
+    ink: String,
+    keys: Vec<Key>,
+    rows: Vec<(usize, u32)>,
+}
+
+impl Search {
+    /// The pieces and places of all samples but the first of each series, in order.
+    pub(super) fn duplicates(
+        &mut self,
+        family: &MergedFamily<'_>,
+        added: &[Added<'_>],
+    ) -> Vec<(usize, u32)> {
+        let Self { ink, keys, rows } = self;
+        ink.clear();
+        keys.clear();
+        rows.clear();
+        for (number, piece) in family.pieces().enumerate() {
+            let added = added.get(piece.part as usize).map_or(&[][..], |added| &added.labels);
+            for (at, sample) in (0..).zip(piece.family.samples()) {
+                let start = offset(ink);
+                write_identity(piece, sample, added, ink);
+                keys.push(Key::new(start, offset(ink), count(rows)));
+                rows.push((number, at));
+            }
+        }
+        let bytes = ink.as_bytes();
+        order::sort(bytes, keys, &mut |a, b| a.cmp(&b));
+        let repeats = keys.windows(2).filter_map(|pair| match pair {
+            [kept, later] if kept.of(bytes) == later.of(bytes) => Some(later.index),
+            _ => None,
+        });
+        let mut repeats: Vec<_> = repeats.collect();
+        repeats.sort_unstable();
+        repeats.iter().filter_map(|&index| rows.get(index as usize).copied()).collect()
+    }
+}
+
+/// What tells a series from another of its family: its suffix and all its labels, by name.
+fn write_identity<'a>(
+    piece: &Piece<'a>,
+    sample: Sample<'a>,
+    added: &[(&str, String)],
+    ink: &mut String,
+) {
+    let added = added.iter().map(|(name, value)| (*name, value.as_str()));
+    let mut labels: Vec<_> = added.chain(piece.labels(sample)).collect();
+    labels.sort_unstable();
+    ink.push_str(sample.suffix());
+    for (name, value) in labels {
+        [",", name, "=\"", value, "\""].iter().for_each(|part| ink.push_str(part));
+    }
+}
