@@ -136,8 +136,8 @@ pub const SLOTS: usize = 512;
 /// Time between two beats of a VM.
 pub const BEAT: Duration = Duration::from_secs(1);
 
-/// Beats of another VM through which one is silent until it is suspected, and again until it is taken for dead. Together
-/// they must be longer than any callback may last: until then a suspect that lives can object.
+/// Beats of another VM through which one is silent until it is suspected, and again until it is taken over. A VM beats
+/// every [`BEAT`] and a tick, so that it may miss one and still object in time.
 pub const PATIENCE: u8 = 5;
 
 /// Tries of a compare-and-swap on the directory, or of a consistent reading of it. It only changes when a VM starts or

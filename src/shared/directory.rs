@@ -21,14 +21,16 @@
 //! count that was written before it began, none twice, and no later one sees less. A VM that dies between any two steps
 //! leaves a slot that is taken over in time, its shard written or not.
 //!
-//! What it rests on: a VM that is silent through both waits (`2 * `[`limits::PATIENCE`] beats of another) is dead, or
-//! beats before it counts again. It cannot be otherwise: writes are blind and keys are few, so a writer that is stopped
-//! for long enough always meets its slot's next owner. If it happens all the same (a thread held still by a debugger),
-//! what that VM counted since its shard was read to be taken over is lost, until its next beat; nothing is counted twice;
-//! and since a slot has two keys, for odd and even incarnations, its next owner's shard is not touched. No clock has a say in this:
-//! silence is measured in the watcher's beats.
+//! What it rests on: a VM that lives beats. As long as no other VM begins [`limits::PATIENCE`]` / 2` beats between the ends
+//! of two of its own, its objection comes in time, in whatever order things happen; a single standstill, anywhere, may
+//! last twice [`limits::PATIENCE`]. It cannot do without: writes are blind and keys are few, so a writer that is stopped
+//! for long enough always meets its slot's next owner. If it happens all the same (a thread held by a debugger), what
+//! that VM counted since its shard was read to be taken over is lost, up to its next beat; nothing is counted twice; and
+//! since a slot has two keys, for odd and even incarnations, its next owner's shard is not touched. No clock has a say in
+//! this: silence is measured in the watcher's beats.
 //!
-//! `explorer` (tests) runs this very code through every interleaving of a few VMs, deaths at any step included.
+//! `explorer` (tests) runs this very code through every interleaving of a few VMs, deaths at any step included, and shows
+//! what goes wrong without the second reading, the swaps, or the beats.
 
 use super::codec::Stamp;
 use super::roster::{Roster, Slot, State};

@@ -38,8 +38,6 @@ enum Flaw {
     SwapsBlindly,
     /// Who gathers does not see that the directory changed meanwhile.
     GathersBlindly,
-    /// A VM may be stopped for any time and go on.
-    Stalls,
 }
 
 /// What may happen.
@@ -47,9 +45,14 @@ struct Scenario {
     /// What the VMs did before, one after the other.
     before: Vec<(usize, Work)>,
     programs: Vec<Vec<Work>>,
+    /// Whose steps the programs begin with.
+    begun: Vec<usize>,
     flaw: Flaw,
     /// How many VMs may die, in the middle of whatever they do.
     deaths: usize,
+    /// How many beats a VM may begin between two of another that lives. With a patience of one beat and one watcher, one
+    /// is what the protocol allows.
+    ahead: usize,
     /// Whether only doubling counts as going wrong.
     may_lose: bool,
 }
@@ -79,6 +82,7 @@ struct World {
     /// The most that any scrape showed.
     shown: u64,
     deaths: usize,
+    ahead: usize,
     may_lose: bool,
     steps: Vec<usize>,
 }
@@ -132,9 +136,6 @@ enum Answer {
     Written(bool),
 }
 
-/// Beats that a VM may begin between two of another that lives: one fewer than what would take it over with a patience
-/// of one beat (two looks to suspect it, two more to take it over), and one that was already under way.
-const AHEAD: usize = 2;
 const REQUESTS: u32 = 1;
 /// In a violation's steps, added to the number of a VM that dies.
 const DIES: usize = 100;
@@ -246,14 +247,17 @@ impl World {
             })
         });
         let (data, vms) = (data.collect(), vms.collect());
-        let Scenario { deaths, may_lose, .. } = *scenario;
-        let mut world = Self { data, vms, shown: 0, deaths, may_lose, steps: Vec::new() };
+        let Scenario { deaths, ahead, may_lose, .. } = *scenario;
+        let mut world = Self { data, vms, shown: 0, deaths, ahead, may_lose, steps: Vec::new() };
         for &(vm, work) in &scenario.before {
             world.change(vm, |vm| vm.program.push(work));
             let end = world.vms[vm].value.program.len() - 1;
             while world.vms[vm].value.program.len() > end {
                 world.step(vm, scenario.flaw).expect("nothing goes wrong one after the other");
             }
+        }
+        for &vm in &scenario.begun {
+            world.step(vm, scenario.flaw).expect("nothing goes wrong yet");
         }
         world
     }
@@ -262,7 +266,7 @@ impl World {
     fn successors(&self, flaw: Flaw) -> Result<Vec<Self>, Violation> {
         let mut successors = Vec::new();
         for vm in (0..self.vms.len()).filter(|&vm| !self.vms[vm].value.program.is_empty()) {
-            if flaw == Flaw::Stalls || self.keeps_pace(vm) {
+            if self.keeps_pace(vm) {
                 let mut next = self.clone();
                 next.step(vm, flaw)?;
                 successors.push(next);
@@ -284,7 +288,8 @@ impl World {
         let begins = vm.answers.is_empty() && vm.program.last() == Some(&Work::Beat);
         let mut others =
             self.vms.iter().zip(&vm.ahead).enumerate().filter(|(other, _)| *other != at);
-        !begins || others.all(|(_, (other, ahead))| !other.value.can_be_silent() || *ahead < AHEAD)
+        !begins
+            || others.all(|(_, (other, ahead))| !other.value.can_be_silent() || *ahead < self.ahead)
     }
 
     fn step(&mut self, at: usize, flaw: Flaw) -> Result<(), Violation> {
@@ -292,6 +297,7 @@ impl World {
         let visible = self.vms.iter().map(|vm| vm.value.visible).sum::<u64>().max(self.shown);
         let mut vm = (*self.vms[at].value).clone();
         let work = *vm.program.last().expect("a program that is not at its end");
+        let enters = vm.answers.is_empty() && !vm.member.is_seated();
         if vm.answers.is_empty() {
             vm.begin(work, visible);
         }
@@ -313,11 +319,11 @@ impl World {
         }
         let least = vm.least;
         self.vms[at] = Kept::new(vm);
+        if enters || work == Work::Beat && !stopped {
+            (0..self.vms.len()).for_each(|other| self.change(other, |vm| vm.ahead[at] = 0));
+        }
         if stopped {
             return Ok(());
-        }
-        if work == Work::Beat {
-            (0..self.vms.len()).for_each(|other| self.change(other, |vm| vm.ahead[at] = 0));
         }
         seen.map_or(Ok(()), |seen| self.check(seen, least))
     }

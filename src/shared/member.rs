@@ -166,9 +166,9 @@ impl Member {
         let Some(read) = self.directory.read(host) else { return };
         self.watched.resize(read.roster.slots.len(), Watched::default());
         let mut silent = Vec::new();
-        for (place, watched) in self.watched.iter_mut().enumerate() {
-            let seen =
-                see(host, &self.directory, &read, place).filter(|seen| seen.owner != self.owner);
+        for place in 0..self.watched.len() {
+            let seen = self.see(host, &read, place);
+            let Some(watched) = self.watched.get_mut(place) else { continue };
             watched.look(seen);
             if watched.silent >= self.patience {
                 silent.push(place);
@@ -178,6 +178,17 @@ impl Member {
             self.directory.advance(host, read, &silent);
         }
     }
+
+    /// What there is to see of a slot; nothing of a free one, or one's own.
+    fn see(&self, host: &dyn Host, read: &Guarded, place: usize) -> Option<Seen> {
+        let slot = read.roster.slots.get(place)?;
+        if slot.state == State::Free || slot.owner == self.owner {
+            return None;
+        }
+        let writes = self.directory.stamp(host, read, place).map(|stamp| stamp.writes);
+        let suspect = slot.state == State::Suspect;
+        Some(Seen { owner: slot.owner, incarnation: slot.incarnation, suspect, writes })
+    }
 }
 
 impl Watched {
@@ -186,11 +197,4 @@ impl Watched {
         self.silent = if changed { 0 } else { self.silent.saturating_add(1) };
         self.seen = seen;
     }
-}
-
-fn see(host: &dyn Host, directory: &Directory, read: &Guarded, place: usize) -> Option<Seen> {
-    let slot = read.roster.slots.get(place).filter(|slot| slot.state != State::Free)?;
-    let writes = directory.stamp(host, read, place).map(|stamp| stamp.writes);
-    let suspect = slot.state == State::Suspect;
-    Some(Seen { owner: slot.owner, incarnation: slot.incarnation, suspect, writes })
 }

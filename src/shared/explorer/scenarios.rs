@@ -9,7 +9,15 @@ const SUSPECTED: &[(usize, Work)] = &[(0, Count), (1, Beat), (1, Beat)];
 
 fn scenario(before: &[(usize, Work)], programs: &[&[Work]]) -> Scenario {
     let programs = programs.iter().map(|program| program.to_vec()).collect();
-    Scenario { before: before.to_vec(), programs, flaw: Flaw::None, deaths: 1, may_lose: false }
+    Scenario {
+        begun: Vec::new(),
+        before: before.to_vec(),
+        programs,
+        flaw: Flaw::None,
+        deaths: 1,
+        ahead: 1,
+        may_lose: false,
+    }
 }
 
 /// Explores, and says which states were met, so that a scenario that shows nothing is noticed.
@@ -79,7 +87,7 @@ fn two_vms_that_take_over_the_same_slot_take_it_once() {
 #[test]
 fn a_vm_that_objects_while_two_would_take_it_over_keeps_its_slot_or_dies() {
     let before = &[(0, Count), (1, Beat), (2, Beat), (1, Beat), (2, Beat)];
-    let explored = holds(&scenario(before, &[&[Beat], &[Beat], &[Beat], &[Gather]]));
+    let explored = holds(&scenario(before, &[&[Beat, Count], &[Beat], &[Beat], &[Gather]]));
     assert!(explored.states > 20_000, "{}", explored.states);
 }
 
@@ -100,21 +108,36 @@ fn swaps_that_always_succeed_are_noticed() {
 /// key; overtaken by two, it does not.
 #[test]
 fn a_scrape_that_does_not_look_at_the_directory_again_is_noticed() {
-    let programs: &[&[Work]] = &[&[], &[Beat; 6], &[Count], &[Count], &[Gather]];
-    let found = spoilt(Flaw::GathersBlindly, scenario(SUSPECTED, programs));
+    let before = &[(0, Count), (1, Beat), (1, Beat), (1, Beat)];
+    let programs: &[&[Work]] = &[&[], &[Beat; 5], &[Count], &[Count], &[Gather]];
+    // The scrape has read the directory; then the first VM is taken over, and the third enters.
+    let begun = vec![4, 1, 1, 1, 1, 1, 1, 2, 2, 2];
+    let overtaken = Scenario { begun, deaths: 0, ..scenario(before, programs) };
+    let found = spoilt(Flaw::GathersBlindly, overtaken);
     assert!(matches!(found, Err(Violation::Lost { .. })), "{found:?}");
 }
 
 /// What the protocol rests on is needed: see [`crate::shared::directory`].
 #[test]
-fn a_vm_that_stands_still_for_longer_than_the_waits_loses_counts_but_doubles_none() {
-    let alone: &[&[Work]] = &[&[Count, Beat], &[Beat, Beat], &[], &[Gather]];
-    let found = spoilt(Flaw::Stalls, scenario(SUSPECTED, alone));
-    assert!(matches!(found, Err(Violation::Lost { .. })), "{found:?}");
+fn a_vm_that_beats_too_seldom_loses_counts_but_doubles_none() {
+    let alone: &[&[Work]] = &[&[Count], &[Beat, Beat], &[Gather]];
     let replaced: &[&[Work]] = &[&[Count], &[Beat, Beat], &[Count], &[Gather]];
     for programs in [alone, replaced] {
-        let lenient = Scenario { may_lose: true, deaths: 0, ..scenario(SUSPECTED, programs) };
-        let explored = spoilt(Flaw::Stalls, lenient).expect("nothing is counted twice");
+        let late = || Scenario { ahead: usize::MAX, deaths: 0, ..scenario(SUSPECTED, programs) };
+        let found = explore(&late());
+        assert!(matches!(found, Err(Violation::Lost { .. })), "{found:?}");
+        let explored = holds(&Scenario { may_lose: true, ..late() });
         assert!(explored.ends.iter().any(|(takeovers, _)| *takeovers == 1));
     }
+}
+
+/// One beat too few: the suspicion comes while its beat is under way, and the take-over before its next.
+#[test]
+fn a_vm_that_beats_half_as_often_as_it_must_is_noticed() {
+    let programs: &[&[Work]] = &[&[Beat, Count], &[Beat, Beat, Beat], &[Gather]];
+    let before = &[(0, Count), (1, Beat)];
+    let late = Scenario { ahead: 2, deaths: 0, ..scenario(before, programs) };
+    let found = explore(&late);
+    assert!(matches!(found, Err(Violation::Lost { .. })), "{found:?}");
+    holds(&Scenario { ahead: 1, ..late });
 }
