@@ -2,6 +2,7 @@
 
 use crate::config::{Config, GatewayLabels, Source};
 use crate::host::Host;
+use crate::metrics::builder::Value;
 use crate::metrics::{Kind, PageBuilder};
 use crate::shared::snapshot::{Head, Outcome};
 
@@ -75,29 +76,26 @@ impl Own {
 }
 
 fn gauges(page: &mut PageBuilder, sources: &[State<'_>]) {
-    type Gauge = (&'static str, &'static str, fn(&State<'_>) -> f64);
+    type Gauge = (&'static str, &'static str, fn(&State<'_>) -> Value);
     let gauges: [Gauge; 4] = [
         (
             "awx_gateway_source_up",
             "Whether the Envoy filter's last pull of a source gave a page",
-            |state| f64::from(u8::from(state.is_up())),
+            |state| u64::from(state.is_up()).into(),
         ),
         (
             "awx_gateway_source_last_success_timestamp_seconds",
             "When the Envoy filter last got a page from a source, in seconds since the epoch",
-            |state| state.head.succeeded.as_secs_f64(),
+            |state| state.head.succeeded.as_secs_f64().into(),
         ),
         (
             "awx_gateway_source_fetch_duration_seconds",
             "How long the Envoy filter's last pull of a source took",
-            |state| state.head.took.as_secs_f64(),
+            |state| state.head.took.as_secs_f64().into(),
         ),
-        (
-            "awx_gateway_source_samples",
-            "Samples on a source's last good page",
-            #[expect(clippy::cast_precision_loss, reason = "at most limits::SOURCE_SAMPLES")]
-            |state| state.head.samples as f64,
-        ),
+        ("awx_gateway_source_samples", "Samples on a source's last good page", |state| {
+            state.head.samples.into()
+        }),
     ];
     for (name, help, value) in gauges {
         page.family(name, Kind::Gauge, help);
