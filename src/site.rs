@@ -18,6 +18,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// What a scrape counts as, whatever path is configured and however a client spells it.
+const METRICS: &[u8] = b"/api/v2/metrics/";
+
 /// What there is once in a VM, whatever its configurations.
 pub struct Vm {
     /// Tells it from other VMs: no property does.
@@ -103,7 +106,9 @@ impl Site {
     ) {
         if self.config.hosts.is_empty() || authority().is_some_and(|name| self.config.serves(&name))
         {
-            self.observer.borrow_mut().record(host, facts);
+            let is_scrape = facts.path.is_some_and(|path| self.scraper.has_path(path));
+            let path = if is_scrape { Some(METRICS) } else { facts.path };
+            self.observer.borrow_mut().record(host, &Facts { path, ..*facts });
         }
     }
 
