@@ -1,7 +1,9 @@
 //! The integration suite.
 
+mod collect;
 mod envoy;
 mod prometheus;
 mod proxy;
 mod run;
+mod stage;
 mod vm;
