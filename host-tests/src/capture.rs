@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 
 /// Two replies in one capture: curl followed a redirect, and both are captured apart too.
 const FOLLOWED: &str = "m-noslash-follow";
+/// What the names of other servers' captures begin with.
+const SERVICE: &str = "svc-";
 
 /// A request and the controller's reply to it.
 #[derive(Clone, Debug)]
@@ -44,15 +46,28 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Every capture of the API. Those called `svc-*` are other servers' pages.
+/// Every capture of the API.
 ///
 /// # Panics
 /// Where a fixture cannot be read.
 #[must_use]
 pub fn all() -> Vec<Capture> {
+    read(|name| !name.starts_with(SERVICE) && name != FOLLOWED)
+}
+
+/// The captures of the other servers on a controller: one process's page each.
+///
+/// # Panics
+/// Where a fixture cannot be read.
+#[must_use]
+pub fn services() -> Vec<Capture> {
+    read(|name| name.starts_with(SERVICE))
+}
+
+fn read(wanted: impl Fn(&str) -> bool) -> Vec<Capture> {
     let table = fs::read_to_string(file("captures.tsv")).expect("the table");
     let rows = table.lines().skip(1).map(|row| row.split('\t').collect::<Vec<_>>());
-    rows.filter(|row| !row[0].starts_with("svc-") && row[0] != FOLLOWED)
+    rows.filter(|row| wanted(row[0]))
         .map(|row| Capture::read(row[0], row[2].trim_matches('`')))
         .collect()
 }

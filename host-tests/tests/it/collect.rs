@@ -10,12 +10,11 @@ use host_tests::world::World;
 use serde_json::{Value, json};
 
 use crate::stage::{
-    CONTROLLER_TOKEN, METRICS, PATIENCE, Stage, TOKEN, Watched, auth, fetches, having, is_up,
-    plugin, sample, scrape, source, spec, until, until_up,
+    CONTROLLER_TOKEN, METRICS, OUTCOMES, PATIENCE, Stage, TOKEN, Watched, auth, fetches, having,
+    is_up, plugin, sample, scrape, source, spec, until, until_up,
 };
 
 const SESSIONS: &str = "awx_sessions_total";
-const OUTCOMES: [&str; 6] = ["ok", "timeout", "refused", "status", "unreadable", "too_large"];
 
 /// How a controller fails that was well, and what the pull is counted as.
 fn failures() -> Vec<(Mode, &'static str)> {

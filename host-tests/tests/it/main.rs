@@ -5,5 +5,6 @@ mod envoy;
 mod prometheus;
 mod proxy;
 mod run;
+mod scrape;
 mod stage;
 mod vm;

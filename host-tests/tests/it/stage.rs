@@ -1,10 +1,11 @@
 //! What scenarios are played on: stand-in controllers, a gateway in front of them, and the reading of its pages.
 
+use std::iter;
 use std::ops::Deref;
 use std::time::Duration;
 
 use host_tests::client::Client;
-use host_tests::controller::{Controller, ControllerConfig};
+use host_tests::controller::{Controller, ControllerConfig, Mode};
 use host_tests::gateway::{Gateway, GatewaySpec, Host, ListenerSpec};
 use host_tests::process::eventually;
 use serde_json::{Value, json};
@@ -20,6 +21,10 @@ pub(crate) const TOKEN: &str = "demonstration-only";
 
 /// The path that Prometheus asks for, without query.
 pub(crate) const METRICS: &str = "/api/v2/metrics";
+
+/// How a pull can end.
+pub(crate) const OUTCOMES: [&str; 6] =
+    ["ok", "timeout", "refused", "status", "unreadable", "too_large"];
 
 /// A gateway that must not trap: its value ends with the scenario, and looks then.
 #[derive(Debug)]
@@ -67,8 +72,21 @@ impl Stage {
 
     /// A controller for each of these plugins: the clusters `controller-0`, `controller-1`, ...
     pub(crate) async fn of(host: Host, plugins: &[Value]) -> Self {
-        let start = |_: &Value| Controller::start(ControllerConfig::default());
-        let controllers: Vec<_> = plugins.iter().map(start).collect();
+        Self::of_modes(host, plugins, iter::repeat(Mode::Normal)).await
+    }
+
+    /// The same, and each controller behaves in its own way from the start.
+    pub(crate) async fn of_modes(
+        host: Host,
+        plugins: &[Value],
+        modes: impl Iterator<Item = Mode>,
+    ) -> Self {
+        let start = |(_, mode): (&Value, Mode)| {
+            let controller = Controller::start(ControllerConfig::default());
+            controller.set_mode(mode);
+            controller
+        };
+        let controllers: Vec<_> = plugins.iter().zip(modes).map(start).collect();
         let spec = spec(plugins, &controllers);
         Self { gateway: Watched::start(host, &spec).await, controllers }
     }
@@ -183,6 +201,11 @@ pub(crate) fn is_up(page: &str) -> Option<bool> {
 pub(crate) fn fetches(page: &str, outcome: &str) -> f64 {
     let labels = [("source", "controller"), ("outcome", outcome)];
     sample(page, "awx_gateway_source_fetches_total", &labels).unwrap()
+}
+
+/// The source `controller`'s pulls that ended, however they did.
+pub(crate) fn pulls(page: &str) -> f64 {
+    OUTCOMES.iter().map(|outcome| fetches(page, outcome)).sum()
 }
 
 /// The value of the first sample of this name that has these labels, among others.
