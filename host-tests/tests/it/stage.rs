@@ -111,7 +111,12 @@ impl Stage {
 
     /// Waits until the first listener's source is up.
     pub(crate) async fn up(self) -> Self {
-        until_up(&self.prometheus()).await;
+        self.up_for(TOKEN).await
+    }
+
+    /// The same, as seen by who has this token.
+    pub(crate) async fn up_for(self, token: &str) -> Self {
+        until_up(&self.gateway.client().bearer(token)).await;
         self
     }
 }
