@@ -2,7 +2,10 @@
 
 mod auth;
 mod collect;
+mod config;
 mod envoy;
+mod faults;
+mod hostile;
 mod passing;
 mod prometheus;
 mod proxy;
