@@ -38,6 +38,7 @@ pub struct Site {
     scraper: Scraper,
     collector: RefCell<Collector>,
     observer: Rc<RefCell<Observer>>,
+    ticks_every: Cell<Duration>,
 }
 
 impl Vm {
@@ -83,6 +84,7 @@ impl Site {
             collector: RefCell::new(collector),
             config,
             observer,
+            ticks_every: Cell::default(),
         }
     }
 
@@ -134,14 +136,15 @@ impl Site {
         self.observer.borrow_mut().tick(host);
     }
 
-    /// How often a tick is wanted now.
+    /// How often a tick is wanted from now on, where that is not as often as before.
     #[must_use]
-    pub fn tick_period(&self) -> Duration {
-        if self.scraper.is_busy() {
+    pub fn new_tick_period(&self) -> Option<Duration> {
+        let period = if self.scraper.is_busy() {
             limits::PASSWORD_TICK
         } else {
-            self.collector.borrow().tick_period().min(limits::BEAT)
-        }
+            self.collector.borrow().tick_period()
+        };
+        (self.ticks_every.replace(period) != period).then_some(period)
     }
 }
 
@@ -170,3 +173,6 @@ impl Ledger for Site {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,7 +49,7 @@ impl Root {
                         access_log";
             Envoy.log(Level::Warn, line);
         }
-        tick_every(&site);
+        set_tick(&site);
         self.site = Some(Rc::new(site));
     }
 }
@@ -123,7 +123,7 @@ impl Stream {
             Step::Reply(reply) => send(&reply),
             Step::Wait => {
                 self.waits = true;
-                tick_every(site);
+                set_tick(site);
             }
         }
         Action::Pause
@@ -181,20 +181,19 @@ fn ended(site: &Site, method: Option<&[u8]>, path: Option<&[u8]>) {
 const SWITCHING_PROTOCOLS: u16 = 101;
 
 fn tick(site: &Site) {
-    let before = site.tick_period();
     if let Some((stream, reply)) = site.tick(&Envoy)
         && hostcalls::set_effective_context(stream).is_ok()
     {
         send(&reply);
     }
-    if site.tick_period() != before {
-        tick_every(site);
-    }
+    set_tick(site);
 }
 
-fn tick_every(site: &Site) {
-    // Without a tick no page is ever pulled; the host refuses none that is longer than a millisecond.
-    let _ = hostcalls::set_tick_period(site.tick_period());
+fn set_tick(site: &Site) {
+    if let Some(period) = site.new_tick_period() {
+        // Envoy refuses no period.
+        let _ = hostcalls::set_tick_period(period);
+    }
 }
 
 fn send(reply: &Reply) {
