@@ -8,8 +8,8 @@
 //! waiting for a core does not count. What the module does is counted on our own host as well, in fuel, host calls and
 //! bytes (see [`wasm`]): these are the same on every machine and in every run.
 //!
-//! `BENCH_ROUNDS` says how many rounds there are, of a second for each contender (12 where it is not set: about two and
-//! a half minutes in all).
+//! `BENCH_ROUNDS` says how many rounds there are, of a second for each contender (12 where it is not set: about two
+//! minutes in all).
 
 mod cpu;
 mod envoys;
@@ -21,6 +21,7 @@ mod rounds;
 mod scrapes;
 mod wasm;
 
+use std::env;
 use std::fs;
 use std::io;
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ use std::process::ExitCode;
 use host_tests::client::ClientError;
 use host_tests::gateway::StartError;
 use host_tests::tools;
+use host_tests::trap::Trap;
+use host_tests::vm::PluginError;
 use load::LoadError;
 use report::Report;
 
@@ -42,6 +45,8 @@ struct Settings {
 /// Why something could not be measured.
 #[derive(Debug, thiserror::Error)]
 enum BenchError {
+    #[error("BENCH_ROUNDS is no number of rounds")]
+    Rounds,
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("Envoy was {0}")]
@@ -50,26 +55,62 @@ enum BenchError {
     Client(#[from] ClientError),
     #[error("{0}")]
     Load(#[from] LoadError),
-    #[error("{who} counted {count} requests, and {answered} were answered")]
-    Miscounted { who: &'static str, count: f64, answered: f64 },
     #[error("the page was not served in time:\n{log}")]
     NotServed { log: String },
+    /// A filter that does not count costs nothing, and its figures mean nothing.
+    #[error("{who} counted {counted} of {sent} requests")]
+    Miscounted { who: &'static str, counted: u64, sent: u64 },
     #[error("{served} series are served of {wanted}")]
     SeriesMissing { served: u64, wanted: u64 },
-    #[error("the module: {0}")]
-    Wasm(#[from] wasm::WasmError),
+    #[error(
+        "{wrong} of {series} series are not as prometheus_client reads them, {surplus} are too many"
+    )]
+    SeriesDiffer { series: u64, wrong: u64, surplus: u64 },
+    #[error("Python failed: {0}")]
+    Python(String),
+    #[error("no module: {0}")]
+    Module(wasmtime::Error),
+    #[error("{0}")]
+    Trap(#[from] Trap),
+    #[error("the plugin does not run: {0:?}")]
+    Plugin(PluginError),
+    #[error("{begun} pulls began at a tick at which {due} were due")]
+    Pulls { due: usize, begun: usize },
+    #[error("a scrape was not answered with a page")]
+    NoReply,
+}
+
+impl From<PluginError> for BenchError {
+    fn from(error: PluginError) -> Self {
+        Self::Plugin(error)
+    }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let rounds = std::env::var("BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
-    let settings = Settings { rounds: rounds.unwrap_or(ROUNDS) };
+    let settings = match Settings::from_environment() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut report = Report::default();
+    // Each by itself: what one cannot measure does not keep the others from it.
     let outcomes = [
-        ("the module", wasm::measure(&settings, &mut report).map_err(Into::into)),
-        ("scrapes", scrapes::measure(&settings, &mut report).await),
         ("proxied requests", proxied::measure(&settings, &mut report).await),
-        ("bench.json", write(&report).map_err(Into::into)),
+        ("requests counted by the filter", wasm::observed_by_filter(&mut report)),
+        ("requests counted by the access logger", wasm::observed_by_access_logger(&mut report)),
+        (
+            "scrapes beside direct_response",
+            scrapes::of_the_same_bytes(&settings, &mut report).await,
+        ),
+        ("scrapes beside Envoy's own", scrapes::of_as_many_series(&settings, &mut report).await),
+        ("scrapes on our host", wasm::scraped(&mut report)),
+        ("parsing", wasm::parsed(&settings, &mut report)),
+        ("growth", wasm::grown(&mut report)),
+        ("the module", wasm::size(&mut report)),
+        ("bench.json", write(&report)),
     ];
     println!("{report}");
     let mut code = ExitCode::SUCCESS;
@@ -82,7 +123,19 @@ async fn main() -> ExitCode {
     code
 }
 
-fn write(report: &Report) -> io::Result<()> {
+impl Settings {
+    fn from_environment() -> Result<Self, BenchError> {
+        match env::var("BENCH_ROUNDS").as_deref() {
+            Err(_) | Ok("") => Ok(Self { rounds: ROUNDS }),
+            Ok(rounds) => match rounds.parse() {
+                Ok(rounds @ 1..) => Ok(Self { rounds }),
+                _ => Err(BenchError::Rounds),
+            },
+        }
+    }
+}
+
+fn write(report: &Report) -> Result<(), BenchError> {
     let file = tools::repository().join("target/bench.json");
-    fs::write(file, serde_json::to_string_pretty(&report.to_json())?)
+    Ok(fs::write(file, serde_json::to_string_pretty(&report.to_json()).map_err(io::Error::from)?)?)
 }

@@ -106,10 +106,8 @@ impl Row {
 }
 
 impl Report {
-    /// One more row, shown at once on standard error: a run takes minutes.
+    /// One more row.
     pub(crate) fn row(&mut self, row: Row) {
-        let cells: Vec<_> = row.cells().into_iter().filter(|cell| !cell.is_empty()).collect();
-        eprintln!("  {}", cells.join("  "));
         self.rows.push(row);
     }
 

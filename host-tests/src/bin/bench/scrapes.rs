@@ -15,8 +15,8 @@ use crate::report::{Report, Row, quantity};
 use crate::rounds::{Contender, compete, float};
 use crate::{BenchError, Settings, pages};
 
-/// Of the page that ours and `direct_response` serve.
-const PAGE_BYTES: usize = 100_000;
+/// A page of about 100 kB.
+pub(crate) const SAMPLES: usize = 1_100;
 /// What the real controller takes for a scrape with a bearer token, in microseconds (median; two workers, 246 jobs).
 const CONTROLLER_US: f64 = 167_000.0;
 /// Enough for about 10,000 series.
@@ -25,13 +25,12 @@ const CLUSTERS: u16 = 90;
 const PULLED: Duration = Duration::from_secs(20);
 const PATH: &str = "/api/v2/metrics";
 
-pub(crate) async fn measure(settings: &Settings, report: &mut Report) -> Result<(), BenchError> {
-    beside_the_same_bytes(settings, report).await?;
-    beside_as_many_series(settings, report).await
-}
-
-async fn beside_the_same_bytes(settings: &Settings, report: &mut Report) -> Result<(), BenchError> {
-    let page = pages::page(PAGE_BYTES / 100, 1);
+/// Beside a `direct_response` of what ours serves.
+pub(crate) async fn of_the_same_bytes(
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<(), BenchError> {
+    let page = pages::page(SAMPLES, 1);
     let files = tempfile::tempdir()?;
     let pulled = envoys::write(files.path(), "pulled", page.as_bytes())?;
     let upstream = envoys::answering(vec![envoys::page_at("/", &pulled)]).await?;
@@ -53,7 +52,11 @@ async fn beside_the_same_bytes(settings: &Settings, report: &mut Report) -> Resu
     Ok(())
 }
 
-async fn beside_as_many_series(settings: &Settings, report: &mut Report) -> Result<(), BenchError> {
+/// Beside Envoy's own statistics, which ours serves as well: the same series.
+pub(crate) async fn of_as_many_series(
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<(), BenchError> {
     let statistics = envoys::with_statistics(CLUSTERS).await?;
     let admin = statistics.admin();
     let page = admin.get("/stats/prometheus").await?.into_body();

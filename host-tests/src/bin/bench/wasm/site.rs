@@ -7,15 +7,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use host_tests::vm::{
-    CallAnswer, CallbackCounts, ContextId, Counts, Effect, Exchange, Headers, HttpCall, Plugin,
-    SharedExchange, Vm,
+    CallAnswer, ContextId, Counts, Effect, Exchange, Headers, HttpCall, Plugin, SharedExchange, Vm,
 };
 use host_tests::world::{World, WorldConfig};
 use serde_json::Value;
 
-use super::WasmError;
-use crate::cpu;
 use crate::envoys::TOKEN;
+use crate::{BenchError, cpu};
 
 /// Longer than the interval of a source.
 const INTERVAL: Duration = Duration::from_secs(16);
@@ -23,7 +21,7 @@ const METRICS: &str = "/api/v2/metrics";
 
 /// Who counts requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
+pub(super) enum Style {
     Filter,
     AccessLog,
 }
@@ -50,21 +48,15 @@ pub(super) struct Cost {
     pub(super) cpu: Duration,
 }
 
-impl Cost {
-    pub(super) fn total(&self) -> CallbackCounts {
-        self.counts.total()
-    }
-}
-
 impl Site {
     /// The module with this configuration. Its sources' clusters all exist.
-    pub(super) fn new(module: &Path, configuration: &Value) -> Result<Self, WasmError> {
+    pub(super) fn new(module: &Path, configuration: &Value) -> Result<Self, BenchError> {
         let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
         let sources = configuration["sources"].as_array();
         let names = sources.into_iter().flatten().filter_map(|source| source["cluster"].as_str());
         let clusters = names.map(|name| (name.to_owned(), vec![nobody])).collect();
         let config = WorldConfig { clusters, ..WorldConfig::default() };
-        let world = World::load(module, config).map_err(WasmError::Load)?;
+        let world = World::load(module, config).map_err(BenchError::Module)?;
         // Envoy configures one VM alone before it makes the others.
         Member::new(&world, "canary", configuration)?;
         let puller = Member::new(&world, "main", configuration)?;
@@ -79,14 +71,14 @@ impl Site {
     }
 
     /// Has every source pulled once more, each with its page of `pages`.
-    pub(super) fn pull(&mut self, pages: &[String]) -> Result<Cost, WasmError> {
+    pub(super) fn pull(&mut self, pages: &[String]) -> Result<Cost, BenchError> {
         self.world.clock.advance(INTERVAL);
         let Member { vm, root } = &mut self.puller;
         vm.effects();
         vm.tick(*root)?;
         let calls: Vec<_> = vm.effects().into_iter().filter_map(call).collect();
         if calls.len() != pages.len() {
-            return Err(WasmError::Pulls { wanted: pages.len(), seen: calls.len() });
+            return Err(BenchError::Pulls { due: pages.len(), begun: calls.len() });
         }
         let answers: Vec<_> = pages.iter().map(|page| answer(page)).collect();
         cost(vm, |vm| {
@@ -99,7 +91,7 @@ impl Site {
     }
 
     /// One scrape and its page; `query` begins with a question mark, or is empty.
-    pub(super) fn scrape(&mut self, query: &str) -> Result<(Cost, Vec<u8>), WasmError> {
+    pub(super) fn scrape(&mut self, query: &str) -> Result<(Cost, Vec<u8>), BenchError> {
         let path = format!("{METRICS}{query}");
         let authorization = format!("Bearer {TOKEN}");
         let request = Exchange::of(Headers::from_iter([
@@ -123,11 +115,11 @@ impl Site {
             Effect::Reply { reply, .. } if reply.status == 200 => Some(reply.body),
             _ => None,
         });
-        Ok((cost, reply.ok_or(WasmError::NoReply)?))
+        Ok((cost, reply.ok_or(BenchError::NoReply)?))
     }
 
     /// One request that passes, from its headers to its end.
-    pub(super) fn observe(&mut self, style: Style, request: &Request) -> Result<Cost, WasmError> {
+    pub(super) fn observe(&mut self, style: Style, request: &Request) -> Result<Cost, BenchError> {
         let exchange = request.exchange();
         let (root, logger) = (self.server.root, self.logger);
         cost(&mut self.server.vm, |vm| {
@@ -148,7 +140,7 @@ impl Site {
 }
 
 impl Member {
-    fn new(world: &Arc<World>, name: &str, configuration: &Value) -> Result<Self, WasmError> {
+    fn new(world: &Arc<World>, name: &str, configuration: &Value) -> Result<Self, BenchError> {
         let mut vm = Vm::new(world, name)?;
         let root = vm.add_plugin(&plugin("awx_metrics", configuration))?;
         Ok(Self { vm, root })
@@ -212,8 +204,8 @@ fn answer(page: &str) -> CallAnswer {
 
 fn cost<T>(
     vm: &mut Vm,
-    work: impl FnOnce(&mut Vm) -> Result<T, WasmError>,
-) -> Result<(Cost, T), WasmError> {
+    work: impl FnOnce(&mut Vm) -> Result<T, BenchError>,
+) -> Result<(Cost, T), BenchError> {
     let (counts, before) = (vm.counts(), cpu::of_this_thread()?);
     let done = work(vm)?;
     let cpu = cpu::of_this_thread()?.saturating_sub(before);
