@@ -49,7 +49,7 @@ size: wasm ## checks the module against its size budget
 	test "$$bytes" -le $(MODULE_BYTES)
 
 .PHONY: bench
-bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=50 for more than the 12 rounds of 2 minutes
+bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=500 for more than its 150 short rounds
 	@$(CARGO_RUN) bench
 
 .PHONY: check-config

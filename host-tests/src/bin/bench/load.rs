@@ -1,4 +1,5 @@
-//! Load, by wrk: keep-alive connections on loopback, each with one request under way.
+//! Load, by wrk: keep-alive connections on loopback, each with one request under way. For latency, which wrk sees
+//! without adding to it.
 
 use std::fs;
 use std::io;

@@ -8,8 +8,8 @@
 //! waiting for a core does not count. What the module does is counted on our own host as well, in fuel, host calls and
 //! bytes (see [`wasm`]): these are the same on every machine and in every run.
 //!
-//! `BENCH_ROUNDS` says how many rounds there are, of a second for each contender (12 where it is not set: about two
-//! minutes in all).
+//! `BENCH_ROUNDS` says how many rounds there are where CPU time is compared, some 50 ms for each contender ([`ROUNDS`]
+//! where it is not set: about two minutes in all).
 
 mod cpu;
 mod envoys;
@@ -19,6 +19,7 @@ mod proxied;
 mod report;
 mod rounds;
 mod scrapes;
+mod volley;
 mod wasm;
 
 use std::env;
@@ -35,7 +36,7 @@ use load::LoadError;
 use report::Report;
 
 /// Rounds, where nobody says how many.
-const ROUNDS: u32 = 12;
+const ROUNDS: u32 = 150;
 
 /// How thoroughly to measure.
 struct Settings {
@@ -124,6 +125,11 @@ async fn main() -> ExitCode {
 }
 
 impl Settings {
+    /// Rounds of a second, where latency is compared: longer, and so fewer.
+    fn seconds(&self) -> u32 {
+        self.rounds.div_ceil(25)
+    }
+
     fn from_environment() -> Result<Self, BenchError> {
         match env::var("BENCH_ROUNDS").as_deref() {
             Err(_) | Ok("") => Ok(Self { rounds: ROUNDS }),

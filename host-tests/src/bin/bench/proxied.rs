@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::envoys::{self, Role};
 use crate::load::Load;
-use crate::report::{Report, Row};
-use crate::rounds::{Best, Contender, compete};
+use crate::report::{Quantity, Report, Row};
+use crate::rounds::{Contender, compare_cpu};
 use crate::{BenchError, Settings, pages};
 
 /// What passes a gateway: reads for the most part, of several resources, and what changes something.
@@ -29,6 +29,8 @@ const REQUESTS: [&str; 10] = [
     "GET /static/media/main.css",
 ];
 const CONNECTIONS: u32 = 8;
+/// Requests of a round on each connection: some 50 ms.
+const EACH: u32 = 50;
 const LUA: &str = include_str!("count.lua");
 
 pub(crate) async fn measure(settings: &Settings, report: &mut Report) -> Result<(), BenchError> {
@@ -44,23 +46,21 @@ pub(crate) async fn measure(settings: &Settings, report: &mut Report) -> Result<
         contender(Role::Filter(&ours, &plugin("filter")), address).await?,
         contender(Role::AccessLogger(&ours, &plugin("access_log")), address).await?,
     ];
-    let best = compete(&contenders, settings.rounds).await?;
-    write(report, &best);
+    let cpu = compare_cpu(&contenders, settings.rounds, EACH)?;
+    write(report, &cpu);
+    let sent = u64::from(settings.rounds) * u64::from(EACH * CONNECTIONS);
     let [_, _, lua, _, filter, access_log] = &contenders;
-    let [_, _, lua_best, _, filter_best, access_log_best] = &best;
-    let rounds = settings.rounds;
-    check("Lua", counted_by_lua(&lua.envoy).await?, lua_best, rounds)?;
-    check("the filter", counted_by_ours(&filter.envoy).await?, filter_best, rounds)?;
-    let counted = counted_by_ours(&access_log.envoy).await?;
-    check("the access logger", counted, access_log_best, rounds)
+    check("Lua", counted_by_lua(&lua.envoy).await?, sent)?;
+    check("the filter", counted_by_ours(&filter.envoy).await?, sent)?;
+    check("the access logger", counted_by_ours(&access_log.envoy).await?, sent)
 }
 
-fn write(report: &mut Report, [plain, empty, lua, off, filter, access_log]: &[Best; 6]) {
-    let what = |name: &str| format!("Envoy CPU a proxied request, {name}");
-    report.row(Row::new(&what("no filter"), plain.cpu()));
-    let row = |name: &str, best: &Best| Row::new(&what(name), best.cpu());
-    let beside_none = |name, best| row(name, best).against("no filter", plain.cpu());
-    let beside_empty = |name, best| row(name, best).against("empty SDK filter", empty.cpu());
+fn write(report: &mut Report, cpu: &[Quantity; 6]) {
+    let [plain, empty, lua, off, filter, access_log] = *cpu;
+    let row = |name: &str, cpu| Row::new(&format!("Envoy CPU a proxied request, {name}"), cpu);
+    let beside_none = |name, cpu| row(name, cpu).against("no filter", plain);
+    let beside_empty = |name, cpu| row(name, cpu).against("empty SDK filter", empty);
+    report.row(row("no filter", plain));
     report.row(beside_none("empty SDK filter", empty));
     report.row(beside_none("Lua counting", lua));
     report.row(beside_empty("ours, counting off", off));
@@ -100,15 +100,9 @@ fn api() -> Vec<Value> {
     ]
 }
 
-/// Whether what was sent was counted. At the end of a round the load leaves, and with it up to one request of each
-/// connection: that is counted, and was not answered.
-fn check(who: &'static str, counted: u64, best: &Best, rounds: u32) -> Result<(), BenchError> {
-    let sent = best.requests;
-    let left = u64::from(rounds * CONNECTIONS);
-    if (sent..=sent + left).contains(&counted) {
-        return Ok(());
-    }
-    Err(BenchError::Miscounted { who, counted, sent })
+/// Whether what was sent was counted, to the last one.
+fn check(who: &'static str, counted: u64, sent: u64) -> Result<(), BenchError> {
+    if counted == sent { Ok(()) } else { Err(BenchError::Miscounted { who, counted, sent }) }
 }
 
 async fn counted_by_lua(envoy: &Envoy) -> Result<u64, BenchError> {

@@ -1,8 +1,8 @@
 //! Contenders, measured in turn: one short round of each, again and again, and the best round of each kept.
 //!
-//! What disturbs a round (another process, a clock that slows down) makes it dearer, never cheaper, and lasts longer than
-//! a round. So the best of many rounds comes close to an undisturbed one, and since rounds of all contenders lie next to
-//! each other, each has the same chance of one.
+//! What disturbs a round (another process, a cold cache, a clock that slows down) makes it dearer, never cheaper. So the
+//! best of many rounds comes close to an undisturbed one; and since rounds of all contenders lie next to each other, each
+//! has the same chance of one.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::BenchError;
 use crate::cpu;
 use crate::load::Load;
 use crate::report::{Quantity, quantity};
+use crate::volley::Volley;
 
 /// An Envoy and what it is asked.
 #[derive(Debug)]
@@ -20,51 +21,51 @@ pub(crate) struct Contender {
     pub(crate) load: Load,
 }
 
-/// The best of all rounds, each figure for itself.
+/// The latency of the best round, in microseconds: each figure for itself.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Best {
-    /// Envoy's CPU time for a request, in microseconds.
-    cpu: f64,
+pub(crate) struct Latency {
     p50: f64,
     p99: f64,
-    /// Requests of all rounds together.
-    pub(crate) requests: u64,
 }
 
-/// So many rounds of a second, each of all contenders in turn.
-pub(crate) async fn compete<const N: usize>(
+/// Envoy's CPU time for a request in the best round of each, in microseconds: so many rounds, in each so many requests
+/// on each connection.
+pub(crate) fn compare_cpu<const N: usize>(
     contenders: &[Contender; N],
     rounds: u32,
-) -> Result<[Best; N], BenchError> {
-    let none = Best { cpu: f64::MAX, p50: f64::MAX, p99: f64::MAX, requests: 0 };
-    let mut best = [none; N];
+    requests: u32,
+) -> Result<[Quantity; N], BenchError> {
+    let volleys = contenders.iter().map(|contender| Volley::connect(&contender.load));
+    let mut volleys = volleys.collect::<Result<Vec<_>, _>>()?;
+    let mut best = [f64::MAX; N];
+    for _ in 0..rounds {
+        for ((contender, volley), best) in contenders.iter().zip(&mut volleys).zip(&mut best) {
+            let before = cpu::of_process(contender.envoy.id())?;
+            let answered = volley.round(requests)?;
+            let used = cpu::of_process(contender.envoy.id())?.saturating_sub(before);
+            *best = best.min(micros(used) / float(answered));
+        }
+    }
+    Ok(best.map(|best| quantity(best, "us")))
+}
+
+/// The latency that wrk sees in the best round of each: so many rounds of a second.
+pub(crate) async fn compare_latency<const N: usize>(
+    contenders: &[Contender; N],
+    rounds: u32,
+) -> Result<[Latency; N], BenchError> {
+    let mut best = [Latency { p50: f64::MAX, p99: f64::MAX }; N];
     for _ in 0..rounds {
         for (contender, best) in contenders.iter().zip(&mut best) {
-            best.take(contender.round().await?);
+            let outcome = contender.load.round(1).await?;
+            best.p50 = best.p50.min(float(outcome.p50_us));
+            best.p99 = best.p99.min(float(outcome.p99_us));
         }
     }
     Ok(best)
 }
 
-impl Contender {
-    async fn round(&self) -> Result<Best, BenchError> {
-        let before = cpu::of_process(self.envoy.id())?;
-        let outcome = self.load.round(1).await?;
-        let used = cpu::of_process(self.envoy.id())?.saturating_sub(before);
-        Ok(Best {
-            cpu: micros(used) / float(outcome.requests),
-            p50: float(outcome.p50_us),
-            p99: float(outcome.p99_us),
-            requests: outcome.requests,
-        })
-    }
-}
-
-impl Best {
-    pub(crate) fn cpu(&self) -> Quantity {
-        quantity(self.cpu, "us")
-    }
-
+impl Latency {
     pub(crate) fn p50(&self) -> Quantity {
         quantity(self.p50, "us")
     }
@@ -72,17 +73,9 @@ impl Best {
     pub(crate) fn p99(&self) -> Quantity {
         quantity(self.p99, "us")
     }
-
-    fn take(&mut self, round: Self) {
-        self.cpu = self.cpu.min(round.cpu);
-        self.p50 = self.p50.min(round.p50);
-        self.p99 = self.p99.min(round.p99);
-        self.requests += round.requests;
-    }
 }
 
-/// In microseconds.
-pub(crate) fn micros(time: Duration) -> f64 {
+fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::envoys::{self, Role};
 use crate::load::Load;
 use crate::report::{Report, Row, quantity};
-use crate::rounds::{Contender, compete, float};
+use crate::rounds::{Contender, compare_cpu, compare_latency, float};
 use crate::{BenchError, Settings, pages};
 
 /// A page of about 100 kB.
@@ -23,6 +23,8 @@ const CONTROLLER_US: f64 = 167_000.0;
 const CLUSTERS: u16 = 90;
 /// A page is pulled at the first tick.
 const PULLED: Duration = Duration::from_secs(20);
+/// Scrapes of a round: some 20 ms.
+const SCRAPES: u32 = 100;
 const PATH: &str = "/api/v2/metrics";
 
 /// Beside a `direct_response` of what ours serves.
@@ -39,12 +41,12 @@ pub(crate) async fn of_the_same_bytes(
     let copy = envoys::write(files.path(), "served", &served)?;
     let direct = envoys::answering(vec![envoys::page_at(PATH, &copy)]).await?;
     let contenders = [scraped(ours), scraped(direct)];
-    let [ours, direct] = compete(&contenders, settings.rounds).await?;
+    let [cpu, direct_cpu] = compare_cpu(&contenders, settings.rounds, SCRAPES)?;
+    let [ours, direct] = compare_latency(&contenders, settings.seconds()).await?;
 
     let what = |figure| format!("scrape of {} kB of text, {figure}", served.len() / 1000);
     let against = "direct_response";
-    report
-        .row(Row::new(&what("Envoy CPU"), ours.cpu()).against(against, direct.cpu()).at_most(1.6));
+    report.row(Row::new(&what("Envoy CPU"), cpu).against(against, direct_cpu).at_most(1.6));
     report.row(Row::new(&what("p50"), ours.p50()).against(against, direct.p50()).at_most(1.6));
     report.row(Row::new(&what("p99"), ours.p99()).against(against, direct.p99()).at_most(1.6));
     let controller = quantity(CONTROLLER_US, "us");
@@ -70,14 +72,15 @@ pub(crate) async fn of_as_many_series(
         return Err(BenchError::SeriesMissing { served, wanted });
     }
     let admin = Contender { envoy: statistics, load: load(admin.address(), "/stats/prometheus") };
-    let rounds = settings.rounds.div_ceil(2);
-    let [ours, admin] = compete(&[scraped(ours), admin], rounds).await?;
+    let contenders = [scraped(ours), admin];
+    let [cpu, admin_cpu] = compare_cpu(&contenders, settings.seconds(), SCRAPES / 10)?;
+    let [ours, admin] = compare_latency(&contenders, settings.seconds()).await?;
 
     let what = |figure| format!("scrape of {served} series, {figure}");
     let against = format!("Envoy's own {wanted}");
     let time = Row::new(&what("p50"), ours.p50()).times_better_than(&against, admin.p50());
     report.row(time.at_least(5.0));
-    let cpu = Row::new(&what("Envoy CPU"), ours.cpu()).times_better_than(&against, admin.cpu());
+    let cpu = Row::new(&what("Envoy CPU"), cpu).times_better_than(&against, admin_cpu);
     report.row(cpu.at_least(5.0));
     report.detail("series", json!({"ours": float(served), "envoy": float(wanted)}));
     Ok(())

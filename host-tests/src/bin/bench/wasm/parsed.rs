@@ -26,7 +26,7 @@ pub(crate) fn parsed(settings: &Settings, report: &mut Report) -> Result<(), Ben
     let mut site = Site::of_sources(&SOURCES)?;
     let (mut pull, mut scrape, mut python) = (f64::MAX, f64::MAX, f64::MAX);
     let mut bytes = 0.0;
-    for edition in 1..=settings.rounds.min(ROUNDS) {
+    for edition in 1..=settings.seconds().min(ROUNDS) {
         let pages = SOURCES.map(|_| pages::page(SAMPLES / SOURCES.len(), edition));
         bytes = float(pages.iter().map(|page| page.len() as u64).sum());
         pull = pull.min(site.pull(&pages)?.cpu.as_secs_f64());
