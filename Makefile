@@ -26,7 +26,7 @@ run: wasm .tools/envoy/bin/envoy ## starts Envoy with the filter; CONTROLLER=htt
 
 .PHONY: wasm
 wasm: toolchain ## builds the module
-	cargo build --locked --release $(FILTER)
+	cargo build --locked --release $(FILTER) --config .cargo/module.toml
 
 .PHONY: test
 test: wasm tools ## passes every test: unit, integration and doc tests

@@ -1,18 +1,20 @@
 //! The plugin's configuration: bytes to a typed [`Config`] with every default applied, or one line that says which
 //! field is wrong.
 //!
-//! The bytes are JSON, whether Envoy was given a string or a Struct. None at all are an empty object: nobody is let in.
+//! The bytes are JSON or a Struct's message, as Envoy was given a string or a Struct. None at all are an empty object:
+//! nobody is let in.
 //! Any bytes give a `Config` or a [`ConfigError`], never a panic, and no error holds a value out of them.
 
 mod credential;
+mod document;
 mod error;
 mod field;
 mod fingerprint;
 mod json;
 mod read;
 mod rules;
-mod structure;
 mod warning;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -106,8 +108,8 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, and where.
     pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
-        let json =
-            json::parse(bytes).map_err(|problem| ConfigError { field: String::new(), problem })?;
+        let json = document::parse(bytes)
+            .map_err(|problem| ConfigError { field: String::new(), problem })?;
         read::config(field::Field::root(json))
     }
 

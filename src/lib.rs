@@ -15,8 +15,10 @@ pub mod exposition;
 pub mod host;
 pub mod limits;
 pub mod metrics;
+pub mod observe;
 pub mod scrape;
 pub mod shared;
+pub mod site;
 
 #[cfg(target_arch = "wasm32")]
 mod wasm;

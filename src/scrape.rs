@@ -13,10 +13,11 @@ mod waiting;
 
 pub use waiting::StreamId;
 
-use crate::auth::{self, Credentials, Decision, Denial, Permit, Remembered};
+use crate::auth::{self, Credentials, Decision, Denial, Permit, Remembered, Scheme};
 use crate::config::Config;
 use crate::host::Host;
 use crate::limits;
+use crate::metrics::PageBuilder;
 use accept::{Format, NotAcceptable};
 use gather::Gatherer;
 use query::Query;
@@ -33,6 +34,27 @@ pub struct Scraper {
     waiting: RefCell<Waiting>,
 }
 
+/// Who counts what scrapes do, and has the families that the gateway counts.
+pub trait Ledger {
+    /// Credentials were checked.
+    fn attempted(&self, host: &dyn Host, scheme: Scheme, verdict: Verdict);
+    /// A scrape was answered, with a page of this format or with none.
+    fn scraped(&self, host: &dyn Host, format: Option<Format>, status: u16);
+    /// Writes the families.
+    fn write(&self, host: &dyn Host, page: &mut PageBuilder);
+}
+
+/// What a check of credentials came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// They are let in.
+    Allowed,
+    /// They are not.
+    Denied,
+    /// Too many others are being checked.
+    Throttled,
+}
+
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
@@ -46,6 +68,7 @@ pub enum Step {
 
 /// A scrape, as far as its headers say.
 struct Request {
+    scheme: Scheme,
     method: Vec<u8>,
     query: Query,
     format: Result<Format, NotAcceptable>,
@@ -65,11 +88,18 @@ impl Scraper {
         }
     }
 
-    /// Takes a request by its headers.
-    pub fn start(&self, host: &dyn Host, stream: StreamId) -> Step {
-        match host.request_header(":path") {
-            Some(target) if self.routes(host, &target) => self.decide(host, stream, &target),
-            _ => Step::Pass,
+    /// Takes a request by its headers. `target` is its `:path`.
+    pub fn start(
+        &self,
+        host: &dyn Host,
+        ledger: &dyn Ledger,
+        stream: StreamId,
+        target: &[u8],
+    ) -> Step {
+        if self.routes(host, target) {
+            self.decide(host, ledger, stream, target)
+        } else {
+            Step::Pass
         }
     }
 
@@ -80,10 +110,10 @@ impl Scraper {
     }
 
     /// Does a slice of what scrapes wait for, and says which of them has its answer now.
-    pub fn advance(&self, host: &dyn Host) -> Option<(StreamId, Reply)> {
+    pub fn advance(&self, host: &dyn Host, ledger: &dyn Ledger) -> Option<(StreamId, Reply)> {
         let done = self.waiting.borrow_mut().advance(&mut self.remembered.borrow_mut(), host.now());
         let (waiter, result) = done?;
-        Some((waiter.stream, self.answer(host, &waiter.request, result)))
+        Some((waiter.stream, self.answer(host, ledger, &waiter.request, result)))
     }
 
     /// Forgets a stream that ended while it waited.
@@ -99,54 +129,75 @@ impl Scraper {
     }
 
     /// Authentication comes before everything but the route: who is not let in learns nothing else.
-    fn decide(&self, host: &dyn Host, stream: StreamId, target: &[u8]) -> Step {
+    fn decide(
+        &self,
+        host: &dyn Host,
+        ledger: &dyn Ledger,
+        stream: StreamId,
+        target: &[u8],
+    ) -> Step {
         let headers = host.request_headers();
-        let request = Request::read(&headers, target);
         let credentials = Credentials::parse(all(&headers, "authorization"));
+        let request = Request::read(&headers, target, credentials.scheme());
         let decision = {
             let remembered = self.remembered.borrow();
             auth::decide(&self.config.auth, &credentials, &remembered, host.now())
         };
-        match decision {
-            Decision::Allowed(permit) => Step::Reply(self.answer(host, &request, Ok(permit))),
-            Decision::Denied(denial) => Step::Reply(self.answer(host, &request, Err(denial))),
-            Decision::Derive(password) => self.wait(Waiter { stream, request, password }),
-        }
-    }
-
-    fn wait(&self, waiter: Waiter) -> Step {
-        let format = waiter.request.format;
-        match self.waiting.borrow_mut().push(waiter) {
-            Ok(()) => Step::Wait,
-            Err(waiting::Full) => Step::Reply(Reply::throttled(limits::RETRY_AFTER, format.ok())),
-        }
-    }
-
-    fn answer(&self, host: &dyn Host, request: &Request, who: Result<Permit, Denial>) -> Reply {
-        let permit = match who {
-            Ok(permit) => permit,
-            Err(denial) => {
-                return Reply::denied(denial, Challenge::BearerAndBasic, request.format.ok());
+        let result = match decision {
+            Decision::Allowed(permit) => Ok(permit),
+            Decision::Denied(denial) => Err(denial),
+            Decision::Derive(password) => {
+                return self.wait(host, ledger, Waiter { stream, request, password });
             }
         };
-        match request.method.as_slice() {
-            b"GET" | b"HEAD" => match request.format {
-                Ok(format) => {
-                    let selection = &request.query.selection;
-                    Reply::page(format, self.gatherer.page(host, &permit, selection, format))
-                }
-                Err(NotAcceptable) => Reply::not_acceptable(),
-            },
-            b"OPTIONS" => Reply::options(),
-            method => Reply::method_not_allowed(method, request.format.ok()),
+        Step::Reply(self.answer(host, ledger, &request, result))
+    }
+
+    fn wait(&self, host: &dyn Host, ledger: &dyn Ledger, waiter: Waiter) -> Step {
+        let (format, scheme) = (waiter.request.format, waiter.request.scheme);
+        if self.waiting.borrow_mut().push(waiter).is_ok() {
+            return Step::Wait;
         }
+        let reply = Reply::throttled(limits::RETRY_AFTER, format.ok());
+        ledger.attempted(host, scheme, Verdict::Throttled);
+        ledger.scraped(host, None, reply.status);
+        Step::Reply(reply)
+    }
+
+    /// The answer to who was let in, or was not.
+    fn answer(
+        &self,
+        host: &dyn Host,
+        ledger: &dyn Ledger,
+        request: &Request,
+        result: Result<Permit, Denial>,
+    ) -> Reply {
+        let verdict = if result.is_ok() { Verdict::Allowed } else { Verdict::Denied };
+        ledger.attempted(host, request.scheme, verdict);
+        let format = request.format;
+        let (page, reply) = match (result, request.method.as_slice(), format) {
+            (Err(denial), _, _) => {
+                (None, Reply::denied(denial, Challenge::BearerAndBasic, format.ok()))
+            }
+            (Ok(permit), b"GET" | b"HEAD", Ok(format)) => {
+                let selection = &request.query.selection;
+                let body = self.gatherer.page(host, ledger, &permit, selection, format);
+                (Some(format), Reply::page(format, body))
+            }
+            (Ok(_), b"GET" | b"HEAD", Err(NotAcceptable)) => (None, Reply::not_acceptable()),
+            (Ok(_), b"OPTIONS", _) => (None, Reply::options()),
+            (Ok(_), method, _) => (None, Reply::method_not_allowed(method, format.ok())),
+        };
+        ledger.scraped(host, page, reply.status);
+        reply
     }
 }
 
 impl Request {
-    fn read(headers: &[(String, Vec<u8>)], target: &[u8]) -> Self {
+    fn read(headers: &[(String, Vec<u8>)], target: &[u8], scheme: Scheme) -> Self {
         let query = Query::parse(route::query(target));
         Self {
+            scheme,
             method: all(headers, ":method").next().unwrap_or_default().to_vec(),
             format: accept::choose(query.format.as_deref(), all(headers, "accept")),
             query,

@@ -1,80 +1,69 @@
 //! The module's entry: contexts whose callbacks ask the core what to do, and do it.
 //!
 //! Envoy runs all plugins of one `vm_id` and module in one VM, a root context for each configuration. What belongs to the
-//! VM is made once ([`Vm`]); what belongs to a configuration hangs on its root.
+//! VM is made once ([`VM`]); what belongs to a configuration hangs on its root. The root id says what a root is for:
+//! [`LOG_ROOT`] counts what the access log sees, any other answers scrapes.
+//!
+//! A callback that the filter has, and the SDK's defaults do not suffice for, has to stand in `.cargo/link-module` too:
+//! the linker leaves the others out.
 
 mod envoy;
 
-use crate::collect::Collector;
-use crate::config::Config;
+use crate::config::{Config, Observe};
 use crate::host::{Host, Level};
-use crate::limits;
+use crate::observe::Facts;
+use crate::scrape::Step;
 use crate::scrape::reply::Reply;
-use crate::scrape::{Scraper, Step};
+use crate::site::{Site, Vm};
 use envoy::Envoy;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Root::default()));
 }}
 
+/// The root id of the access logger.
+const LOG_ROOT: &[u8] = b"awx_metrics_log";
+
 thread_local! {
-    static VM: Vm = Vm::new();
-}
-
-/// What there is once in a VM.
-struct Vm {
-    /// Tells it from other VMs: no property does.
-    id: u64,
-    /// Whether it has had a stream, and so stands on a worker thread.
-    serves: Cell<bool>,
-}
-
-impl Vm {
-    fn new() -> Self {
-        let mut id = [0; 8];
-        Envoy.random(&mut id);
-        Self { id: u64::from_le_bytes(id), serves: Cell::new(false) }
-    }
+    static VM: Rc<Vm> = Rc::new(Vm::new(&Envoy));
 }
 
 /// One configuration.
 #[derive(Default)]
 struct Root {
     site: Option<Rc<Site>>,
+    logs: bool,
 }
 
-/// What the streams of a root share with it.
-struct Site {
-    scraper: Scraper,
-    collector: RefCell<Collector>,
+impl Root {
+    fn start(&mut self, config: Config) {
+        let root_id = Envoy.property(&["plugin_root_id"]).unwrap_or_default();
+        self.logs = root_id == LOG_ROOT;
+        let site = VM.with(|vm| Site::new(vm, config, &Envoy));
+        if self.logs && !site.observes_by(Observe::AccessLog) {
+            let line = "awx_metrics: this access logger counts nothing, since observe.by is not \
+                        access_log";
+            Envoy.log(Level::Warn, line);
+        }
+        tick_every(&site);
+        self.site = Some(Rc::new(site));
+    }
 }
 
-impl Site {
-    fn tick(&self) {
-        let serves = VM.with(|vm| vm.serves.get());
-        let mut collector = self.collector.borrow_mut();
-        collector.tick(&Envoy, serves);
-        if !self.scraper.is_busy() {
-            return;
-        }
-        if let Some((stream, reply)) = self.scraper.advance(&Envoy)
-            && hostcalls::set_effective_context(stream).is_ok()
-        {
-            send(&reply);
-        }
-        if !self.scraper.is_busy() {
-            let _ = hostcalls::set_tick_period(collector.tick_period());
+impl Context for Root {
+    fn on_http_call_response(&mut self, call: u32, headers: usize, body: usize, _: usize) {
+        if let Some(site) = &self.site {
+            site.answered(&Envoy, call, envoy::answer(headers, body));
         }
     }
 }
 
-impl Root {
-    fn configure(&mut self) -> bool {
+impl RootContext for Root {
+    fn on_configure(&mut self, _: usize) -> bool {
         match Config::parse(&envoy::plugin_configuration()) {
             Ok(config) => {
                 self.start(config);
@@ -87,42 +76,29 @@ impl Root {
         }
     }
 
-    fn start(&mut self, config: Config) {
-        for warning in config.warnings() {
-            Envoy.log(Level::Warn, &format!("awx_metrics: {warning}"));
-        }
-        let config = Rc::new(config);
-        let collector = Collector::new(Rc::clone(&config), VM.with(|vm| vm.id));
-        collector.prepare(&Envoy);
-        // Without a tick no page is ever pulled; the host refuses none that is longer than a millisecond.
-        let _ = hostcalls::set_tick_period(collector.tick_period());
-        let scraper = Scraper::new(config, &Envoy);
-        self.site = Some(Rc::new(Site { scraper, collector: RefCell::new(collector) }));
-    }
-}
-
-impl Context for Root {
-    fn on_http_call_response(&mut self, call: u32, headers: usize, body: usize, _: usize) {
-        if let Some(site) = &self.site {
-            site.collector.borrow_mut().answered(&Envoy, call, envoy::answer(headers, body));
-        }
-    }
-}
-
-impl RootContext for Root {
-    fn on_configure(&mut self, _: usize) -> bool {
-        self.configure()
-    }
-
     fn on_tick(&mut self) {
-        if let Some(site) = &self.site {
-            site.tick();
+        match &self.site {
+            Some(site) if self.logs => site.beat(&Envoy),
+            Some(site) => tick(site),
+            None => {}
+        }
+    }
+
+    /// A request as the access log sees it, on the root itself.
+    fn on_log(&mut self) {
+        if let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::AccessLog))
+            && self.logs
+        {
+            let original = Envoy.request_header("x-envoy-original-path");
+            let path = original.or_else(|| Envoy.request_header(":path"));
+            ended(site, Envoy.request_header(":method").as_deref(), path.as_deref());
         }
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        VM.with(|vm| vm.serves.set(true));
-        Some(Box::new(Stream { id, site: self.site.clone(), waits: false }))
+        VM.with(|vm| vm.serve());
+        let site = self.site.clone();
+        Some(Box::new(Stream { id, site, method: None, path: None, waits: false }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -134,18 +110,20 @@ impl RootContext for Root {
 struct Stream {
     id: u32,
     site: Option<Rc<Site>>,
+    method: Option<Vec<u8>>,
+    /// As the client sent it: a route may rewrite the header later.
+    path: Option<Vec<u8>>,
     waits: bool,
 }
 
 impl Stream {
-    fn obey(&mut self, step: Step) -> Action {
+    fn obey(&mut self, site: &Site, step: Step) -> Action {
         match step {
             Step::Pass => return Action::Continue,
             Step::Reply(reply) => send(&reply),
             Step::Wait => {
                 self.waits = true;
-                // The tick that answers; without it the proxy's own time limit does.
-                let _ = hostcalls::set_tick_period(limits::PASSWORD_TICK);
+                tick_every(site);
             }
         }
         Action::Pause
@@ -156,9 +134,18 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        match self.site.clone() {
-            Some(site) => self.obey(site.scraper.start(&Envoy, self.id)),
-            None => Action::Continue,
+        let Some(site) = self.site.clone() else { return Action::Continue };
+        self.path = Envoy.request_header(":path");
+        if site.observes_by(Observe::Filter) {
+            self.method = Envoy.request_header(":method");
+        }
+        let step = self.path.as_ref().map(|path| site.request(&Envoy, self.id, path));
+        self.obey(&site, step.unwrap_or(Step::Pass))
+    }
+
+    fn on_log(&mut self) {
+        if let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::Filter)) {
+            ended(site, self.method.as_deref(), self.path.as_deref());
         }
     }
 }
@@ -169,9 +156,45 @@ impl Drop for Stream {
         if self.waits
             && let Some(site) = &self.site
         {
-            site.scraper.forget(self.id);
+            site.forget(self.id);
         }
     }
+}
+
+/// Counts a request that ended, from within its log callback.
+fn ended(site: &Site, method: Option<&[u8]>, path: Option<&[u8]>) {
+    let code = envoy::integer(&["response", "code"]).unwrap_or_default();
+    let code = u16::try_from(code).unwrap_or_default();
+    let nanoseconds = envoy::integer(&["request", "duration"]);
+    let duration = nanoseconds.and_then(|nanoseconds| u64::try_from(nanoseconds).ok());
+    let facts = Facts {
+        method,
+        path,
+        code,
+        duration: duration.map(std::time::Duration::from_nanos),
+        websocket: code == SWITCHING_PROTOCOLS,
+    };
+    site.ended(&Envoy, &facts, || Envoy.request_header(":authority"));
+}
+
+/// The only protocol that Envoy lets a client switch to, where it is configured, is the websocket.
+const SWITCHING_PROTOCOLS: u16 = 101;
+
+fn tick(site: &Site) {
+    let before = site.tick_period();
+    if let Some((stream, reply)) = site.tick(&Envoy)
+        && hostcalls::set_effective_context(stream).is_ok()
+    {
+        send(&reply);
+    }
+    if site.tick_period() != before {
+        tick_every(site);
+    }
+}
+
+fn tick_every(site: &Site) {
+    // Without a tick no page is ever pulled; the host refuses none that is longer than a millisecond.
+    let _ = hostcalls::set_tick_period(site.tick_period());
 }
 
 fn send(reply: &Reply) {

@@ -43,6 +43,9 @@ pub enum Problem {
         /// Counted from 1.
         column: usize,
     },
+    /// A message, so not JSON, and no `google.protobuf.Struct` either.
+    #[error("neither JSON nor a google.protobuf.Struct")]
+    NotStruct,
     /// The key stands twice in one object.
     #[error("stands twice")]
     Twice,

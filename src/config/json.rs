@@ -1,6 +1,7 @@
 //! JSON as it stands: duplicate keys are kept, so that they can be refused, and errors say where, never what.
 //!
-//! Untrusted bytes give an error, never a panic; the depth is bounded by `serde_json` at 128.
+//! Untrusted bytes give an error, never a panic; `serde_json` bounds the depth, at
+//! [`crate::limits::CONFIG_DEPTH`].
 
 use std::fmt;
 
@@ -8,10 +9,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::error::Problem;
-use super::structure;
-use crate::limits;
 
 /// A JSON value. No field of the configuration is a number, so that numbers are not kept.
+#[cfg_attr(test, derive(Clone, Debug, PartialEq))]
 pub(super) enum Json {
     Null,
     Bool(bool),
@@ -21,17 +21,7 @@ pub(super) enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// Reads a document: JSON, or a `google.protobuf.Struct`. An empty one, as Envoy gives where no configuration is set, is an empty object.
 pub(super) fn parse(bytes: &[u8]) -> Result<Json, Problem> {
-    if bytes.len() > limits::CONFIG_BYTES {
-        return Err(Problem::TooLarge { most: limits::CONFIG_BYTES });
-    }
-    if bytes.trim_ascii().is_empty() {
-        return Ok(Json::Object(Vec::new()));
-    }
-    if let Some(json) = structure::parse(bytes) {
-        return Ok(json);
-    }
     // The message is dropped: it may quote a value.
     serde_json::from_slice(bytes)
         .map_err(|error| Problem::NotJson { line: error.line(), column: error.column() })

@@ -70,12 +70,12 @@ fn gateway(field: Field) -> Result<GatewayLabels> {
 
 /// Labels, sorted by name: a Struct's fields come in any order.
 fn labels(field: Field, reserved: &[&str]) -> Result<Vec<(String, String)>> {
-    let mut labels = Vec::new();
+    let mut labels: Vec<(String, String)> = Vec::new();
     for (name, value) in field.entries(limits::CONFIG_LABELS)? {
         rules::label_name(&name, reserved).map_err(|problem| value.problem(problem))?;
-        labels.push((name, value.text(rules::label_value)?));
+        let place = labels.partition_point(|(have, _)| *have < name);
+        labels.insert(place, (name, value.text(rules::label_value)?));
     }
-    labels.sort_unstable();
     Ok(labels)
 }
 

@@ -44,7 +44,7 @@ fn merge(object: &mut Value, changes: &Value) {
 }
 
 /// Every field that this version takes, none at its default.
-fn full() -> Value {
+pub(super) fn full() -> Value {
     json!({
         "scope": "east",
         "paths": ["/metrics/", "/api/v2/metrics"],

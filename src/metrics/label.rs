@@ -4,7 +4,6 @@
 //! them, so the bytes `="` never stand inside a value, and names can be found without reading values.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 /// The labels of a canonical block, in order: names, and values still escaped.
 #[derive(Clone, Debug)]
@@ -37,18 +36,41 @@ pub(crate) const EXPORTED: &str = "exported_";
 
 /// How often [`EXPORTED`] stands before a label of this name, wherever there is one in these lines; 0 is the label
 /// itself. Finds them in one pass and without reading the values.
-pub(crate) fn exports_of(lines: &str, name: &str) -> BTreeSet<usize> {
+pub(crate) fn exports_of(lines: &str, name: &str) -> Exports {
     let needle = [name, "=\""].concat();
-    let found = lines.match_indices(&needle).filter_map(|(at, _)| {
-        let mut before = lines.get(..at)?;
+    let mut exports = Exports::default();
+    for (at, _) in lines.match_indices(&needle) {
+        let mut before = lines.get(..at).unwrap_or_default();
         let mut times = 0;
         while let Some(shorter) = before.strip_suffix(EXPORTED) {
             before = shorter;
             times += 1;
         }
-        before.ends_with(['{', ',']).then_some(times)
-    });
-    found.collect()
+        if before.ends_with(['{', ',']) {
+            exports.add(times);
+        }
+    }
+    exports
+}
+
+/// How often [`EXPORTED`] stands before some label's name.
+#[derive(Debug, Default)]
+pub(crate) struct Exports(Vec<bool>);
+
+impl Exports {
+    /// Whether it stands there so often somewhere.
+    pub(crate) fn has(&self, times: usize) -> bool {
+        self.0.get(times).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, times: usize) {
+        if self.0.len() <= times {
+            self.0.resize(times + 1, false);
+        }
+        if let Some(place) = self.0.get_mut(times) {
+            *place = true;
+        }
+    }
 }
 
 /// The length of an escaped value: up to the first quote that no backslash escapes.
@@ -137,6 +159,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn times(exports: &Exports) -> Vec<usize> {
+        (0..9).filter(|&times| exports.has(times)).collect()
+    }
+
     #[test]
     fn labels_come_in_order_with_their_values_escaped() {
         let labels: Vec<_> = Labels::of(r#"{a="1",b="x\"},c=\"y",c="\\"}"#).collect();
@@ -147,7 +173,7 @@ mod tests {
     #[test]
     fn a_label_is_found_by_its_whole_name_and_not_in_a_value() {
         let lines = r#"a{resource="x",text="y,source=\"z\""} 1"#;
-        let times = |name| exports_of(lines, name).into_iter().collect::<Vec<_>>();
+        let times = |name| times(&exports_of(lines, name));
         assert_eq!((times("resource"), times("text"), times("source")), (vec![0], vec![0], vec![]));
     }
 
@@ -155,8 +181,8 @@ mod tests {
     fn exported_labels_are_counted_by_how_often() {
         let lines =
             "a{exported_exported_b=\"\",b=\"\"} 1\na{exported_b=\"\",un_exported_b=\"\"} 2\n";
-        assert_eq!(exports_of(lines, "b").into_iter().collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!(exports_of(lines, "exported_b").into_iter().collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(times(&exports_of(lines, "b")), [0, 1, 2]);
+        assert_eq!(times(&exports_of(lines, "exported_b")), [0, 1]);
     }
 
     proptest! {

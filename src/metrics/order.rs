@@ -47,7 +47,9 @@ impl Key {
 }
 
 /// Sorts keys by their strings, and keys of equal strings by `tie`, which gets their indices.
-pub(crate) fn sort(ink: &[u8], keys: &mut [Key], mut tie: impl FnMut(u32, u32) -> Ordering) {
+///
+/// `tie` is dynamic since each further type of it costs 9 kB of module, and it is called for equal strings only.
+pub(crate) fn sort(ink: &[u8], keys: &mut [Key], tie: &mut dyn FnMut(u32, u32) -> Ordering) {
     let mut work = vec![(0, keys.len(), 0)];
     while let Some((from, to, depth)) = work.pop() {
         let Some(slice) = keys.get_mut(from..to) else { continue };
@@ -83,7 +85,7 @@ mod tests {
             ink.extend_from_slice(string);
             keys.push(Key::new(start, u32::try_from(ink.len()).unwrap(), index));
         }
-        sort(&ink, &mut keys, |a, b| a.cmp(&b));
+        sort(&ink, &mut keys, &mut |a, b| a.cmp(&b));
         keys.iter().map(|key| key.index).collect()
     }
 

@@ -6,13 +6,14 @@
 mod own;
 mod rendered;
 
+use super::Ledger;
 use super::accept::Format;
 use crate::auth::Permit;
 use crate::config::{Config, GatewayFamilies, Source};
 use crate::exposition::{json, parse, text};
 use crate::host::{Host, Time};
 use crate::limits;
-use crate::metrics::{self, Merged, Page, Part, Selection, merge};
+use crate::metrics::{self, Merged, Page, PageBuilder, Part, Selection, merge};
 use crate::shared::snapshot::{Head, Keys};
 use own::{Own, State};
 use rendered::{Key, Rendered};
@@ -56,6 +57,7 @@ impl Gatherer {
     pub fn page(
         &self,
         host: &dyn Host,
+        ledger: &dyn Ledger,
         _permit: &Permit,
         selection: &Selection,
         format: Format,
@@ -66,7 +68,13 @@ impl Gatherer {
         self.load(host, &heads);
         let served = self.served(&heads, now);
         let pulled = self.pulled(&served, selection, format);
-        let own = self.own(&heads, &served, selection, format);
+        if selection.gateway == metrics::GatewayFamilies::None {
+            return pulled.to_vec();
+        }
+        let mut own = PageBuilder::new();
+        self.own.write(&mut own, &self.states(&heads, &served));
+        ledger.write(host, &mut own);
+        let own = self.own(&own.build(), &served, selection, format);
         join(format, &pulled, own)
     }
 
@@ -84,19 +92,8 @@ impl Gatherer {
     }
 
     /// The gateway's families, with what a source's page may bring along of the same names.
-    fn own(
-        &self,
-        heads: &[Head],
-        served: &[Loaded],
-        selection: &Selection,
-        format: Format,
-    ) -> Vec<u8> {
-        if selection.gateway == metrics::GatewayFamilies::None {
-            return vec![];
-        }
-        let own = self.own.page(&self.states(heads, served));
-        let mut parts =
-            vec![Part { page: &own, labels: self.own.labels(), gateway_families: true }];
+    fn own(&self, own: &Page, served: &[Loaded], selection: &Selection, format: Format) -> Vec<u8> {
+        let mut parts = vec![Part { page: own, labels: self.own.labels(), gateway_families: true }];
         let keeps = |source: &Source| source.gateway_families == GatewayFamilies::Keep;
         parts.extend(self.parts(served, keeps).into_iter().filter(|part| part.gateway_families));
         render(format, &merge(&parts), &only(selection, metrics::GatewayFamilies::Only))

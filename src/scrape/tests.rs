@@ -4,6 +4,7 @@ use super::*;
 use crate::auth::password::PasswordHash;
 use crate::auth::{Secret, Token, User};
 use crate::host::fake::FakeHost;
+use crate::metrics::Kind;
 use crate::shared::snapshot::{Head, Keys, Outcome};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,8 +16,30 @@ const GET: &[(&str, &str)] = &[(":method", "GET"), ("authorization", "Bearer t0k
 /// A gateway with one source, a token `t0ken` and a user `admin`/`password` of so many rounds.
 struct Bed {
     host: FakeHost,
+    ledger: Notes,
     scraper: Scraper,
     keys: Keys,
+}
+
+/// What a ledger was told.
+#[derive(Default)]
+struct Notes {
+    attempts: RefCell<Vec<(Scheme, Verdict)>>,
+    scrapes: RefCell<Vec<(Option<Format>, u16)>>,
+}
+
+impl Ledger for Notes {
+    fn attempted(&self, _: &dyn Host, scheme: Scheme, verdict: Verdict) {
+        self.attempts.borrow_mut().push((scheme, verdict));
+    }
+
+    fn scraped(&self, _: &dyn Host, format: Option<Format>, status: u16) {
+        self.scrapes.borrow_mut().push((format, status));
+    }
+
+    fn write(&self, _: &dyn Host, page: &mut PageBuilder) {
+        page.family("awx_gateway_counted", Kind::Counter, "Counted.").sample("", &[], 42_u64);
+    }
 }
 
 impl Bed {
@@ -34,7 +57,8 @@ impl Bed {
         let host = FakeHost::at(1_000);
         let keys = Keys::new(&config.sources[0].key());
         keys.create_head(&host);
-        Self { scraper: Scraper::new(Rc::new(config), &host), host, keys }
+        let scraper = Scraper::new(Rc::new(config), &host);
+        Self { scraper, host, ledger: Notes::default(), keys }
     }
 
     /// Puts a page into shared data, as a pull does.
@@ -54,7 +78,7 @@ impl Bed {
         let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.as_bytes().to_vec());
         *self.host.request_headers.borrow_mut() =
             [(":path", path)].iter().chain(headers).map(owned).collect();
-        self.scraper.start(&self.host, 7)
+        self.scraper.start(&self.host, &self.ledger, 7, path.as_bytes())
     }
 
     fn reply(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
@@ -84,12 +108,6 @@ fn other_paths_and_other_hosts_pass() {
     assert_eq!(bed.start("/api/v2/metrics", &[(":authority", "other.example")]), Step::Pass);
     let authority = (":authority", "metrics.example:8443");
     assert_eq!(bed.reply("/api/v2/metrics", &[GET, &[authority]].concat()).status, 200);
-}
-
-#[test]
-fn a_request_without_a_path_passes() {
-    let bed = Bed::new();
-    assert_eq!(bed.scraper.start(&bed.host, 1), Step::Pass);
 }
 
 #[test]
@@ -235,7 +253,8 @@ fn a_password_is_checked_in_slices_and_then_remembered() {
     let headers = [(":method", "GET"), ("authorization", right.as_str())];
     assert_eq!(bed.start("/api/v2/metrics", &headers), Step::Wait);
     assert!(bed.scraper.is_busy());
-    let answers: Vec<_> = (0..4).filter_map(|_| bed.scraper.advance(&bed.host)).collect();
+    let answers: Vec<_> =
+        (0..4).filter_map(|_| bed.scraper.advance(&bed.host, &bed.ledger)).collect();
     let [(7, reply)] = answers.as_slice() else { panic!("{answers:?}") };
     assert_eq!(reply.status, 200);
     assert!(!bed.scraper.is_busy());
@@ -247,9 +266,12 @@ fn a_wrong_password_is_refused_after_the_same_work() {
     let bed = Bed::configured("{}", 2 * limits::PASSWORD_ROUNDS_A_TICK);
     let wrong = basic("wrong");
     assert_eq!(bed.start("/api/v2/metrics", &[("authorization", &wrong)]), Step::Wait);
-    assert_eq!(bed.scraper.advance(&bed.host), None);
-    let (stream, reply) =
-        bed.scraper.advance(&bed.host).or_else(|| bed.scraper.advance(&bed.host)).unwrap();
+    assert_eq!(bed.scraper.advance(&bed.host, &bed.ledger), None);
+    let (stream, reply) = bed
+        .scraper
+        .advance(&bed.host, &bed.ledger)
+        .or_else(|| bed.scraper.advance(&bed.host, &bed.ledger))
+        .unwrap();
     assert_eq!((stream, reply.status), (7, 401));
 }
 
@@ -266,4 +288,19 @@ fn only_so_many_passwords_are_checked_at_once_and_a_client_that_leaves_makes_roo
     bed.scraper.forget(7);
     assert_eq!(bed.start("/api/v2/metrics", &headers), Step::Wait);
     assert_eq!(bed.reply("/api/v2/metrics", GET).status, 200);
+}
+
+#[test]
+fn what_is_counted_stands_on_the_page_and_what_happens_is_counted() {
+    let bed = Bed::new();
+    assert!(bed.text().contains("\nawx_gateway_counted 42\n"));
+    bed.reply("/api/v2/metrics?format=json", &[(":method", "GET")]);
+    bed.reply("/api/v2/metrics", &[&GET[1..], &[(":method", "PUT")]].concat());
+    let (allowed, denied) = (Verdict::Allowed, Verdict::Denied);
+    assert_eq!(
+        *bed.ledger.attempts.borrow(),
+        [(Scheme::Bearer, allowed), (Scheme::None, denied), (Scheme::Bearer, allowed)]
+    );
+    let scrapes = [(Some(Format::Text), 200), (None, 401), (None, 405)];
+    assert_eq!(*bed.ledger.scrapes.borrow(), scrapes);
 }

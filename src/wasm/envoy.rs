@@ -98,3 +98,9 @@ pub(super) fn plugin_configuration() -> Vec<u8> {
     let buffer = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX);
     buffer.ok().flatten().unwrap_or_default()
 }
+
+/// An integer property, or a duration in nanoseconds: Envoy gives both as 8 bytes, little-endian.
+pub(super) fn integer(path: &[&str]) -> Option<i64> {
+    let bytes = Envoy.property(path)?;
+    Some(i64::from_le_bytes(bytes.try_into().ok()?))
+}

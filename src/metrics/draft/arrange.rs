@@ -107,7 +107,7 @@ impl<'a> Arranger<'a> {
             let span = self.samples.get(at as usize)?.span;
             Some(Key::new(span.name_end, span.labels_end, at))
         }));
-        order::sort(ink, &mut keys, |a, b| a.cmp(&b));
+        order::sort(ink, &mut keys, &mut |a, b| a.cmp(&b));
         keys.dedup_by(|later, kept| later.of(ink) == kept.of(ink));
         self.page.report.dropped.add(Reason::Duplicate, members.len() - keys.len());
         keys.iter().for_each(|key| self.write(key.index));
@@ -124,7 +124,7 @@ impl<'a> Arranger<'a> {
             _ => Ordering::Equal,
         };
         let ink = groups.as_bytes();
-        order::sort(ink, keys, |a, b| place(a, b).then(a.cmp(&b)));
+        order::sort(ink, keys, &mut |a, b| place(a, b).then(a.cmp(&b)));
         keys.dedup_by(|later, kept| {
             place(later.index, kept.index).is_eq() && later.of(ink) == kept.of(ink)
         });

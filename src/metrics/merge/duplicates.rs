@@ -34,14 +34,17 @@ impl Search {
             }
         }
         let bytes = ink.as_bytes();
-        order::sort(bytes, keys, |a, b| a.cmp(&b));
-        let repeats = keys.windows(2).filter_map(|pair| match pair {
-            [kept, later] if kept.of(bytes) == later.of(bytes) => Some(later.index),
-            _ => None,
-        });
-        let mut repeats: Vec<_> = repeats.collect();
-        repeats.sort_unstable();
-        repeats.iter().filter_map(|&index| rows.get(index as usize).copied()).collect()
+        order::sort(bytes, keys, &mut |a, b| a.cmp(&b));
+        let mut repeats = vec![false; rows.len()];
+        for pair in keys.windows(2) {
+            if let [kept, later] = pair
+                && kept.of(bytes) == later.of(bytes)
+                && let Some(repeat) = repeats.get_mut(later.index as usize)
+            {
+                *repeat = true;
+            }
+        }
+        rows.iter().zip(repeats).filter_map(|(&row, repeat)| repeat.then_some(row)).collect()
     }
 }
 

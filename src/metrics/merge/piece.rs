@@ -40,9 +40,10 @@ impl<'a> MergedFamily<'a> {
         let Some(first) = added.get(self.first.part as usize) else { return false };
         first.labels.iter().any(|(name, _)| {
             let values: Option<Vec<_>> = self.pieces().map(|piece| value_of(piece, name)).collect();
-            values.is_some_and(|mut values| {
-                values.sort_unstable();
-                values.is_sorted_by(|a, b| a < b)
+            // Quadratic in the sources alone, of which there are at most `limits::CONFIG_SOURCES`.
+            values.is_some_and(|values| {
+                let mut earlier = (0..).map(|at| values.get(..at).unwrap_or_default());
+                values.iter().all(|value| earlier.next().is_some_and(|them| !them.contains(value)))
             })
         })
     }
@@ -109,11 +110,14 @@ impl<'a> Piece<'a> {
 fn renamed<'a>(added: &'a [(String, String)], lines: &str) -> Vec<(&'a str, String)> {
     let names = added.iter().map(|(name, _)| name.as_str());
     let met = names.clone().map(|name| (name, label::exports_of(lines, name)));
-    let mut met: Vec<_> = met.filter(|(_, exports)| exports.contains(&0)).collect();
-    met.sort_unstable_by_key(|(name, _)| name.len());
+    let mut by_length: Vec<(&str, label::Exports)> = Vec::new();
+    for (name, exports) in met.filter(|(_, exports)| exports.has(0)) {
+        let place = by_length.partition_point(|(have, _)| have.len() <= name.len());
+        by_length.insert(place, (name, exports));
+    }
     let mut renamed: Vec<(&str, String)> = Vec::new();
-    for (old, exports) in met {
-        let candidates = (1..).filter(|times| !exports.contains(times));
+    for (old, exports) in by_length {
+        let candidates = (1..).filter(|&times| !exports.has(times));
         let mut candidates = candidates.map(|times| label::EXPORTED.repeat(times) + old);
         let is_free = |new: &String| {
             !names.clone().any(|name| name == new) && !renamed.iter().any(|(_, taken)| taken == new)

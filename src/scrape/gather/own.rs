@@ -2,7 +2,7 @@
 
 use crate::config::{Config, GatewayLabels, Source};
 use crate::host::Host;
-use crate::metrics::{Kind, Page, PageBuilder};
+use crate::metrics::{Kind, PageBuilder};
 use crate::shared::snapshot::{Head, Outcome};
 
 /// What does not change while a configuration lives.
@@ -46,17 +46,15 @@ impl Own {
         &self.labels
     }
 
-    /// The families.
-    pub(super) fn page(&self, sources: &[State<'_>]) -> Page {
-        let mut page = PageBuilder::new();
+    /// Writes the families.
+    pub(super) fn write(&self, page: &mut PageBuilder, sources: &[State<'_>]) {
         page.family("awx_gateway_build_info", Kind::Gauge, "The Envoy filter that answers")
             .sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1_u64)
             .family("awx_gateway_config_info", Kind::Gauge, "The Envoy filter's configuration")
             .sample("", &[("hash", &self.hash)], 1_u64);
-        gauges(&mut page, sources);
-        counters(&mut page, sources);
-        self.problem_info(&mut page, sources);
-        page.build()
+        gauges(page, sources);
+        counters(page, sources);
+        self.problem_info(page, sources);
     }
 
     fn problem_info(&self, page: &mut PageBuilder, sources: &[State<'_>]) {

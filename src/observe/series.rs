@@ -1,0 +1,226 @@
+//! [`Series`]: what a counter of the tally counts, and the number that stands for it in shared data.
+//!
+//! ```text
+//! request    1 + method : u7   resource:u8   code:u16
+//! scrape     64         : u7   format:u8     code:u16
+//! attempt    65         : u7   scheme:u8     outcome:u16
+//! overflow   66         : u7   0
+//! ```
+//! The numbers outlive a change of the module: one that does not know a number leaves it alone when it folds shards, and
+//! leaves it out of the page.
+
+use super::method::Method;
+use super::resource::Resource;
+use crate::auth::Scheme;
+
+/// What a counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Series {
+    /// Requests that ended.
+    Request {
+        /// Its method.
+        method: Method,
+        /// What it was about.
+        resource: Resource,
+        /// The status, 0 for one that ended without.
+        code: u16,
+    },
+    /// Scrapes that were answered.
+    Scrape {
+        /// In which format.
+        format: Format,
+        /// With which status.
+        code: u16,
+    },
+    /// Credentials that were checked.
+    Attempt {
+        /// What they were.
+        scheme: Scheme,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// Requests whose own series would have been one too many.
+    Overflow,
+}
+
+/// The label `format` of a scrape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Format {
+    /// Prometheus text 0.0.4.
+    Text,
+    /// OpenMetrics.
+    OpenMetrics,
+    /// The controller's JSON.
+    Json,
+    /// The page for people.
+    Html,
+    /// Prometheus protobuf.
+    Protobuf,
+    /// No page: refused, or described.
+    None,
+}
+
+/// The label `outcome` of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Let in.
+    Allowed,
+    /// Let in on an earlier verdict, since the controller does not answer.
+    AllowedWhileDown,
+    /// Not let in.
+    Denied,
+    /// Not checked, after too many failures.
+    Throttled,
+    /// Not checked, since the controller does not answer.
+    Unavailable,
+}
+
+const SCRAPE: u8 = 64;
+const ATTEMPT: u8 = 65;
+const OVERFLOW: u8 = 66;
+
+impl Series {
+    /// The number that stands for it.
+    #[must_use]
+    pub fn key(self) -> u32 {
+        let ([kind, what], [high, low]) = match self {
+            Self::Request { method, resource, code } => {
+                ([1 + method.number(), resource.number()], code.to_be_bytes())
+            }
+            Self::Scrape { format, code } => ([SCRAPE, format as u8], code.to_be_bytes()),
+            Self::Attempt { scheme, outcome } => ([ATTEMPT, scheme as u8], [0, outcome as u8]),
+            Self::Overflow => ([OVERFLOW, 0], [0, 0]),
+        };
+        u32::from_be_bytes([kind, what, high, low])
+    }
+
+    /// What a number stands for, if this module knows it.
+    #[must_use]
+    pub fn from_key(key: u32) -> Option<Self> {
+        let [kind, what, high, low] = key.to_be_bytes();
+        let code = u16::from_be_bytes([high, low]);
+        match kind {
+            SCRAPE => Some(Self::Scrape { format: of_number(Format::ALL, what.into())?, code }),
+            ATTEMPT => Some(Self::Attempt {
+                scheme: of_number(Scheme::ALL, what.into())?,
+                outcome: of_number(Outcome::ALL, code.into())?,
+            }),
+            OVERFLOW => Some(Self::Overflow),
+            _ => Some(Self::Request {
+                method: Method::from_number(kind.checked_sub(1)?)?,
+                resource: Resource::from_number(what)?,
+                code,
+            }),
+        }
+    }
+}
+
+fn of_number<T: Copy, const N: usize>(all: [T; N], number: usize) -> Option<T> {
+    all.get(number).copied()
+}
+
+impl Format {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Text, Self::OpenMetrics, Self::Json, Self::Html, Self::Protobuf, Self::None];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::OpenMetrics => "openmetrics",
+            Self::Json => "json",
+            Self::Html => "html",
+            Self::Protobuf => "protobuf",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Outcome {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::Allowed, Self::AllowedWhileDown, Self::Denied, Self::Throttled, Self::Unavailable];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::AllowedWhileDown => "allowed_while_down",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::codec::HISTOGRAM;
+
+    #[test]
+    fn every_series_has_a_number_of_its_own_that_leads_back_to_it() {
+        let mut all = vec![Series::Overflow];
+        for resource in Resource::all() {
+            for method in (0..).map_while(Method::from_number) {
+                all.extend([0, 200, u16::MAX].map(|code| Series::Request {
+                    method,
+                    resource,
+                    code,
+                }));
+            }
+        }
+        for format in Format::ALL {
+            all.extend([0, 200].map(|code| Series::Scrape { format, code }));
+        }
+        for scheme in Scheme::ALL {
+            all.extend(Outcome::ALL.map(|outcome| Series::Attempt { scheme, outcome }));
+        }
+        let keys: std::collections::BTreeSet<_> = all.iter().map(|series| series.key()).collect();
+        assert_eq!(keys.len(), all.len());
+        for series in all {
+            assert_eq!(Series::from_key(series.key()), Some(series));
+            assert_eq!(series.key() & HISTOGRAM, 0);
+        }
+    }
+
+    /// A number that changed would count one label as another after a change of the module.
+    #[test]
+    fn labels_keep_their_numbers() {
+        assert_eq!(
+            Format::ALL.map(|format| (format as u8, format.label())),
+            [
+                (0, "text"),
+                (1, "openmetrics"),
+                (2, "json"),
+                (3, "html"),
+                (4, "protobuf"),
+                (5, "none")
+            ]
+        );
+        assert_eq!(
+            Scheme::ALL.map(|scheme| (scheme as u8, scheme.as_str())),
+            [(0, "bearer"), (1, "basic"), (2, "session"), (3, "none"), (4, "other")]
+        );
+        assert_eq!(
+            Outcome::ALL.map(|outcome| (outcome as u8, outcome.label())),
+            [
+                (0, "allowed"),
+                (1, "allowed_while_down"),
+                (2, "denied"),
+                (3, "throttled"),
+                (4, "unavailable")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_number_from_another_version_is_unknown_not_a_trap() {
+        for key in [0, 63 << 24, 64 << 24 | 9 << 16, 65 << 24 | 99, 1 << 24 | 255 << 16, u32::MAX] {
+            assert_eq!(Series::from_key(key), None, "{key:x}");
+        }
+    }
+}

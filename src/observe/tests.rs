@@ -1,0 +1,321 @@
+use super::*;
+use crate::host::Write;
+use crate::host::fake::FakeHost;
+use crate::metrics::PageBuilder;
+use proptest::prelude::*;
+
+/// A VM on a host that has a directory.
+fn vm(host: &FakeHost, number: u64) -> Observer {
+    let observer = Observer::new("default", number);
+    observer.prepare(host);
+    observer
+}
+
+fn facts<'a>(method: &'a str, path: &'a str, code: u16) -> Facts<'a> {
+    Facts {
+        method: Some(method.as_bytes()),
+        path: Some(path.as_bytes()),
+        code,
+        duration: Some(Duration::from_millis(20)),
+        websocket: false,
+    }
+}
+
+fn page(host: &FakeHost) -> String {
+    let mut page = PageBuilder::new();
+    Observer::new("default", 99).gather(host).expect("a directory").write(&mut page);
+    page.build().as_text().to_owned()
+}
+
+fn assert_has(page: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(page.lines().any(|have| have == *line), "no {line} in\n{page}");
+    }
+}
+
+/// Beats of every VM that is given, a second apart.
+fn beat(host: &FakeHost, vms: &mut [&mut Observer], times: usize) {
+    for _ in 0..times {
+        host.pass(limits::BEAT);
+        vms.iter_mut().for_each(|vm| vm.tick(host));
+    }
+}
+
+#[test]
+fn a_request_is_visible_as_soon_as_it_is_recorded_whichever_vm_is_asked() {
+    let host = FakeHost::at(1);
+    let (mut first, mut second) = (vm(&host, 1), vm(&host, 2));
+    first.record(&host, &facts("GET", "/api/v2/jobs/5/?a=b", 200));
+    second.record(&host, &facts("GET", "/api/controller/v2/jobs/", 200));
+    second.record(&host, &facts("GET", "/api/v2/jobs/", 503));
+    assert_has(
+        &page(&host),
+        &[
+            r#"awx_gateway_requests_total{code="200",method="GET",resource="jobs"} 2"#,
+            r#"awx_gateway_requests_total{code="503",method="GET",resource="jobs"} 1"#,
+            r#"awx_gateway_request_duration_seconds_bucket{le="0.01",resource="jobs"} 0"#,
+            r#"awx_gateway_request_duration_seconds_bucket{le="0.025",resource="jobs"} 3"#,
+            r#"awx_gateway_request_duration_seconds_bucket{le="+Inf",resource="jobs"} 3"#,
+            r#"awx_gateway_request_duration_seconds_sum{resource="jobs"} 0.06"#,
+            r#"awx_gateway_request_duration_seconds_count{resource="jobs"} 3"#,
+            "awx_gateway_workers 2",
+        ],
+    );
+}
+
+#[test]
+fn a_record_costs_one_write_and_nothing_else_once_its_vm_has_a_slot() {
+    let host = FakeHost::at(1);
+    let mut observer = vm(&host, 1);
+    observer.record(&host, &facts("GET", "/", 200));
+    let before = host.writes.get();
+    observer.record(&host, &facts("POST", "/api/login/", 302));
+    assert_eq!(host.writes.get(), before + 1);
+}
+
+#[test]
+fn closed_label_sets_show_zeros_before_anything_happened() {
+    let host = FakeHost::at(1);
+    vm(&host, 1);
+    let page = page(&host);
+    assert_has(
+        &page,
+        &[
+            r#"awx_gateway_logins_total{outcome="success"} 0"#,
+            r#"awx_gateway_logins_total{outcome="failure"} 0"#,
+            r#"awx_gateway_job_launches_total{outcome="accepted",resource="job_templates/launch"} 0"#,
+            r#"awx_gateway_job_launches_total{outcome="refused",resource="workflow_jobs/relaunch"} 0"#,
+            r#"awx_gateway_auth_attempts_total{outcome="throttled",scheme="session"} 0"#,
+            r#"awx_gateway_scrapes_total{code="200",format="text"} 0"#,
+            "awx_gateway_tokens_created_total 0",
+            "awx_gateway_overflowed_requests_total 0",
+            "awx_gateway_vm_takeovers_total 0",
+            "awx_gateway_workers 0",
+        ],
+    );
+    let count = |name: &str| page.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!(count("awx_gateway_auth_attempts_total{"), 25);
+    assert_eq!(count("awx_gateway_job_launches_total{"), 16);
+}
+
+#[test]
+fn logins_launches_and_tokens_are_read_off_the_requests() {
+    let host = FakeHost::at(1);
+    let mut observer = vm(&host, 1);
+    for (method, path, codes) in [
+        ("POST", "/api/login/", &[302, 302, 401, 403, 500, 200][..]),
+        ("GET", "/api/login/", &[302, 401]),
+        ("POST", "/api/v2/job_templates/JT%200/launch/", &[201, 400, 403, 503, 0]),
+        ("GET", "/api/v2/job_templates/5/launch/", &[200]),
+        ("POST", "/api/v2/jobs/5/relaunch", &[201]),
+        ("POST", "/api/v2/jobs/5/cancel/", &[202]),
+        ("POST", "/api/v2/tokens/", &[201, 401]),
+        ("POST", "/api/v2/users/1/personal_tokens/", &[201]),
+        ("DELETE", "/api/v2/tokens/5/", &[204]),
+    ] {
+        for code in codes {
+            observer.record(&host, &facts(method, path, *code));
+        }
+    }
+    assert_has(
+        &page(&host),
+        &[
+            r#"awx_gateway_logins_total{outcome="success"} 2"#,
+            r#"awx_gateway_logins_total{outcome="failure"} 2"#,
+            r#"awx_gateway_job_launches_total{outcome="accepted",resource="job_templates/launch"} 1"#,
+            r#"awx_gateway_job_launches_total{outcome="refused",resource="job_templates/launch"} 2"#,
+            r#"awx_gateway_job_launches_total{outcome="accepted",resource="jobs/relaunch"} 1"#,
+            "awx_gateway_tokens_created_total 2",
+        ],
+    );
+}
+
+#[test]
+fn scrapes_and_attempts_are_counted_by_their_labels() {
+    let host = FakeHost::at(1);
+    let mut observer = vm(&host, 1);
+    observer.attempted(&host, Scheme::Bearer, Outcome::Allowed);
+    observer.scraped(&host, Format::OpenMetrics, 200);
+    observer.attempted(&host, Scheme::None, Outcome::Denied);
+    observer.scraped(&host, Format::None, 401);
+    assert_has(
+        &page(&host),
+        &[
+            r#"awx_gateway_auth_attempts_total{outcome="allowed",scheme="bearer"} 1"#,
+            r#"awx_gateway_auth_attempts_total{outcome="denied",scheme="none"} 1"#,
+            r#"awx_gateway_scrapes_total{code="200",format="openmetrics"} 1"#,
+            r#"awx_gateway_scrapes_total{code="401",format="none"} 1"#,
+        ],
+    );
+}
+
+#[test]
+fn requests_that_are_no_ordinary_ones_are_counted_once_each() {
+    let host = FakeHost::at(1);
+    let mut observer = vm(&host, 1);
+    observer.record(&host, &Facts { code: 408, ..Facts::default() });
+    observer.record(&host, &Facts { method: Some(b"CONNECT"), ..Facts::default() });
+    observer.record(&host, &facts("GET", "/api/v2/jobs/", 0));
+    let websocket = Facts { websocket: true, ..facts("GET", "/websocket/", 101) };
+    observer.record(&host, &websocket);
+    observer.record(&host, &Facts { path: Some(b"/elsewhere"), ..websocket });
+    observer
+        .record(&host, &Facts { method: Some(b"\xff"), path: Some(b"\xff"), ..Facts::default() });
+    let page = page(&host);
+    assert_has(
+        &page,
+        &[
+            r#"awx_gateway_requests_total{code="408",method="other",resource="other"} 1"#,
+            r#"awx_gateway_requests_total{code="0",method="CONNECT",resource="other"} 1"#,
+            r#"awx_gateway_requests_total{code="0",method="GET",resource="jobs"} 1"#,
+            r#"awx_gateway_requests_total{code="101",method="GET",resource="websocket"} 2"#,
+            r#"awx_gateway_requests_total{code="0",method="other",resource="other"} 1"#,
+        ],
+    );
+    assert!(!page.contains(r#"_count{resource="websocket"}"#));
+}
+
+#[test]
+fn a_vm_that_died_is_taken_over_and_its_slot_used_again() {
+    let host = FakeHost::at(1);
+    let (mut dead, mut live) = (vm(&host, 1), vm(&host, 2));
+    dead.record(&host, &facts("GET", "/", 200));
+    live.record(&host, &facts("GET", "/", 200));
+    let ui = r#"awx_gateway_requests_total{code="200",method="GET",resource="ui"}"#;
+    drop(dead);
+    for _ in 0..12 {
+        beat(&host, &mut [&mut live], 1);
+        assert_has(&page(&host), &[&format!("{ui} 2")]);
+    }
+    assert_has(&page(&host), &["awx_gateway_vm_takeovers_total 1", "awx_gateway_workers 1"]);
+    let keys = host.shared.borrow().len();
+    let mut successor = vm(&host, 3);
+    successor.record(&host, &facts("GET", "/", 200));
+    assert_has(&page(&host), &[&format!("{ui} 3"), "awx_gateway_workers 2"]);
+    assert_eq!(host.shared.borrow().len(), keys + 1, "the slot's other key");
+}
+
+#[test]
+fn what_many_dead_vms_leave_behind_is_bounded_and_complete() {
+    let host = FakeHost::at(1);
+    let mut watcher = vm(&host, 1_000);
+    let mut keys = 0;
+    for generation in 0..60 {
+        let mut workers: Vec<_> = (0..4).map(|worker| vm(&host, generation * 4 + worker)).collect();
+        for worker in &mut workers {
+            worker.record(&host, &facts("GET", "/api/v2/jobs/", 200));
+        }
+        beat(&host, &mut [&mut watcher], 3);
+        match generation {
+            20 => keys = host.shared.borrow().len(),
+            59 => {
+                assert_eq!(host.shared.borrow().len(), keys, "no more than after a third of them")
+            }
+            _ => {}
+        }
+    }
+    beat(&host, &mut [&mut watcher], 13);
+    let jobs = r#"awx_gateway_requests_total{code="200",method="GET",resource="jobs"} 240"#;
+    assert_has(
+        &page(&host),
+        &[jobs, "awx_gateway_vm_takeovers_total 240", "awx_gateway_workers 0"],
+    );
+}
+
+#[test]
+fn a_clock_that_jumps_evicts_nobody() {
+    let host = FakeHost::at(1_000_000);
+    let (mut first, mut second) = (vm(&host, 1), vm(&host, 2));
+    for (at, now) in [2_000_000, 5, 4, 3, 900_000_000, 1].into_iter().cycle().take(30).enumerate() {
+        host.now.set(Duration::from_secs(now));
+        first.record(&host, &facts("GET", "/", 200));
+        first.tick(&host);
+        second.tick(&host);
+        let ui = r#"awx_gateway_requests_total{code="200",method="GET",resource="ui"}"#;
+        assert_has(
+            &page(&host),
+            &[&format!("{ui} {}", at + 1), "awx_gateway_vm_takeovers_total 0"],
+        );
+    }
+}
+
+#[test]
+fn a_vm_that_slept_through_its_take_over_counts_on_from_zero_and_says_so() {
+    let host = FakeHost::at(1);
+    let (mut sleeper, mut live) = (vm(&host, 1), vm(&host, 2));
+    sleeper.record(&host, &facts("GET", "/", 200));
+    beat(&host, &mut [&mut live], 13);
+    sleeper.tick(&host);
+    sleeper.record(&host, &facts("GET", "/", 200));
+    let ui = r#"awx_gateway_requests_total{code="200",method="GET",resource="ui"} 2"#;
+    assert_has(&page(&host), &[ui, "awx_gateway_vm_takeovers_total 1"]);
+    assert!(matches!(host.log.borrow().as_slice(), [(Level::Warn, _)]));
+}
+
+#[test]
+fn scopes_do_not_see_each_other_and_the_same_scope_adds_up() {
+    let host = FakeHost::at(1);
+    let (mut here, mut there) = (vm(&host, 1), Observer::new("elsewhere", 1));
+    there.prepare(&host);
+    here.record(&host, &facts("GET", "/", 200));
+    (0..5).for_each(|_| there.record(&host, &facts("GET", "/", 404)));
+    let text = page(&host);
+    assert!(text.contains(r#"code="200""#) && !text.contains(r#"code="404""#), "{text}");
+    assert!(there.gather(&host).is_some());
+}
+
+#[test]
+fn without_a_directory_counts_wait_until_there_is_one() {
+    let host = FakeHost::at(1);
+    let mut observer = Observer::new("default", 1);
+    (0..3).for_each(|_| observer.record(&host, &facts("GET", "/", 200)));
+    assert!(observer.gather(&host).is_none());
+    assert_eq!(host.writes.get(), 0);
+    observer.prepare(&host);
+    beat(&host, &mut [&mut observer], 1);
+    let ui = r#"awx_gateway_requests_total{code="200",method="GET",resource="ui"} 3"#;
+    assert_has(&page(&host), &[ui]);
+}
+
+#[test]
+fn a_directory_that_is_overwritten_with_garbage_is_made_anew_and_the_living_enter_it_whole() {
+    let host = FakeHost::at(1);
+    let mut observer = vm(&host, 1);
+    observer.record(&host, &facts("GET", "/", 200));
+    let key = host.shared.borrow().keys().find(|key| key.contains("directory")).unwrap().clone();
+    host.share(&key, b"garbage", Write::Always).unwrap();
+    observer.record(&host, &facts("GET", "/", 200));
+    observer.tick(&host);
+    assert!(observer.gather(&host).is_none());
+    observer.prepare(&host);
+    beat(&host, &mut [&mut observer], 1);
+    let ui = r#"awx_gateway_requests_total{code="200",method="GET",resource="ui"} 2"#;
+    assert_has(&page(&host), &[ui]);
+}
+
+proptest! {
+    #[test]
+    fn every_request_is_counted_once_whatever_it_is(
+        requests in proptest::collection::vec(
+            (any::<Option<Vec<u8>>>(), any::<Option<Vec<u8>>>(), any::<u16>(), any::<bool>()), 0..40),
+    ) {
+        let host = FakeHost::at(1);
+        let mut vms = [vm(&host, 1), vm(&host, 2)];
+        for (at, (method, path, code, websocket)) in requests.iter().enumerate() {
+            let facts = Facts {
+                method: method.as_deref(),
+                path: path.as_deref(),
+                code: *code,
+                duration: Some(Duration::from_nanos(u64::MAX)),
+                websocket: *websocket,
+            };
+            vms[at % 2].record(&host, &facts);
+        }
+        let total: usize = page(&host)
+            .lines()
+            .filter(|line| line.starts_with("awx_gateway_requests_total{"))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap())
+            .sum();
+        prop_assert_eq!(total, requests.len());
+    }
+}
