@@ -48,6 +48,10 @@ size: wasm ## checks the module against its size budget
 	@bytes=$$(wc -c < $(MODULE)); echo "$(MODULE): $$bytes of $(MODULE_BYTES) bytes"; \
 	test "$$bytes" -le $(MODULE_BYTES)
 
+.PHONY: bench
+bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=500 for more than its 150 short rounds
+	@$(CARGO_RUN) bench
+
 .PHONY: check-config
 check-config: toolchain ## says what the filter would say of a plugin configuration: FILE=plugin.json
 	@$(CARGO_RUN) check-config -- '$(FILE)'

@@ -107,6 +107,13 @@ impl Bootstrap {
     }
 }
 
+/// A configuration of one's own, in the proto's JSON.
+impl From<Value> for Bootstrap {
+    fn from(configuration: Value) -> Self {
+        Self(configuration)
+    }
+}
+
 /// As JSON, which Envoy reads as well as YAML.
 impl fmt::Display for Bootstrap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,147 @@
+//! What `make bench` runs: what the filter costs, measured beside what it is to be compared with, in one run.
+//!
+//! Prints a table and writes the same, with details, to `target/bench.json`. A figure that misses its target does not
+//! fail the run: machines differ, and this one may be busy. What cannot be measured does.
+//!
+//! How noise is met: nothing is judged by a time alone, only by the ratio of two that were taken in the same run, in
+//! turn, round by round (see [`rounds`]). CPU time is the process's own, from the kernel's accounting (see [`cpu`]);
+//! waiting for a core does not count. What the module does is counted on our own host as well, in fuel, host calls and
+//! bytes (see [`wasm`]): these are the same on every machine and in every run.
+//!
+//! `BENCH_ROUNDS` says how many rounds there are where CPU time is compared, some 50 ms for each contender ([`ROUNDS`]
+//! where it is not set: about two minutes in all).
+
+mod cpu;
+mod envoys;
+mod load;
+mod pages;
+mod proxied;
+mod report;
+mod rounds;
+mod scrapes;
+mod volley;
+mod wasm;
+
+use std::env;
+use std::fs;
+use std::io;
+use std::process::ExitCode;
+
+use host_tests::client::ClientError;
+use host_tests::gateway::StartError;
+use host_tests::tools;
+use host_tests::trap::Trap;
+use host_tests::vm::PluginError;
+use load::LoadError;
+use report::Report;
+
+/// Rounds, where nobody says how many.
+const ROUNDS: u32 = 150;
+
+/// How thoroughly to measure.
+struct Settings {
+    rounds: u32,
+}
+
+/// Why something could not be measured.
+#[derive(Debug, thiserror::Error)]
+enum BenchError {
+    #[error("BENCH_ROUNDS is no number of rounds")]
+    Rounds,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("Envoy was {0}")]
+    Envoy(#[from] StartError),
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    #[error("{0}")]
+    Load(#[from] LoadError),
+    #[error("the page was not served in time:\n{log}")]
+    NotServed { log: String },
+    /// A filter that does not count costs nothing, and its figures mean nothing.
+    #[error("{who} counted {counted} of {sent} requests")]
+    Miscounted { who: &'static str, counted: u64, sent: u64 },
+    #[error("{served} series are served of {wanted}")]
+    SeriesMissing { served: u64, wanted: u64 },
+    #[error(
+        "{wrong} of {series} series are not as prometheus_client reads them, {surplus} are too many"
+    )]
+    SeriesDiffer { series: u64, wrong: u64, surplus: u64 },
+    #[error("Python failed: {0}")]
+    Python(String),
+    #[error("no module: {0}")]
+    Module(wasmtime::Error),
+    #[error("{0}")]
+    Trap(#[from] Trap),
+    #[error("the plugin does not run: {0:?}")]
+    Plugin(PluginError),
+    #[error("{begun} pulls began at a tick at which {due} were due")]
+    Pulls { due: usize, begun: usize },
+    #[error("a scrape was not answered with a page")]
+    NoReply,
+}
+
+impl From<PluginError> for BenchError {
+    fn from(error: PluginError) -> Self {
+        Self::Plugin(error)
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings = match Settings::from_environment() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut report = Report::default();
+    // Each by itself: what one cannot measure does not keep the others from it.
+    let outcomes = [
+        ("proxied requests", proxied::measure(&settings, &mut report).await),
+        ("requests counted by the filter", wasm::observed_by_filter(&mut report)),
+        ("requests counted by the access logger", wasm::observed_by_access_logger(&mut report)),
+        (
+            "scrapes beside direct_response",
+            scrapes::of_the_same_bytes(&settings, &mut report).await,
+        ),
+        ("scrapes beside Envoy's own", scrapes::of_as_many_series(&settings, &mut report).await),
+        ("scrapes on our host", wasm::scraped(&mut report)),
+        ("parsing", wasm::parsed(&settings, &mut report)),
+        ("growth", wasm::grown(&mut report)),
+        ("the module", wasm::size(&mut report)),
+        ("bench.json", write(&report)),
+    ];
+    println!("{report}");
+    let mut code = ExitCode::SUCCESS;
+    for (part, outcome) in outcomes {
+        if let Err(error) = outcome {
+            eprintln!("bench: {part}: {error}");
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
+}
+
+impl Settings {
+    /// Rounds of a second, where latency is compared: longer, and so fewer.
+    fn seconds(&self) -> u32 {
+        self.rounds.div_ceil(25)
+    }
+
+    fn from_environment() -> Result<Self, BenchError> {
+        match env::var("BENCH_ROUNDS").as_deref() {
+            Err(_) | Ok("") => Ok(Self { rounds: ROUNDS }),
+            Ok(rounds) => match rounds.parse() {
+                Ok(rounds @ 1..) => Ok(Self { rounds }),
+                _ => Err(BenchError::Rounds),
+            },
+        }
+    }
+}
+
+fn write(report: &Report) -> Result<(), BenchError> {
+    let file = tools::repository().join("target/bench.json");
+    Ok(fs::write(file, serde_json::to_string_pretty(&report.to_json()).map_err(io::Error::from)?)?)
+}

@@ -1,0 +1,206 @@
+//! The table, and the same as JSON.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+/// One thing measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    what: String,
+    value: Quantity,
+    against: Option<(String, Quantity)>,
+    ratio: Option<f64>,
+    target: Option<Target>,
+}
+
+/// A number with its unit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quantity {
+    number: f64,
+    unit: &'static str,
+}
+
+/// What the ratio, or without one the value, must reach.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// Everything measured so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    rows: Vec<Row>,
+    details: serde_json::Map<String, Value>,
+}
+
+/// A number with its unit.
+pub(crate) fn quantity(number: f64, unit: &'static str) -> Quantity {
+    Quantity { number, unit }
+}
+
+impl Row {
+    /// A figure that stands for itself.
+    pub(crate) fn new(what: &str, value: Quantity) -> Self {
+        Self { what: what.to_owned(), value, against: None, ratio: None, target: None }
+    }
+
+    /// Compared with another: the ratio is this by that.
+    pub(crate) fn against(mut self, name: &str, other: Quantity) -> Self {
+        self.ratio = Some(self.value.number / other.number);
+        self.against = Some((name.to_owned(), other));
+        self
+    }
+
+    /// Compared with another: the ratio is that by this, as "so many times faster".
+    pub(crate) fn times_better_than(mut self, name: &str, other: Quantity) -> Self {
+        self.ratio = Some(other.number / self.value.number);
+        self.against = Some((name.to_owned(), other));
+        self
+    }
+
+    pub(crate) fn at_most(mut self, limit: f64) -> Self {
+        self.target = Some(Target::AtMost(limit));
+        self
+    }
+
+    pub(crate) fn at_least(mut self, limit: f64) -> Self {
+        self.target = Some(Target::AtLeast(limit));
+        self
+    }
+
+    fn met(&self) -> Option<bool> {
+        let figure = self.ratio.unwrap_or(self.value.number);
+        Some(match self.target? {
+            Target::AtMost(limit) => figure <= limit,
+            Target::AtLeast(limit) => figure >= limit,
+        })
+    }
+
+    fn cells(&self) -> [String; 6] {
+        let text = |cell: Option<String>| cell.unwrap_or_default();
+        [
+            self.what.clone(),
+            self.value.to_string(),
+            text(self.against.as_ref().map(|(name, value)| format!("{name}: {value}"))),
+            text(self.ratio.map(|ratio| format!("{ratio:.3}"))),
+            text(self.target.map(|target| target.to_string())),
+            text(self.met().map(|met| if met { "yes" } else { "NO" }.to_owned())),
+        ]
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "what": self.what,
+            "value": self.value.number,
+            "unit": self.value.unit,
+            "against": self.against.as_ref().map(|(name, value)| json!({
+                "what": name, "value": value.number, "unit": value.unit,
+            })),
+            "ratio": self.ratio,
+            "target": self.target.map(|target| target.to_string()),
+            "met": self.met(),
+        })
+    }
+}
+
+impl Report {
+    /// One more row.
+    pub(crate) fn row(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    /// What only the JSON has.
+    pub(crate) fn detail(&mut self, name: &str, value: Value) {
+        self.details.insert(name.to_owned(), value);
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        let rows: Vec<_> = self.rows.iter().map(Row::to_json).collect();
+        json!({"rows": rows, "details": self.details})
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ["what", "value", "against", "ratio", "target", "met"].map(str::to_owned);
+        let table: Vec<_> = [head].into_iter().chain(self.rows.iter().map(Row::cells)).collect();
+        let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max();
+        let widths: [usize; 6] = std::array::from_fn(|column| width(column).unwrap_or_default());
+        for row in &table {
+            let [what, value, against, ratio, target, met] = row;
+            let [a, b, c, d, e, _] = widths;
+            let line =
+                format!("{what:a$}  {value:>b$}  {against:c$}  {ratio:>d$}  {target:e$}  {met}");
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, unit } = self;
+        let digits = match number.abs() {
+            0.0 | 1000.0.. => 0,
+            10.0.. => 1,
+            _ => 2,
+        };
+        let text = format!("{number:.digits$}");
+        f.write_str(&grouped(&text))?;
+        if unit.is_empty() { Ok(()) } else { write!(f, " {unit}") }
+    }
+}
+
+/// `1234567` as `1,234,567`; what has a fraction stays.
+fn grouped(number: &str) -> String {
+    if number.contains('.') {
+        return number.to_owned();
+    }
+    let mut text = String::new();
+    for (at, digit) in number.char_indices() {
+        if at > 0 && (number.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(limit) => write!(f, "<= {limit}"),
+            Self::AtLeast(limit) => write!(f, ">= {limit}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_whether_its_ratio_keeps_to_the_target() {
+        let row = |value| Row::new("a", quantity(value, "us")).against("b", quantity(10.0, "us"));
+        assert_eq!(row(10.8).at_most(1.08).met(), Some(true));
+        assert_eq!(row(10.9).at_most(1.08).met(), Some(false));
+        assert_eq!(row(10.9).met(), None);
+        let faster = Row::new("a", quantity(2.0, "us")).times_better_than("b", quantity(9.0, "us"));
+        assert_eq!(faster.at_least(5.0).met(), Some(false));
+        assert_eq!(Row::new("a", quantity(499.0, "kB")).at_most(500.0).met(), Some(true));
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_row_and_columns_under_each_other() {
+        let mut report = Report::default();
+        report.row(Row::new("module", quantity(1_234_567.0, "B")));
+        report
+            .row(Row::new("x", quantity(1.5, "us")).against("y", quantity(1.0, "us")).at_most(1.0));
+        let table = report.to_string();
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!(lines[1].trim_end(), "module  1,234,567 B");
+        assert_eq!(lines[2], "x           1.50 us  y: 1.00 us  1.500  <= 1    NO");
+    }
+}

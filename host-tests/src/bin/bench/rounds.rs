@@ -1,0 +1,86 @@
+//! Contenders, measured in turn: one short round of each, again and again, and the best round of each kept.
+//!
+//! What disturbs a round (another process, a cold cache, a clock that slows down) makes it dearer, never cheaper. So the
+//! best of many rounds comes close to an undisturbed one; and since rounds of all contenders lie next to each other, each
+//! has the same chance of one.
+
+use std::time::Duration;
+
+use host_tests::envoy::Envoy;
+
+use crate::BenchError;
+use crate::cpu;
+use crate::load::Load;
+use crate::report::{Quantity, quantity};
+use crate::volley::Volley;
+
+/// An Envoy and what it is asked.
+#[derive(Debug)]
+pub(crate) struct Contender {
+    pub(crate) envoy: Envoy,
+    pub(crate) load: Load,
+}
+
+/// The latency of the best round, in microseconds: each figure for itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Latency {
+    p50: f64,
+    p99: f64,
+}
+
+/// Envoy's CPU time for a request in the best round of each, in microseconds: so many rounds, in each so many requests
+/// on each connection.
+pub(crate) fn compare_cpu<const N: usize>(
+    contenders: &[Contender; N],
+    rounds: u32,
+    requests: u32,
+) -> Result<[Quantity; N], BenchError> {
+    let volleys = contenders.iter().map(|contender| Volley::connect(&contender.load));
+    let mut volleys = volleys.collect::<Result<Vec<_>, _>>()?;
+    let mut best = [f64::MAX; N];
+    for _ in 0..rounds {
+        for ((contender, volley), best) in contenders.iter().zip(&mut volleys).zip(&mut best) {
+            let before = cpu::of_process(contender.envoy.id())?;
+            let answered = volley.round(requests)?;
+            let used = cpu::of_process(contender.envoy.id())?.saturating_sub(before);
+            *best = best.min(micros(used) / float(answered));
+        }
+    }
+    Ok(best.map(|best| quantity(best, "us")))
+}
+
+/// The latency that wrk sees in the best round of each: so many rounds of a second.
+pub(crate) async fn compare_latency<const N: usize>(
+    contenders: &[Contender; N],
+    rounds: u32,
+) -> Result<[Latency; N], BenchError> {
+    let mut best = [Latency { p50: f64::MAX, p99: f64::MAX }; N];
+    for _ in 0..rounds {
+        for (contender, best) in contenders.iter().zip(&mut best) {
+            let outcome = contender.load.round(1).await?;
+            best.p50 = best.p50.min(float(outcome.p50_us));
+            best.p99 = best.p99.min(float(outcome.p99_us));
+        }
+    }
+    Ok(best)
+}
+
+impl Latency {
+    pub(crate) fn p50(&self) -> Quantity {
+        quantity(self.p50, "us")
+    }
+
+    pub(crate) fn p99(&self) -> Quantity {
+        quantity(self.p99, "us")
+    }
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+/// Counts here are far from where a float skips numbers.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
+pub(crate) fn float(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,122 @@
+//! What a scrape costs Envoy and how long it takes, beside what Envoy itself does at best: the same bytes as a
+//! `direct_response`, and its own statistics as a metrics page.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use host_tests::client::Client;
+use host_tests::envoy::Envoy;
+use host_tests::{process, tools};
+use serde_json::json;
+
+use crate::envoys::{self, Role};
+use crate::load::Load;
+use crate::report::{Report, Row, quantity};
+use crate::rounds::{Contender, compare_cpu, compare_latency, float};
+use crate::{BenchError, Settings, pages};
+
+/// A page of about 100 kB.
+pub(crate) const SAMPLES: usize = 1_100;
+/// What the real controller takes for a scrape with a bearer token, in microseconds (median; two workers, 246 jobs).
+const CONTROLLER_US: f64 = 167_000.0;
+/// Enough for about 10,000 series.
+const CLUSTERS: u16 = 90;
+/// A page is pulled at the first tick.
+const PULLED: Duration = Duration::from_secs(20);
+/// Scrapes of a round: some 20 ms.
+const SCRAPES: u32 = 100;
+const PATH: &str = "/api/v2/metrics";
+
+/// Beside a `direct_response` of what ours serves.
+pub(crate) async fn of_the_same_bytes(
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<(), BenchError> {
+    let page = pages::page(SAMPLES, 1);
+    let files = tempfile::tempdir()?;
+    let pulled = envoys::write(files.path(), "pulled", page.as_bytes())?;
+    let upstream = envoys::answering(vec![envoys::page_at("/", &pulled)]).await?;
+    let ours = serving(upstream.listeners()[0]).await?;
+    let served = served(&ours, page.len()).await?;
+    let copy = envoys::write(files.path(), "served", &served)?;
+    let direct = envoys::answering(vec![envoys::page_at(PATH, &copy)]).await?;
+    let contenders = [scraped(ours), scraped(direct)];
+    let [cpu, direct_cpu] = compare_cpu(&contenders, settings.rounds, SCRAPES)?;
+    let [ours, direct] = compare_latency(&contenders, settings.seconds()).await?;
+
+    let what = |figure| format!("scrape of {} kB of text, {figure}", served.len() / 1000);
+    let against = "direct_response";
+    report.row(Row::new(&what("Envoy CPU"), cpu).against(against, direct_cpu).at_most(1.6));
+    report.row(Row::new(&what("p50"), ours.p50()).against(against, direct.p50()).at_most(1.6));
+    report.row(Row::new(&what("p99"), ours.p99()).against(against, direct.p99()).at_most(1.6));
+    let controller = quantity(CONTROLLER_US, "us");
+    report.row(Row::new(&what("p50"), ours.p50()).times_better_than("the controller", controller));
+    Ok(())
+}
+
+/// Beside Envoy's own statistics, which ours serves as well: the same series.
+pub(crate) async fn of_as_many_series(
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<(), BenchError> {
+    let statistics = envoys::with_statistics(CLUSTERS).await?;
+    let admin = statistics.admin();
+    let page = admin.get("/stats/prometheus").await?.into_body();
+    let files = tempfile::tempdir()?;
+    let pulled = envoys::write(files.path(), "pulled", &page)?;
+    let upstream = envoys::answering(vec![envoys::page_at("/", &pulled)]).await?;
+    let ours = serving(upstream.listeners()[0]).await?;
+    let wanted = pages::samples(&String::from_utf8_lossy(&page));
+    let served = pages::samples(&String::from_utf8_lossy(&served(&ours, page.len() / 2).await?));
+    if served < wanted {
+        return Err(BenchError::SeriesMissing { served, wanted });
+    }
+    let admin = Contender { envoy: statistics, load: load(admin.address(), "/stats/prometheus") };
+    let contenders = [scraped(ours), admin];
+    let [cpu, admin_cpu] = compare_cpu(&contenders, settings.seconds(), SCRAPES / 10)?;
+    let [ours, admin] = compare_latency(&contenders, settings.seconds()).await?;
+
+    let what = |figure| format!("scrape of {served} series, {figure}");
+    let against = format!("Envoy's own {wanted}");
+    let time = Row::new(&what("p50"), ours.p50()).times_better_than(&against, admin.p50());
+    report.row(time.at_least(5.0));
+    let cpu = Row::new(&what("Envoy CPU"), cpu).times_better_than(&against, admin_cpu);
+    report.row(cpu.at_least(5.0));
+    report.detail("series", json!({"ours": float(served), "envoy": float(wanted)}));
+    Ok(())
+}
+
+/// Ours, pulling from `controller`.
+async fn serving(controller: SocketAddr) -> Result<Envoy, BenchError> {
+    let sources = json!([{"name": "controller", "cluster": "controller"}]);
+    let plugin = envoys::plugin(&sources, "filter");
+    Ok(envoys::gateway(Role::Filter(&tools::module(), &plugin), controller).await?)
+}
+
+/// What ours serves, once it is more than `bytes`.
+async fn served(ours: &Envoy, bytes: usize) -> Result<Vec<u8>, BenchError> {
+    let client = Client::http(ours.listeners()[0]).bearer(envoys::TOKEN);
+    let page = process::eventually(PULLED, async || {
+        let page = client.get(PATH).await.ok()?.into_body();
+        (page.len() > bytes).then(|| page.to_vec())
+    });
+    page.await.ok_or_else(|| BenchError::NotServed { log: ours.log() })
+}
+
+fn scraped(envoy: Envoy) -> Contender {
+    Contender { load: load(envoy.listeners()[0], PATH), envoy }
+}
+
+/// One connection: a Prometheus does not scrape the same target twice at once.
+fn load(address: SocketAddr, path: &str) -> Load {
+    Load {
+        address,
+        connections: 1,
+        headers: vec![
+            format!("Authorization: Bearer {}", envoys::TOKEN),
+            "User-Agent: Prometheus/3.0.0".into(),
+            "Accept: text/plain;version=0.0.4;q=0.9,*/*;q=0.1".into(),
+        ],
+        requests: vec![format!("GET {path}")],
+    }
+}
