@@ -82,7 +82,17 @@ pub fn named(name: &str) -> Capture {
     capture.unwrap_or_else(|| panic!("there is no capture {name}"))
 }
 
+/// What the names of those begin with that are told apart by their query.
+const QUERIES: [&str; 7] =
+    ["m-dbonly", "m-subsystemonly", "m-metric", "m-node", "m-both-only", "m-badparam", "m-format-"];
+
 impl Capture {
+    /// Whether it shows what a parameter of the query does.
+    #[must_use]
+    pub fn is_about_a_query(&self) -> bool {
+        QUERIES.iter().any(|start| self.name.starts_with(start))
+    }
+
     fn read(name: &str, arguments: &str) -> Self {
         let request = Request::of(arguments);
         let mut reply = fs::read(file(&format!("{name}.headers"))).expect("the headers");

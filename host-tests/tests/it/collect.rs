@@ -224,8 +224,11 @@ on_both_hosts! {
         let controllers = [0, 1].map(|_| Controller::start(ControllerConfig::default()));
         controllers[1].log_in("bob").unwrap();
         let gateway = Watched::start(host, &spec(&[plugin], &controllers)).await;
-        let of = |page: &str, source, kind| sample(page, SESSIONS, &[("source", source), ("type", kind)]);
-        let both = |page: &str| of(page, "east", "user").is_some() && of(page, "west", "user").is_some();
+        let of = |page: &str, source, kind| {
+            sample(page, SESSIONS, &[("source", source), ("type", kind)])
+        };
+        let both =
+            |page: &str| of(page, "east", "user").is_some() && of(page, "west", "user").is_some();
         let page = until(&gateway.client().bearer(TOKEN), "", both).await;
         assert_eq!(of(&page, "west", "user"), of(&page, "east", "user").map(|east| east + 1.0));
         for line in controllers_part(&page).into_iter().filter(|line| !line.starts_with('#')) {
@@ -264,7 +267,9 @@ on_both_hosts! {
         spec.listeners = vec![outer("drop"), outer("keep")];
         spec.node = "outer".to_owned();
         let gateway = Watched::start(host, &spec).await;
-        let up = |page: &str| sample(page, "awx_gateway_source_up", &[("source", "sidecar")]) == Some(1.0);
+        let up = |page: &str| {
+            sample(page, "awx_gateway_source_up", &[("source", "sidecar")]) == Some(1.0)
+        };
         let page = async |listener| until(&gateway.client_of(listener).bearer(TOKEN), "", up).await;
         let (dropped, kept) = (page(0).await, page(1).await);
         for page in [&dropped, &kept] {

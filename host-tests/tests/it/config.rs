@@ -92,15 +92,10 @@ async fn is_refused(host: Host, (configuration, said): &(String, &str)) {
 
 on_both_hosts! {
     async fn a_mistake_is_named_by_its_field_and_nothing_is_served(host) {
-        let mistakes = mistakes();
-        // Two at a time: each is a gateway of its own.
-        for two in mistakes.chunks(2) {
-            let (one, other) = (is_refused(host, &two[0]), async {
-                if let Some(mistake) = two.get(1) {
-                    is_refused(host, mistake).await;
-                }
-            });
-            tokio::join!(one, other);
+        // The words are the module's: what a host adds to them, a few show as well. An Envoy takes its time.
+        let every = if host == Host::Wasmtime { 1 } else { 5 };
+        for mistake in mistakes().iter().step_by(every) {
+            is_refused(host, mistake).await;
         }
     }
 
@@ -143,7 +138,7 @@ on_both_hosts! {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_oldest_envoy_refuses_in_the_same_words() {
     let oldest = Host::Envoy(Release::Oldest);
-    for mistake in mistakes().iter().step_by(8) {
+    for mistake in mistakes().iter().step_by(10) {
         is_refused(oldest, mistake).await;
     }
 }

@@ -1,12 +1,18 @@
 //! Bytes that no honest client sends: nothing traps, nobody gets in, and the others are served on.
 
+use std::net::SocketAddr;
+
 use host_tests::on_both_hosts;
+use tokio::task::JoinSet;
 
 use crate::stage::{Stage, fetches};
 use crate::wire::{raw, request};
 
 /// Lets its request in.
 const RIGHT: &[u8] = b"authorization: Bearer demonstration-only";
+
+/// Connections at a time.
+const AT_ONCE: usize = 8;
 
 /// Stands on the controller's page.
 const PAGE: &[u8] = b"awx_sessions_total";
@@ -182,6 +188,13 @@ const BROKEN: [&[u8]; 12] = [
     b"GET /api/v2/metrics HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n",
 ];
 
+async fn offend(address: SocketAddr, bytes: Vec<u8>) {
+    let reply = raw(address, &bytes).await;
+    let is_let_in = bytes.windows(RIGHT.len()).any(|piece| piece == RIGHT);
+    let has_the_page = reply.windows(PAGE.len()).any(|piece| piece == PAGE);
+    assert!(is_let_in || !has_the_page, "{:?}", String::from_utf8_lossy(&bytes));
+}
+
 on_both_hosts! {
     async fn whatever_bytes_come_nothing_traps_and_everybody_else_is_served(host) {
         let stage = Stage::start(host).await.up().await;
@@ -189,12 +202,14 @@ on_both_hosts! {
         let mut all = requests(&mut Noise(0x5eed));
         all.extend(excesses());
         all.extend(BROKEN.map(<[u8]>::to_vec));
-        for bytes in &all {
-            let reply = raw(address, bytes).await;
-            let is_let_in = bytes.windows(RIGHT.len()).any(|piece| piece == RIGHT);
-            let has_the_page = reply.windows(PAGE.len()).any(|piece| piece == PAGE);
-            assert!(is_let_in || !has_the_page, "{:?}", String::from_utf8_lossy(bytes));
+        let mut talks = JoinSet::new();
+        for bytes in all {
+            if talks.len() == AT_ONCE {
+                talks.join_next().await.unwrap().unwrap();
+            }
+            talks.spawn(offend(address, bytes));
         }
+        talks.join_all().await;
         let before = fetches(&stage.scrape("").await, "ok");
         stage.until("", |page| fetches(page, "ok") > before).await;
     }

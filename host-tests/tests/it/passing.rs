@@ -85,79 +85,92 @@ const OTHERS: [&str; 14] = [
     "/api/v2%252Fmetrics",
 ];
 
+async fn a_request_reaches_the_controller_whole(stage: &Stage) {
+    let body = json!({"extra_vars": "x".repeat(300_000)}).to_string();
+    let client = stage
+        .gateway
+        .client()
+        .basic("admin", "password")
+        .header("content-type", "application/json")
+        .header("x-odd", b"\xffz")
+        .header("cookie", "a=b; c=d");
+    let target = "/api/v2/job_templates/11/launch/?x=1&y=%20z&x=2";
+    let reply = client.request(Method::POST, target, body.clone()).await.unwrap();
+    assert_eq!(reply.status(), 201);
+    let seen = last(stage.controller());
+    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", target));
+    assert_eq!(seen.body, body.into_bytes());
+    assert_eq!(seen.header("authorization"), Some(&b"Basic YWRtaW46cGFzc3dvcmQ="[..]));
+    assert_eq!(seen.header("x-odd"), Some(&b"\xffz"[..]));
+    assert_eq!(seen.header("cookie"), Some(&b"a=b; c=d"[..]));
+    assert_eq!(seen.header("host"), Some(stage.gateway.address().to_string().as_bytes()));
+}
+
+async fn a_reply_comes_back_whole(stage: &Stage) {
+    for (method, path) in [
+        (Method::GET, "/api/v2/ping/"),
+        (Method::GET, "/api/v2/me/"),
+        (Method::HEAD, "/api/v2/me/"),
+        (Method::GET, "/api/v2/nope/"),
+        (Method::GET, "/api/v2/me"),
+        (Method::GET, "/"),
+        (Method::OPTIONS, "/api/v2/ping/"),
+        (Method::DELETE, "/api/v2/ping/"),
+        (Method::GET, "/api/logout/"),
+    ] {
+        let as_admin =
+            |address| Client::http(address).basic("admin", "password").header("host", "awx");
+        let through =
+            as_admin(stage.gateway.address()).request(method.clone(), path, "").await.unwrap();
+        let direct =
+            as_admin(stage.controller().address()).request(method.clone(), path, "").await.unwrap();
+        let (mut through, mut direct) = (told(&through), told(&direct));
+        // The page for people that have logged out holds random tokens.
+        if path == "/api/logout/" {
+            through.1.clear();
+            direct.1.clear();
+        }
+        assert_eq!(through, direct, "{method} {path}");
+    }
+}
+
+async fn every_spelling_of_the_path_is_answered_here(stage: &Stage) {
+    for spelling in OURS {
+        let line = format!("GET {spelling} HTTP/1.1");
+        let reply = ask(stage.gateway.address(), line.as_bytes(), &[]).await;
+        assert_eq!(reply.status, 401, "{spelling}");
+        let challenges = reply.headers.iter().filter(|(name, _)| name == "www-authenticate");
+        assert_eq!(challenges.count(), 2, "{spelling}");
+        let token: &[u8] = b"authorization: Bearer demonstration-only";
+        let reply = ask(stage.gateway.address(), line.as_bytes(), &[token]).await;
+        assert_eq!(reply.status, 200, "{spelling}");
+    }
+    assert_eq!(of_clients(stage.controller()), []);
+}
+
+async fn no_other_path_is_answered_here_and_none_gets_the_controllers_page(stage: &Stage) {
+    for spelling in OTHERS {
+        let before = of_clients(stage.controller()).len();
+        let line = format!("GET {spelling} HTTP/1.1");
+        let token: &[u8] = b"authorization: Bearer AdminTokenRead0000000000000001";
+        let reply = ask(stage.gateway.address(), line.as_bytes(), &[token]).await;
+        assert!(!reply.text().contains("awx_sessions_total"), "{spelling}");
+        let seen = of_clients(stage.controller());
+        assert_eq!(seen.len(), before + 1, "{spelling}: {} {}", reply.status, reply.text());
+    }
+}
+
 on_both_hosts! {
-    async fn a_request_reaches_the_controller_whole(host) {
+    async fn requests_and_replies_pass_whole(host) {
         let stage = Stage::start(host).await;
-        let body = json!({"extra_vars": "x".repeat(300_000)}).to_string();
-        let client = stage.gateway.client()
-            .basic("admin", "password")
-            .header("content-type", "application/json")
-            .header("x-odd", b"\xffz")
-            .header("cookie", "a=b; c=d");
-        let target = "/api/v2/job_templates/11/launch/?x=1&y=%20z&x=2";
-        let reply = client.request(Method::POST, target, body.clone()).await.unwrap();
-        assert_eq!(reply.status(), 201);
-        let seen = last(stage.controller());
-        assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", target));
-        assert_eq!(seen.body, body.into_bytes());
-        assert_eq!(seen.header("authorization"), Some(&b"Basic YWRtaW46cGFzc3dvcmQ="[..]));
-        assert_eq!(seen.header("x-odd"), Some(&b"\xffz"[..]));
-        assert_eq!(seen.header("cookie"), Some(&b"a=b; c=d"[..]));
-        assert_eq!(seen.header("host"), Some(stage.gateway.address().to_string().as_bytes()));
+        a_request_reaches_the_controller_whole(&stage).await;
+        a_reply_comes_back_whole(&stage).await;
     }
 
-    async fn a_reply_comes_back_whole(host) {
+    async fn all_spellings_of_the_path_are_answered_here_and_those_of_no_other(host) {
         let stage = Stage::start(host).await;
-        for (method, path) in [
-            (Method::GET, "/api/v2/ping/"),
-            (Method::GET, "/api/v2/me/"),
-            (Method::HEAD, "/api/v2/me/"),
-            (Method::GET, "/api/v2/nope/"),
-            (Method::GET, "/api/v2/me"),
-            (Method::GET, "/"),
-            (Method::OPTIONS, "/api/v2/ping/"),
-            (Method::DELETE, "/api/v2/ping/"),
-            (Method::GET, "/api/logout/"),
-        ] {
-            let as_admin = |address| Client::http(address).basic("admin", "password").header("host", "awx");
-            let through = as_admin(stage.gateway.address()).request(method.clone(), path, "").await.unwrap();
-            let direct = as_admin(stage.controller().address()).request(method.clone(), path, "").await.unwrap();
-            let (mut through, mut direct) = (told(&through), told(&direct));
-            // The page for people that have logged out holds random tokens.
-            if path == "/api/logout/" {
-                through.1.clear();
-                direct.1.clear();
-            }
-            assert_eq!(through, direct, "{method} {path}");
-        }
-    }
-
-    async fn every_spelling_of_the_path_is_answered_here(host) {
-        let stage = Stage::start(host).await;
-        for spelling in OURS {
-            let line = format!("GET {spelling} HTTP/1.1");
-            let reply = ask(stage.gateway.address(), line.as_bytes(), &[]).await;
-            assert_eq!(reply.status, 401, "{spelling}");
-            let challenges = reply.headers.iter().filter(|(name, _)| name == "www-authenticate");
-            assert_eq!(challenges.count(), 2, "{spelling}");
-            let token: &[u8] = b"authorization: Bearer demonstration-only";
-            let reply = ask(stage.gateway.address(), line.as_bytes(), &[token]).await;
-            assert_eq!(reply.status, 200, "{spelling}");
-        }
-        assert_eq!(of_clients(stage.controller()), []);
-    }
-
-    async fn no_other_path_is_answered_here_and_none_gets_the_controllers_page(host) {
-        let stage = Stage::start(host).await;
-        for spelling in OTHERS {
-            let before = of_clients(stage.controller()).len();
-            let line = format!("GET {spelling} HTTP/1.1");
-            let token: &[u8] = b"authorization: Bearer AdminTokenRead0000000000000001";
-            let reply = ask(stage.gateway.address(), line.as_bytes(), &[token]).await;
-            assert!(!reply.text().contains("awx_sessions_total"), "{spelling}");
-            let seen = of_clients(stage.controller());
-            assert_eq!(seen.len(), before + 1, "{spelling}: {} {}", reply.status, reply.text());
-        }
+        every_spelling_of_the_path_is_answered_here(&stage).await;
+        no_other_path_is_answered_here_and_none_gets_the_controllers_page(&stage).await;
     }
 
     async fn of_other_hosts_nothing_is_answered(host) {

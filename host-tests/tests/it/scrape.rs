@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use host_tests::capture::{self, Capture};
 use host_tests::client::Client;
-use host_tests::controller::Mode;
+use host_tests::controller::{Mode, Received};
+use host_tests::gateway::Host;
 use host_tests::on_both_hosts;
 use host_tests::oracle::{self, Format, OracleFamily, OracleSample, Series};
-use hyper::Method;
+use hyper::{Method, Response};
 use serde_json::Value;
 
-use crate::stage::{Stage, TOKEN, plugin, pulls, scrape, until_up};
+use crate::stage::{Stage, TOKEN, again, plugin, pulls, scrape, until, until_up};
 
 /// The page of a controller that is well.
 const FULL: &str = "m-bearer-read";
@@ -51,14 +53,11 @@ fn text_page(page: &str) -> Mode {
 }
 
 /// A gateway with a listener for each page, whose controller serves it.
-async fn serving(host: host_tests::gateway::Host, pages: &[String]) -> (Stage, Vec<Client>) {
+async fn serving(host: Host, pages: &[String]) -> (Stage, Vec<Client>) {
     let plugins: Vec<_> = (0..pages.len()).map(plugin).collect();
-    let (stage, clients) = {
-        let stage = Stage::of_modes(host, &plugins, pages.iter().map(|page| text_page(page))).await;
-        let clients = (0..pages.len()).map(|at| stage.gateway.client_of(at).bearer(TOKEN));
-        let clients: Vec<_> = clients.collect();
-        (stage, clients)
-    };
+    let stage = Stage::of_modes(host, &plugins, pages.iter().map(|page| text_page(page))).await;
+    let clients = (0..pages.len()).map(|at| stage.gateway.client_of(at).bearer(TOKEN));
+    let clients: Vec<_> = clients.collect();
     for client in &clients {
         until_up(client).await;
     }
@@ -66,8 +65,9 @@ async fn serving(host: host_tests::gateway::Host, pages: &[String]) -> (Stage, V
 }
 
 /// What prometheus_client makes of pages that it must accept.
-fn read(pages: &[(&str, Format)]) -> Vec<Vec<OracleFamily>> {
-    let answers = oracle::families_of_pages(pages).unwrap();
+fn read(pages: &[String], format: Format) -> Vec<Vec<OracleFamily>> {
+    let questions: Vec<_> = pages.iter().map(|page| (page.as_str(), format)).collect();
+    let answers = oracle::families_of_pages(&questions).unwrap();
     answers.into_iter().map(Result::unwrap).collect()
 }
 
@@ -127,14 +127,8 @@ on_both_hosts! {
             texts.push(scrape(client, "?gateway=none").await);
             jsons.push(scrape(client, "?gateway=none&format=json").await);
         }
-        let with = |format| move |page: &'_ String| (page.clone(), format);
-        let questions: Vec<_> = pages.iter().chain(&texts).map(with(Format::Text))
-            .chain(jsons.iter().map(with(Format::Json)))
-            .collect();
-        let questions: Vec<_> = questions.iter().map(|(page, format)| (page.as_str(), *format)).collect();
-        let answers = read(&questions);
-        let (theirs, ours) = answers.split_at(pages.len());
-        let (ours, ours_as_json) = ours.split_at(pages.len());
+        let (theirs, ours) = (read(&pages, Format::Text), read(&texts, Format::Text));
+        let ours_as_json = read(&jsons, Format::Json);
         for (at, capture) in captured.iter().enumerate() {
             let name = &capture.name;
             assert_eq!(oracle::series(&ours[at]), oracle::series(&theirs[at]), "{name}");
@@ -146,7 +140,8 @@ on_both_hosts! {
     }
 
     async fn the_json_is_what_the_controller_itself_makes_of_its_page(host) {
-        let pages: Vec<_> = AS_JSON.iter().map(|(text, _, _)| capture::named(text).reply.text()).collect();
+        let pages: Vec<_> =
+            AS_JSON.iter().map(|(text, _, _)| capture::named(text).reply.text()).collect();
         let (_stage, clients) = serving(host, &pages).await;
         for ((_, json, query), client) in AS_JSON.iter().zip(&clients) {
             let theirs: Value = serde_json::from_str(&capture::named(json).reply.text()).unwrap();
@@ -157,48 +152,21 @@ on_both_hosts! {
     }
 
     async fn every_captured_query_gets_the_captured_series(host) {
-        let (stage, clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
-        let captures: Vec<_> = capture::all().into_iter().filter(is_query).collect();
+        let (stage, _clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
+        let captures: Vec<_> =
+            capture::all().into_iter().filter(Capture::is_about_a_query).collect();
         assert!(captures.len() >= 20, "{}", captures.len());
         let mut pairs = Vec::new();
-        for Capture { name, request, reply } in captures {
-            let mut client = clients[0].clone();
-            for (header, value) in request.headers.iter().filter(|(name, _)| name != "Authorization") {
-                client = client.header(header, value);
-            }
-            let ours = client.get(&request.target).await.unwrap();
-            if let Some((_, status, why)) = OTHERWISE.iter().find(|(other, ..)| *other == name) {
-                assert_eq!(ours.status(), *status, "{name}: {why}");
-                continue;
-            }
-            assert_eq!(ours.status(), reply.status, "{name}");
-            let media_type = ours.headers()["content-type"].to_str().unwrap();
-            let format = match media_type {
-                "application/json" => Format::Json,
-                "text/plain; version=0.0.4; charset=utf-8" => Format::Text,
-                other => panic!("{name}: {other}"),
-            };
-            if let Some(theirs) = reply.header("content-type") {
-                assert_eq!(theirs.split(';').next(), media_type.split(';').next(), "{name}");
-            }
-            pairs.push((name, format, String::from_utf8(ours.into_body().to_vec()).unwrap(), reply.text()));
+        for capture in &captures {
+            let ours = again(&stage.gateway.client(), &capture.request).await;
+            pairs.extend(pair(capture, ours));
         }
-        let questions: Vec<_> = pairs.iter().flat_map(|(_, format, ours, theirs)| [(ours.as_str(), *format), (theirs, *format)]).collect();
-        for ((name, format, ..), answer) in pairs.iter().zip(read(&questions).chunks(2)) {
-            if *format == Format::Text {
-                assert_eq!(controllers(&answer[0]), controllers(&answer[1]), "{name}");
-                continue;
-            }
-            let (mut ours, mut theirs) = (json_shape(&answer[0]), json_shape(&answer[1]));
-            ours.retain(|name, _| !name.starts_with("awx_gateway_") && !TWICE.contains(name));
-            theirs.retain(|name, _| !TWICE.contains(name));
-            assert_eq!(ours, theirs, "{name}");
-        }
-        drop(stage);
+        assert_same_series(&pairs);
+        assert_same_json(&pairs);
     }
 
     async fn promtool_has_nothing_to_say_but_lints_of_the_controllers_own_names(host) {
-        let (stage, clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
+        let (_stage, clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
         let page = scrape(&clients[0], "").await;
         let complaints = oracle::promtool(&page).unwrap();
         assert!(!complaints.is_empty(), "promtool has not seen the page");
@@ -207,62 +175,57 @@ on_both_hosts! {
         }
         let own = scrape(&clients[0], "?gateway=only").await;
         assert_eq!(oracle::promtool(&own).unwrap(), [""; 0]);
-        drop(stage);
     }
 
     async fn prometheus_client_accepts_every_text_page_whatever_state_the_gateway_is_in(host) {
-        let stage = Stage::start(host).await.up().await;
-        let mut pages = vec![stage.scrape("").await];
-        for mode in [Mode::IllegalLines, Mode::Failing(500), Mode::RedisEmpty, Mode::Gone] {
-            let before = pages.last().unwrap().clone();
-            stage.controller().set_mode(mode);
-            let changed = |page: &str| pulls(page) > pulls(&before) + 1.0;
-            pages.push(stage.until("", changed).await);
+        let modes =
+            [Mode::Normal, Mode::IllegalLines, Mode::Failing(500), Mode::RedisEmpty, Mode::Gone];
+        let plugins: Vec<_> = (0..modes.len()).map(plugin).collect();
+        let stage = Stage::of_modes(host, &plugins, modes.into_iter()).await;
+        let mut pages = Vec::new();
+        for listener in 0..plugins.len() {
+            let client = stage.gateway.client_of(listener).bearer(TOKEN);
+            pages.push(until(&client, "", |page| pulls(page) >= 1.0).await);
         }
-        for query in ["?dbonly=1&subsystemonly=1", "?gateway=only", "?node=nobody", "?name[]=none"] {
+        for query in ["?dbonly=1&subsystemonly=1", "?gateway=only", "?node=nobody", "?name[]=none"]
+        {
             pages.push(stage.scrape(query).await);
         }
-        read(&pages.iter().map(|page| (page.as_str(), Format::Text)).collect::<Vec<_>>());
+        assert_eq!(read(&pages, Format::Text).len(), pages.len());
     }
 
     async fn a_head_has_the_length_of_the_page_and_no_body(host) {
-        let (stage, clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
+        let (_stage, clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
         let get = clients[0].get("/api/v2/metrics?gateway=none").await.unwrap();
-        let head = clients[0].request(Method::HEAD, "/api/v2/metrics?gateway=none", "").await.unwrap();
+        let head =
+            clients[0].request(Method::HEAD, "/api/v2/metrics?gateway=none", "").await.unwrap();
         assert_eq!(head.status(), 200);
         assert_eq!(head.headers()["content-length"], get.body().len().to_string());
         assert_eq!(head.headers()["content-type"], get.headers()["content-type"]);
         assert!(head.body().is_empty());
-        drop(stage);
     }
 
-    /// Every configured path, with and without its slash; the first one is pulled from, and never asked by a client.
     async fn a_scrape_asks_the_controller_nothing(host) {
         let stage = Stage::start(host).await.up().await;
-        for path in ["/api/v2/metrics", "/api/v2/metrics/", "/api/controller/v2/metrics", "/api/controller/v2/metrics/?format=json"] {
+        for path in [
+            "/api/v2/metrics",
+            "/api/v2/metrics/",
+            "/api/controller/v2/metrics",
+            "/api/controller/v2/metrics/?format=json",
+        ] {
             let reply = stage.prometheus().get(path).await.unwrap();
             assert_eq!(reply.status(), 200, "{path}");
             let reply = stage.gateway.client().get(path).await.unwrap();
             assert_eq!(reply.status(), 401, "{path}");
         }
-        let agent = |request: &host_tests::controller::Received| request.header("user-agent").is_some_and(|agent| agent.starts_with(b"awx-metrics-filter/"));
+        let agent = |request: &Received| {
+            request
+                .header("user-agent")
+                .is_some_and(|agent| agent.starts_with(b"awx-metrics-filter/"))
+        };
         let requests = stage.controller().requests();
         assert!(requests.iter().all(agent), "{requests:?}");
     }
-}
-
-/// Captures that are told apart by their query.
-fn is_query(capture: &Capture) -> bool {
-    let starts = [
-        "m-dbonly",
-        "m-subsystemonly",
-        "m-metric",
-        "m-node",
-        "m-both-only",
-        "m-badparam",
-        "m-format-",
-    ];
-    starts.iter().any(|start| capture.name.starts_with(start))
 }
 
 /// Where we chose another reply.
@@ -273,6 +236,59 @@ const OTHERWISE: [(&str, u16, &str); 5] = [
     ("m-format-json-accepttext", 200, "500 is the controller's mistake: `format` overrides Accept"),
     ("m-format-txt-acceptjson", 200, "500 is the controller's mistake: `format` overrides Accept"),
 ];
+
+/// A page of ours and the controller's, to be compared.
+struct Pair {
+    name: String,
+    format: Format,
+    ours: String,
+    theirs: String,
+}
+
+/// The two pages, unless another reply was chosen.
+fn pair(capture: &Capture, ours: Response<Bytes>) -> Option<Pair> {
+    let Capture { name, reply, .. } = capture;
+    if let Some((_, status, why)) = OTHERWISE.iter().find(|(other, ..)| other == name) {
+        assert_eq!(ours.status(), *status, "{name}: {why}");
+        return None;
+    }
+    assert_eq!(ours.status(), reply.status, "{name}");
+    let format = match ours.headers()["content-type"].to_str().unwrap() {
+        "application/json" => Format::Json,
+        "text/plain; version=0.0.4; charset=utf-8" => Format::Text,
+        other => panic!("{name}: {other}"),
+    };
+    // An empty page of the controller has no type.
+    let theirs = reply.header("content-type").map(|is| is.starts_with("application/json"));
+    assert_eq!(theirs.unwrap_or(false), format == Format::Json, "{name}");
+    let body = String::from_utf8(ours.into_body().to_vec()).unwrap();
+    Some(Pair { name: name.clone(), format, ours: body, theirs: reply.text() })
+}
+
+/// Pairs in this format, and what others make of each side.
+fn both_read(pairs: &[Pair], format: Format) -> Vec<(&str, Vec<OracleFamily>, Vec<OracleFamily>)> {
+    let pairs: Vec<_> = pairs.iter().filter(|pair| pair.format == format).collect();
+    let ours: Vec<_> = pairs.iter().map(|pair| pair.ours.clone()).collect();
+    let theirs: Vec<_> = pairs.iter().map(|pair| pair.theirs.clone()).collect();
+    let read = read(&ours, format).into_iter().zip(read(&theirs, format));
+    let names = pairs.into_iter().map(|pair| pair.name.as_str());
+    names.zip(read).map(|(name, (ours, theirs))| (name, ours, theirs)).collect()
+}
+
+fn assert_same_series(pairs: &[Pair]) {
+    for (name, ours, theirs) in both_read(pairs, Format::Text) {
+        assert_eq!(controllers(&ours), oracle::series(&theirs), "{name}");
+    }
+}
+
+fn assert_same_json(pairs: &[Pair]) {
+    for (name, ours, theirs) in both_read(pairs, Format::Json) {
+        let (mut ours, mut theirs) = (json_shape(&ours), json_shape(&theirs));
+        ours.retain(|family, _| !family.starts_with("awx_gateway_") && !TWICE.contains(family));
+        theirs.retain(|family, _| !TWICE.contains(family));
+        assert_eq!(ours, theirs, "{name}");
+    }
+}
 
 /// Samples in an order of their own, and less what differs on purpose.
 fn comparable(page: Value) -> BTreeMap<String, Value> {

@@ -4,10 +4,13 @@ use std::iter;
 use std::ops::Deref;
 use std::time::Duration;
 
+use bytes::Bytes;
+use host_tests::capture::Request;
 use host_tests::client::Client;
 use host_tests::controller::{Controller, ControllerConfig, Mode};
 use host_tests::gateway::{Gateway, GatewaySpec, Host, ListenerSpec};
 use host_tests::process::eventually;
+use hyper::{Method, Response};
 use serde_json::{Value, json};
 
 /// How long something may take that is bound to come.
@@ -179,6 +182,16 @@ pub(crate) async fn scrape(client: &Client, query: &str) -> String {
     let reply = client.get(&format!("{METRICS}{query}")).await.unwrap();
     assert_eq!(reply.status(), 200, "{:?}", reply.body());
     String::from_utf8(reply.into_body().to_vec()).unwrap()
+}
+
+/// The reply to a captured request, sent again as it was.
+pub(crate) async fn again(client: &Client, request: &Request) -> Response<Bytes> {
+    let mut client = client.clone();
+    for (name, value) in &request.headers {
+        client = client.header(name, value);
+    }
+    let method = Method::from_bytes(request.method.as_bytes()).unwrap();
+    client.request(method, &request.target, request.body.clone()).await.unwrap()
 }
 
 /// Scrapes until the page is what is waited for.
