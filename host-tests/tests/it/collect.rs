@@ -354,15 +354,17 @@ async fn on_a_stopped_clock_the_number_of_pulls_is_exactly_that_of_intervals() {
     }
     let first = controller.page_requests();
     assert_eq!(first, before + 1);
-    for step in 1..=16 {
+    for step in 1..=18 {
         pass(world, Duration::from_millis(250)).await;
         for _ in 0..5 {
             scrape(&client, "").await;
         }
-        let expected = first + step / 4;
-        pulled(&controller, expected).await;
-        assert_eq!(controller.page_requests(), expected, "step {step}");
+        // A VM that serves leaves the pull to one that does not, for up to 400 ms.
+        let (least, most) = (first + (step.max(2) - 2) / 4, first + step / 4);
+        pulled(&controller, least).await;
+        assert!(controller.page_requests() <= most, "step {step}");
     }
+    assert_eq!(controller.page_requests(), first + 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
