@@ -3,7 +3,7 @@
 //! ```text
 //! on_both_hosts! {
 //!     async fn strangers_are_refused(host) {
-//!         let controller = Controller::start(ControllerConfig::default()).await;
+//!         let controller = Controller::start(ControllerConfig::default());
 //!         let spec = GatewaySpec::new(json!({})).cluster("controller", controller.address());
 //!         let gateway = Gateway::start(host, &spec).await.unwrap();
 //!         let reply = gateway.client().get("/api/v2/metrics").await.unwrap();

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -225,21 +224,4 @@ fn series_of(series: &Value) -> Option<Series> {
 
 fn percent_encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
-/// What `promtool check metrics` has to say about a text page; nothing where it likes it.
-///
-/// # Panics
-/// Where promtool is not installed.
-#[must_use]
-pub fn promtool_check(page: &[u8]) -> Vec<String> {
-    let mut command = Command::new(tools::command("promtool"));
-    command.args(["check", "metrics"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut promtool = command.spawn().expect("promtool");
-    // It reads all before it says a word, so that neither waits for the other.
-    promtool.stdin.take().expect("a pipe").write_all(page).expect("promtool reads its input");
-    let output = promtool.wait_with_output().expect("promtool ends");
-    let said = [output.stdout, output.stderr].concat();
-    String::from_utf8_lossy(&said).lines().map(str::to_owned).collect()
 }

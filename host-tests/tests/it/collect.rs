@@ -22,7 +22,7 @@ fn failures() -> Vec<(Mode, &'static str)> {
     vec![
         (Mode::Gone, "refused"),
         (Mode::Hanging, "timeout"),
-        (Mode::Slow(Duration::from_secs(2)), "timeout"),
+        (Mode::Slow(Duration::from_secs(9)), "timeout"),
         (Mode::Garbled, "unreadable"),
         (Mode::ClosesEarly, "unreadable"),
         (Mode::Failing(500), "status"),
@@ -73,8 +73,11 @@ fn controllers_part(page: &str) -> Vec<&str> {
 }
 
 async fn failures_leave_the_last_good_page(host: Host) {
-    let short = |place| having(plugin(place), "/sources/0/timeout", json!("700ms"));
-    let plugins: Vec<_> = (0..failures().len()).map(short).collect();
+    let patient = |(place, (_, outcome)): (usize, (Mode, &str))| {
+        let timeout = if outcome == "timeout" { "700ms" } else { "4s" };
+        having(plugin(place), "/sources/0/timeout", json!(timeout))
+    };
+    let plugins: Vec<_> = failures().into_iter().enumerate().map(patient).collect();
     let stage = Stage::of(host, &plugins).await;
     let client = |place| stage.gateway.client_of(place).bearer(TOKEN);
     let mut good = Vec::new();
@@ -169,7 +172,8 @@ on_both_hosts! {
         let (pulls, intervals) = (controller.page_requests(), started.elapsed().as_secs());
         assert!(pulls <= intervals + 1, "{pulls} pulls in {intervals} s, {} scrapes", a + b + c);
         assert!(a + b + c > 3 * pulls, "only {} scrapes", a + b + c);
-        assert_eq!(controller.request_count(), controller.page_requests());
+        let asked = controller.requests();
+        assert!(asked.iter().all(|request| request.path() == "/api/v2/metrics/"), "{asked:?}");
         let asked = controller.page_requests() as f64;
         until(&client, "", |page| fetches(page, "ok") >= asked).await;
     }
@@ -342,18 +346,25 @@ async fn pulled(controller: &Controller, pulls: u64) {
 async fn on_a_stopped_clock_the_number_of_pulls_is_exactly_that_of_intervals() {
     let (controller, gateway) = many_vms(&plugin(0)).await;
     let (world, client) = (gateway.world().unwrap(), gateway.client().bearer(TOKEN));
-    pass(world, Duration::ZERO).await;
     pulled(&controller, 1).await;
+    // How far the interval was gone when the clock stopped nobody knows: the next pull is less than a step ago.
+    let before = controller.page_requests();
+    while controller.page_requests() == before {
+        pass(world, Duration::from_millis(100)).await;
+    }
     let first = controller.page_requests();
-    for step in 1..=16 {
+    assert_eq!(first, before + 1);
+    for step in 1..=18 {
         pass(world, Duration::from_millis(250)).await;
         for _ in 0..5 {
             scrape(&client, "").await;
         }
-        let expected = first + step / 4;
-        pulled(&controller, expected).await;
-        assert_eq!(controller.page_requests(), expected, "step {step}");
+        // A VM that serves leaves the pull to one that does not, for up to 400 ms.
+        let (least, most) = (first + (step.max(2) - 2) / 4, first + step / 4);
+        pulled(&controller, least).await;
+        assert!(controller.page_requests() <= most, "step {step}");
     }
+    assert_eq!(controller.page_requests(), first + 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

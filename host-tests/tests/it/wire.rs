@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use host_tests::capture::Reply;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::stage::PATIENCE;
@@ -12,33 +12,32 @@ use crate::stage::PATIENCE;
 pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let (mut from, mut to) = stream.split();
-    let mut reply = Vec::new();
-    let receiving = async {
-        // Envoy waits a second for its client before it closes: the reply's own end comes sooner.
-        while !is_whole(&reply) {
-            match from.read_buf(&mut reply).await {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-        }
-    };
     let sending = async {
         // Who is refused early finds the connection closed, and has its reply all the same.
         let _ = to.write_all(bytes).await;
-        std::future::pending::<()>().await;
+        std::future::pending().await
     };
     let talk = async {
         tokio::select! {
-            () = receiving => {}
-            () = sending => {}
+            reply = reply(&mut from) => reply,
+            reply = sending => reply,
         }
     };
     let ended = tokio::time::timeout(PATIENCE, talk).await;
-    assert!(
-        ended.is_ok(),
-        "no end to {:?}",
-        String::from_utf8_lossy(&bytes[..bytes.len().min(99)])
-    );
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(99)]);
+    ended.unwrap_or_else(|_| panic!("no end to {shown:?}"))
+}
+
+/// A reply, or what there is of one when the connection ends. Envoy waits a second for its client before it closes: the
+/// reply's own end comes sooner.
+pub(crate) async fn reply(from: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    let mut reply = Vec::new();
+    while !is_whole(&reply) {
+        match from.read_buf(&mut reply).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
     reply
 }
 
