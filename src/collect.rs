@@ -12,6 +12,7 @@ use crate::limits;
 use crate::metrics::Page;
 use crate::shared::snapshot::{Guarded, Head, Keys, Outcome};
 use lease::{Candidate, Pace};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,11 +20,39 @@ use std::time::Duration;
 /// Pulls the sources of one configuration, in one VM.
 pub struct Collector {
     config: Rc<Config>,
-    keys: Vec<Keys>,
+    /// Of each source, its key and those of its snapshot.
+    keys: Vec<(String, Keys)>,
     vm: u64,
+    pullers: Pullers,
+    name: Rc<()>,
     pulls: HashMap<CallId, Pull>,
     /// When this VM last looked for sources that are due.
     looked: Time,
+}
+
+/// Who pulls which source in a VM.
+///
+/// While a configuration changes, Envoy keeps the old one ticking beside the new as long as one of its streams is open:
+/// a websocket, for hours. So of several that pull the same page the newest does, at its pace.
+#[derive(Clone, Debug, Default)]
+pub struct Pullers(Rc<RefCell<HashMap<String, Vec<Rc<()>>>>>);
+
+impl Pullers {
+    fn join(&self, source: String, who: &Rc<()>) {
+        self.0.borrow_mut().entry(source).or_default().push(Rc::clone(who));
+    }
+
+    fn leave(&self, who: &Rc<()>) {
+        self.0.borrow_mut().retain(|_, pullers| {
+            pullers.retain(|puller| !Rc::ptr_eq(puller, who));
+            !pullers.is_empty()
+        });
+    }
+
+    fn is_newest(&self, source: &str, who: &Rc<()>) -> bool {
+        let pullers = self.0.borrow();
+        pullers.get(source).and_then(|pullers| pullers.last()).is_some_and(|it| Rc::ptr_eq(it, who))
+    }
 }
 
 /// A pull under way.
@@ -35,15 +64,29 @@ struct Pull {
 impl Collector {
     /// A collector for the VM of this number.
     #[must_use]
-    pub fn new(config: Rc<Config>, vm: u64) -> Self {
-        let keys = config.sources.iter().map(|source| Keys::new(&source.key())).collect();
-        Self { config, keys, vm, pulls: HashMap::new(), looked: Time::ZERO }
+    pub fn new(config: Rc<Config>, vm: u64, pullers: &Pullers) -> Self {
+        let name = Rc::new(());
+        let keys = config.sources.iter().map(Source::key).map(|key| {
+            pullers.join(key.clone(), &name);
+            let keys = Keys::new(&key);
+            (key, keys)
+        });
+        let keys = keys.collect();
+        Self {
+            config,
+            keys,
+            vm,
+            pullers: pullers.clone(),
+            name,
+            pulls: HashMap::new(),
+            looked: Time::ZERO,
+        }
     }
 
     /// Creates what compare-and-swap needs. Envoy configures one VM alone before any other, so at start nobody else
     /// does the same; and a new source counts as wanted, or it would be pulled rarely until its first scrape.
     pub fn prepare(&self, host: &dyn Host) {
-        for keys in &self.keys {
+        for (_, keys) in &self.keys {
             if keys.head(host).is_none() {
                 keys.create_head(host);
                 keys.want(host, host.now());
@@ -71,7 +114,12 @@ impl Collector {
         self.looked = now;
         let candidate = Candidate { vm: self.vm, serves };
         let config = Rc::clone(&self.config);
-        for (index, (source, keys)) in config.sources.iter().zip(self.keys.clone()).enumerate() {
+        for (index, (source, (key, keys))) in
+            config.sources.iter().zip(self.keys.clone()).enumerate()
+        {
+            if !self.pullers.is_newest(&key, &self.name) {
+                continue;
+            }
             let Some(read) = keys.head(host) else {
                 keys.create_head(host);
                 continue;
@@ -120,7 +168,7 @@ impl Collector {
 
     /// Writes down how a pull ended.
     fn conclude(&self, host: &dyn Host, pull: &Pull, result: Result<Page, Outcome>) {
-        let (Some(source), Some(keys)) =
+        let (Some(source), Some((_, keys))) =
             (self.config.sources.get(pull.source), self.keys.get(pull.source))
         else {
             return;
@@ -134,6 +182,12 @@ impl Collector {
                 Err(HostError::Refused) => return,
             }
         }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.pullers.leave(&self.name);
     }
 }
 
@@ -201,7 +255,13 @@ fn line(source: &Source, what: &str) -> String {
 }
 
 fn pace(source: &Source, tick: Duration) -> Pace {
-    Pace { interval: source.interval, timeout: source.timeout, idle_after: source.idle_after, tick }
+    Pace {
+        interval: source.interval,
+        timeout: source.timeout,
+        idle_after: source.idle_after,
+        stale_after: source.stale_after,
+        tick,
+    }
 }
 
 #[cfg(test)]

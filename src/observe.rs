@@ -1,4 +1,4 @@
-//! FLOW 1, OBSERVE: a proxied request ends -> facts -> labels -> tally -> shard.
+//! OBSERVE: a proxied request ends -> facts -> labels -> tally -> shard.
 //!
 //! [`Observer::record`] runs for every request, so it is cheap by construction: labels come from closed sets by a hash
 //! made at compile time, counters are raised in the bytes that are published ([`crate::shared::shard`]), and publishing

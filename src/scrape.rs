@@ -121,9 +121,15 @@ impl Scraper {
         self.waiting.borrow_mut().remove(stream);
     }
 
-    fn routes(&self, host: &dyn Host, target: &[u8]) -> bool {
+    /// Whether this is one of the paths that are answered, however it is spelt.
+    #[must_use]
+    pub fn has_path(&self, target: &[u8]) -> bool {
         let path = route::normal_form(target);
         self.config.paths.iter().any(|have| have.as_bytes() == &*path)
+    }
+
+    fn routes(&self, host: &dyn Host, target: &[u8]) -> bool {
+        self.has_path(target)
             && (self.config.hosts.is_empty()
                 || host.request_header(":authority").is_some_and(|name| self.config.serves(&name)))
     }

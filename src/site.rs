@@ -3,7 +3,7 @@
 //! The entry ([`crate`]'s wasm part) turns callbacks into calls of a [`Site`], and does what it says.
 
 use crate::auth::Scheme;
-use crate::collect::Collector;
+use crate::collect::{Collector, Pullers};
 use crate::config::{Config, Observe};
 use crate::host::{Answer, CallId, Host, Level};
 use crate::limits;
@@ -18,6 +18,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// What a scrape counts as, whatever path is configured and however a client spells it.
+const METRICS: &[u8] = b"/api/v2/metrics/";
+
 /// What there is once in a VM, whatever its configurations.
 pub struct Vm {
     /// Tells it from other VMs: no property does.
@@ -26,6 +29,8 @@ pub struct Vm {
     serves: Cell<bool>,
     /// One for each scope: a shard has one writer.
     observers: RefCell<HashMap<String, Rc<RefCell<Observer>>>>,
+    /// By source key, the configurations that pull it, the newest last.
+    pullers: Pullers,
 }
 
 /// One configuration in a VM.
@@ -35,6 +40,7 @@ pub struct Site {
     scraper: Scraper,
     collector: RefCell<Collector>,
     observer: Rc<RefCell<Observer>>,
+    ticks_every: Cell<Duration>,
 }
 
 impl Vm {
@@ -43,7 +49,12 @@ impl Vm {
     pub fn new(host: &dyn Host) -> Self {
         let mut id = [0; 8];
         host.random(&mut id);
-        Self { id: u64::from_le_bytes(id), serves: Cell::new(false), observers: RefCell::default() }
+        Self {
+            id: u64::from_le_bytes(id),
+            serves: Cell::new(false),
+            observers: RefCell::default(),
+            pullers: Pullers::default(),
+        }
     }
 
     /// Notes that the VM has had a stream.
@@ -70,16 +81,19 @@ impl Site {
             host.log(Level::Warn, &format!("awx_metrics: {warning}"));
         }
         let config = Rc::new(config);
-        let collector = Collector::new(Rc::clone(&config), vm.id);
+        let collector = Collector::new(Rc::clone(&config), vm.id, &vm.pullers);
         collector.prepare(host);
         let observer = vm.observer(&config.scope);
         observer.borrow().prepare(host);
+        // One of an earlier configuration may have lost its seat meanwhile, and has to notice before it counts.
+        observer.borrow_mut().tick(host);
         Self {
             vm: Rc::clone(vm),
             scraper: Scraper::new(Rc::clone(&config), host),
             collector: RefCell::new(collector),
             config,
             observer,
+            ticks_every: Cell::default(),
         }
     }
 
@@ -94,17 +108,16 @@ impl Site {
         self.scraper.start(host, self, stream, target)
     }
 
-    /// A request that ended. `authority` is asked for only where it matters.
-    pub fn ended(
-        &self,
-        host: &dyn Host,
-        facts: &Facts<'_>,
-        authority: impl FnOnce() -> Option<Vec<u8>>,
-    ) {
-        if self.config.hosts.is_empty() || authority().is_some_and(|name| self.config.serves(&name))
-        {
-            self.observer.borrow_mut().record(host, facts);
-        }
+    /// Whether requests for this authority are counted. It is asked for only where it matters.
+    pub fn serves(&self, authority: impl FnOnce() -> Option<Vec<u8>>) -> bool {
+        self.config.hosts.is_empty() || authority().is_some_and(|name| self.config.serves(&name))
+    }
+
+    /// A request that ended.
+    pub fn ended(&self, host: &dyn Host, facts: &Facts<'_>) {
+        let is_scrape = facts.path.is_some_and(|path| self.scraper.has_path(path));
+        let path = if is_scrape { Some(METRICS) } else { facts.path };
+        self.observer.borrow_mut().record(host, &Facts { path, ..*facts });
     }
 
     /// A stream that is gone, if it waited.
@@ -129,14 +142,15 @@ impl Site {
         self.observer.borrow_mut().tick(host);
     }
 
-    /// How often a tick is wanted now.
+    /// How often a tick is wanted from now on, where that is not as often as before.
     #[must_use]
-    pub fn tick_period(&self) -> Duration {
-        if self.scraper.is_busy() {
+    pub fn new_tick_period(&self) -> Option<Duration> {
+        let period = if self.scraper.is_busy() {
             limits::PASSWORD_TICK
         } else {
-            self.collector.borrow().tick_period().min(limits::BEAT)
-        }
+            self.collector.borrow().tick_period()
+        };
+        (self.ticks_every.replace(period) != period).then_some(period)
     }
 }
 
@@ -165,3 +179,6 @@ impl Ledger for Site {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,7 +49,7 @@ impl Root {
                         access_log";
             Envoy.log(Level::Warn, line);
         }
-        tick_every(&site);
+        set_tick(&site);
         self.site = Some(Rc::new(site));
     }
 }
@@ -89,16 +89,22 @@ impl RootContext for Root {
         if let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::AccessLog))
             && self.logs
         {
-            let original = Envoy.request_header("x-envoy-original-path");
-            let path = original.or_else(|| Envoy.request_header(":path"));
-            ended(site, Envoy.request_header(":method").as_deref(), path.as_deref());
+            VM.with(|vm| vm.serve());
+            // What the client sent, where a route has rewritten it since.
+            let sent = |original, header| {
+                Envoy.request_header(original).or_else(|| Envoy.request_header(header))
+            };
+            if site.serves(|| sent("x-envoy-original-host", ":authority")) {
+                let path = sent("x-envoy-original-path", ":path");
+                ended(site, Envoy.request_header(":method").as_deref(), path.as_deref());
+            }
         }
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         VM.with(|vm| vm.serve());
         let site = self.site.clone();
-        Some(Box::new(Stream { id, site, method: None, path: None, waits: false }))
+        Some(Box::new(Stream { id, site, counts: None, method: None, path: None, waits: false }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -110,8 +116,10 @@ impl RootContext for Root {
 struct Stream {
     id: u32,
     site: Option<Rc<Site>>,
+    /// Whether it is counted here; none while its headers were not seen, and perhaps never are.
+    counts: Option<bool>,
     method: Option<Vec<u8>>,
-    /// As the client sent it: a route may rewrite the header later.
+    /// As the client sent it: a route may rewrite the headers later.
     path: Option<Vec<u8>>,
     waits: bool,
 }
@@ -123,7 +131,7 @@ impl Stream {
             Step::Reply(reply) => send(&reply),
             Step::Wait => {
                 self.waits = true;
-                tick_every(site);
+                set_tick(site);
             }
         }
         Action::Pause
@@ -136,15 +144,22 @@ impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let Some(site) = self.site.clone() else { return Action::Continue };
         self.path = Envoy.request_header(":path");
-        if site.observes_by(Observe::Filter) {
+        let counts =
+            site.observes_by(Observe::Filter) && site.serves(|| Envoy.request_header(":authority"));
+        if counts {
             self.method = Envoy.request_header(":method");
         }
+        self.counts = Some(counts);
         let step = self.path.as_ref().map(|path| site.request(&Envoy, self.id, path));
         self.obey(&site, step.unwrap_or(Step::Pass))
     }
 
     fn on_log(&mut self) {
-        if let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::Filter)) {
+        let Some(site) = &self.site else { return };
+        let counts = self
+            .counts
+            .unwrap_or_else(|| site.observes_by(Observe::Filter) && site.serves(|| None));
+        if counts {
             ended(site, self.method.as_deref(), self.path.as_deref());
         }
     }
@@ -174,27 +189,26 @@ fn ended(site: &Site, method: Option<&[u8]>, path: Option<&[u8]>) {
         duration: duration.map(std::time::Duration::from_nanos),
         websocket: code == SWITCHING_PROTOCOLS,
     };
-    site.ended(&Envoy, &facts, || Envoy.request_header(":authority"));
+    site.ended(&Envoy, &facts);
 }
 
 /// The only protocol that Envoy lets a client switch to, where it is configured, is the websocket.
 const SWITCHING_PROTOCOLS: u16 = 101;
 
 fn tick(site: &Site) {
-    let before = site.tick_period();
     if let Some((stream, reply)) = site.tick(&Envoy)
         && hostcalls::set_effective_context(stream).is_ok()
     {
         send(&reply);
     }
-    if site.tick_period() != before {
-        tick_every(site);
-    }
+    set_tick(site);
 }
 
-fn tick_every(site: &Site) {
-    // Without a tick no page is ever pulled; the host refuses none that is longer than a millisecond.
-    let _ = hostcalls::set_tick_period(site.tick_period());
+fn set_tick(site: &Site) {
+    if let Some(period) = site.new_tick_period() {
+        // Envoy refuses no period.
+        let _ = hostcalls::set_tick_period(period);
+    }
 }
 
 fn send(reply: &Reply) {

@@ -28,6 +28,8 @@ pub struct Pace {
     pub timeout: Duration,
     /// Without a scrape for this long, pulls become rare.
     pub idle_after: Duration,
+    /// How long a page is served. The first scrape after a pause is to find one.
+    pub stale_after: Duration,
     /// How often a VM looks.
     pub tick: Duration,
 }
@@ -72,7 +74,8 @@ fn clock_went_back(head: &Head, now: Time) -> bool {
 
 fn period(wanted: Option<Time>, pace: Pace, now: Time) -> Duration {
     let idle = wanted.is_none_or(|wanted| now.saturating_sub(wanted) > pace.idle_after);
-    if idle { pace.interval.max(limits::IDLE_INTERVAL) } else { pace.interval }
+    let rare = limits::IDLE_INTERVAL.min(pace.stale_after / 2);
+    if idle { pace.interval.max(rare) } else { pace.interval }
 }
 
 fn patience(head: &Head, pace: Pace, candidate: Candidate) -> Duration {
@@ -92,6 +95,7 @@ mod tests {
         interval: Duration::from_secs(15),
         timeout: Duration::from_secs(4),
         idle_after: Duration::from_secs(120),
+        stale_after: Duration::from_secs(300),
         tick: Duration::from_millis(500),
     };
     const MAIN: Candidate = Candidate { vm: 1, serves: false };
@@ -154,6 +158,14 @@ mod tests {
         let idle = |seconds| turn(&pulled_by(1), Some(at(-150.0)), PACE, MAIN, at(seconds));
         assert_eq!(idle(15.0), None);
         assert_eq!(idle(60.0), Some(at(60.0)));
+    }
+
+    #[test]
+    fn the_rare_pulls_leave_a_page_no_time_to_go_stale() {
+        let pace = Pace { stale_after: Duration::from_secs(40), ..PACE };
+        let idle = |seconds| turn(&pulled_by(1), Some(at(-150.0)), pace, MAIN, at(seconds));
+        assert_eq!(idle(19.0), None);
+        assert_eq!(idle(20.0), Some(at(20.0)));
     }
 
     #[test]

@@ -21,7 +21,9 @@ impl Fleet {
             format!(r#"{{"sources": [{{"name": "c", "cluster": "controller", {source}}}]}}"#);
         let config = Rc::new(Config::parse(config.as_bytes()).unwrap());
         let host = FakeHost::at(1_000);
-        let vms: Vec<_> = (1..=size).map(|vm| Collector::new(Rc::clone(&config), vm)).collect();
+        let vms: Vec<_> = (1..=size)
+            .map(|vm| Collector::new(Rc::clone(&config), vm, &Pullers::default()))
+            .collect();
         vms[0].prepare(&host);
         Self { host, vms }
     }
@@ -51,11 +53,11 @@ impl Fleet {
     }
 
     fn head(&self) -> Head {
-        self.vms[0].keys[0].head(&self.host).unwrap().head
+        self.vms[0].keys[0].1.head(&self.host).unwrap().head
     }
 
     fn stored(&self) -> Vec<u8> {
-        self.vms[0].keys[0].page(&self.host).unwrap().bytes
+        self.vms[0].keys[0].1.page(&self.host).unwrap().bytes
     }
 }
 
@@ -132,6 +134,8 @@ fn a_bad_answer_is_counted_and_leaves_the_last_good_page() {
         (answer("504", "text/plain", b"of an upstream"), Outcome::Status),
         (by_envoy("504"), Outcome::Timeout),
         (by_envoy("503"), Outcome::Refused),
+        (answer("502", "text/plain", b"of an upstream"), Outcome::Status),
+        (by_envoy("502"), Outcome::Unreadable),
         (answer("200", "text/html", b"<html>log in</html>"), Outcome::Unreadable),
         (answer("200", "text/plain", b""), Outcome::Unreadable),
         (answer("200", "text/plain", b"\xff\xfe garbage"), Outcome::Unreadable),
@@ -206,4 +210,29 @@ fn the_log_tells_when_a_source_goes_down_or_comes_back_and_no_more() {
     fleet.run(Duration::from_secs(30), &good());
     let lines: Vec<_> = fleet.host.log.borrow().iter().map(|(level, _)| *level).collect();
     assert_eq!(lines, [Level::Warn, Level::Info]);
+}
+
+#[test]
+fn of_two_configurations_in_a_vm_the_newer_pulls_until_it_is_gone() {
+    let config = |interval: &str| {
+        let config = format!(
+            r#"{{"sources": [{{"name": "c", "cluster": "controller", "interval": "{interval}"}}]}}"#
+        );
+        Rc::new(Config::parse(config.as_bytes()).unwrap())
+    };
+    let (host, pullers) = (FakeHost::at(1_000), Pullers::default());
+    let mut old = Collector::new(config("1s"), 1, &pullers);
+    let mut new = Collector::new(config("1h"), 1, &pullers);
+    new.prepare(&host);
+    let mut tick = |new: Option<&mut Collector>| {
+        for collector in [Some(&mut old), new].into_iter().flatten() {
+            collector.tick(&host, false);
+        }
+        host.pass(Duration::from_secs(10));
+        host.calls.borrow().len()
+    };
+    assert_eq!(tick(Some(&mut new)), 1);
+    assert_eq!(tick(Some(&mut new)), 1);
+    drop(new);
+    assert_eq!(tick(None), 2);
 }

@@ -13,7 +13,7 @@ use crate::config::{Config, GatewayFamilies, Source};
 use crate::exposition::{json, parse, text};
 use crate::host::{Host, Time};
 use crate::limits;
-use crate::metrics::{self, Merged, Page, PageBuilder, Part, Selection, merge};
+use crate::metrics::{self, Dropped, Merged, Page, PageBuilder, Part, Selection, merge};
 use crate::shared::snapshot::{Head, Keys};
 use own::{Own, State};
 use rendered::{Key, Rendered};
@@ -26,8 +26,16 @@ pub struct Gatherer {
     keys: Vec<Keys>,
     loaded: RefCell<Vec<Loaded>>,
     rendered: RefCell<Rendered>,
+    withheld: RefCell<Withheld>,
     wanted: Cell<Time>,
     own: Own,
+}
+
+/// What of each source's page is not served beside the others', while their generations are these.
+#[derive(Default)]
+struct Withheld {
+    generations: Vec<u64>,
+    dropped: Vec<Dropped>,
 }
 
 /// A source's page as this VM has it; generation 0 where it has none.
@@ -47,6 +55,7 @@ impl Gatherer {
             loaded: RefCell::new(vec![Loaded::default(); keys.len()]),
             own: Own::new(&config, host),
             rendered: RefCell::default(),
+            withheld: RefCell::default(),
             wanted: Cell::default(),
             config,
             keys,
@@ -72,7 +81,8 @@ impl Gatherer {
             return pulled.to_vec();
         }
         let mut own = PageBuilder::new();
-        self.own.write(&mut own, &self.states(&heads, &served));
+        self.withhold(&served);
+        self.own.write(&mut own, &self.states(&heads, &served, &self.withheld.borrow().dropped));
         ledger.write(host, &mut own);
         let own = self.own(&own.build(), &served, selection, format);
         join(format, &pulled, own)
@@ -83,7 +93,7 @@ impl Gatherer {
         if selection.gateway == metrics::GatewayFamilies::Only {
             return Rc::default();
         }
-        let generations = served.iter().map(|served| served.generation).collect();
+        let generations = generations(served);
         let key = Key { format, selection: selection.clone(), generations };
         self.rendered.borrow_mut().of(key, || {
             let merged = merge(&self.parts(served, |_| false));
@@ -103,7 +113,10 @@ impl Gatherer {
     fn served(&self, heads: &[Head], now: Time) -> Vec<Loaded> {
         let loaded = self.loaded.borrow();
         let fresh = |head: &Head, source: &Source| {
-            head.generation > 0 && now.saturating_sub(head.succeeded) <= source.stale_after
+            // A page of the future can only come from a clock that was set back since: its age is not known.
+            let is_of_now = head.succeeded <= now + limits::CLOCK_SLACK;
+            let age = now.saturating_sub(head.succeeded);
+            head.generation > 0 && is_of_now && age <= source.stale_after
         };
         loaded
             .iter()
@@ -125,13 +138,31 @@ impl Gatherer {
         served.iter().zip(&self.config.sources).map(part).collect()
     }
 
-    fn states<'a>(&'a self, heads: &'a [Head], served: &[Loaded]) -> Vec<State<'a>> {
-        let state = |((source, head), served): ((&'a Source, &'a Head), &Loaded)| State {
+    /// Finds out what the sources' pages leave each other no room for, where one of them is new.
+    fn withhold(&self, served: &[Loaded]) {
+        let mut withheld = self.withheld.borrow_mut();
+        let generations = generations(served);
+        if withheld.generations != generations || withheld.dropped.len() != served.len() {
+            let merged = merge(&self.parts(served, |_| false));
+            let dropped = (0..served.len()).map(|part| merged.dropped(part)).collect();
+            *withheld = Withheld { generations, dropped };
+        }
+    }
+
+    fn states<'a>(
+        &'a self,
+        heads: &'a [Head],
+        served: &[Loaded],
+        withheld: &[Dropped],
+    ) -> Vec<State<'a>> {
+        let sources = self.config.sources.iter().zip(heads).zip(served.iter().zip(withheld));
+        let state = |((source, head), (served, &withheld)): ((_, _), (&Loaded, _))| State {
             source,
             head,
             fresh: served.generation > 0,
+            withheld,
         };
-        self.config.sources.iter().zip(heads).zip(served).map(state).collect()
+        sources.map(state).collect()
     }
 
     /// Tells whoever pulls that the sources are wanted.
@@ -165,6 +196,10 @@ impl Gatherer {
             }
         }
     }
+}
+
+fn generations(served: &[Loaded]) -> Vec<u64> {
+    served.iter().map(|served| served.generation).collect()
 }
 
 /// The same selection, of one side.

@@ -2,7 +2,8 @@
 
 use crate::config::{Config, GatewayLabels, Source};
 use crate::host::Host;
-use crate::metrics::{Kind, PageBuilder};
+use crate::metrics::builder::Value;
+use crate::metrics::{Dropped, Kind, PageBuilder, Reason};
 use crate::shared::snapshot::{Head, Outcome};
 
 /// What does not change while a configuration lives.
@@ -19,6 +20,8 @@ pub(super) struct State<'a> {
     pub(super) head: &'a Head,
     /// Whether its page is young enough to be served.
     pub(super) fresh: bool,
+    /// What of its page another source's page leaves no room for.
+    pub(super) withheld: Dropped,
 }
 
 impl State<'_> {
@@ -54,6 +57,7 @@ impl Own {
             .sample("", &[("hash", &self.hash)], 1_u64);
         gauges(page, sources);
         counters(page, sources);
+        withheld(page, sources);
         self.problem_info(page, sources);
     }
 
@@ -64,9 +68,12 @@ impl Own {
             "Why the Envoy filter has no current page of a source, while it has none",
         );
         for (state, unsent) in sources.iter().zip(&self.problems) {
-            let outcome = state.head.outcome.map_or("not pulled yet", Outcome::label);
             if !state.is_up() {
-                let reason = unsent.as_deref().unwrap_or(outcome);
+                let reason = unsent.as_deref().unwrap_or(match state.head.outcome {
+                    None => "not pulled yet",
+                    Some(Outcome::Ok) => "stale",
+                    Some(outcome) => outcome.label(),
+                });
                 let labels = [("source", state.source.name.as_str()), ("reason", reason)];
                 page.sample("", &labels, 1_u64);
             }
@@ -75,29 +82,26 @@ impl Own {
 }
 
 fn gauges(page: &mut PageBuilder, sources: &[State<'_>]) {
-    type Gauge = (&'static str, &'static str, fn(&State<'_>) -> f64);
+    type Gauge = (&'static str, &'static str, fn(&State<'_>) -> Value);
     let gauges: [Gauge; 4] = [
         (
             "awx_gateway_source_up",
             "Whether the Envoy filter's last pull of a source gave a page",
-            |state| f64::from(u8::from(state.is_up())),
+            |state| u64::from(state.is_up()).into(),
         ),
         (
             "awx_gateway_source_last_success_timestamp_seconds",
             "When the Envoy filter last got a page from a source, in seconds since the epoch",
-            |state| state.head.succeeded.as_secs_f64(),
+            |state| state.head.succeeded.as_secs_f64().into(),
         ),
         (
             "awx_gateway_source_fetch_duration_seconds",
             "How long the Envoy filter's last pull of a source took",
-            |state| state.head.took.as_secs_f64(),
+            |state| state.head.took.as_secs_f64().into(),
         ),
-        (
-            "awx_gateway_source_samples",
-            "Samples on a source's last good page",
-            #[expect(clippy::cast_precision_loss, reason = "at most limits::SOURCE_SAMPLES")]
-            |state| state.head.samples as f64,
-        ),
+        ("awx_gateway_source_samples", "Samples on a source's last good page", |state| {
+            state.head.samples.into()
+        }),
     ];
     for (name, help, value) in gauges {
         page.family(name, Kind::Gauge, help);
@@ -137,6 +141,21 @@ fn counters(page: &mut PageBuilder, sources: &[State<'_>]) {
     );
     for state in sources {
         page.sample("", &[("source", &state.source.name)], state.head.unreadable_lines);
+    }
+}
+
+/// A gauge: which samples collide is a matter of the present pages, and every VM finds the same.
+fn withheld(page: &mut PageBuilder, sources: &[State<'_>]) {
+    page.family(
+        "awx_gateway_source_withheld_samples",
+        Kind::Gauge,
+        "Samples of a source's page that the Envoy filter leaves out beside other sources' pages",
+    );
+    for state in sources {
+        for reason in Reason::ALL {
+            let labels = [("source", state.source.name.as_str()), ("reason", reason.as_str())];
+            page.sample("", &labels, state.withheld.of(reason));
+        }
     }
 }
 

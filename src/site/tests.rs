@@ -1,0 +1,108 @@
+//! What passes between the flows, against a fake host.
+
+use super::*;
+use crate::auth::User;
+use crate::auth::password::PasswordHash;
+use crate::host::fake::FakeHost;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+const SCRAPE: &[u8] = b"/api/v2/metrics";
+
+fn site(host: &FakeHost, config: &str) -> Site {
+    let mut config = Config::parse(config.as_bytes()).unwrap();
+    let hash = PasswordHash::new("password", "salt", 3 * limits::PASSWORD_ROUNDS_A_TICK).unwrap();
+    config.auth.users.push(User::new("admin".to_owned(), hash));
+    Site::new(&Rc::new(Vm::new(host)), config, host)
+}
+
+fn show(host: &FakeHost, headers: &[(&str, &str)]) {
+    let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.as_bytes().to_vec());
+    *host.request_headers.borrow_mut() = headers.iter().map(owned).collect();
+}
+
+fn page(site: &Site, host: &FakeHost) -> String {
+    match site.request(host, 1, SCRAPE) {
+        Step::Reply(reply) => String::from_utf8(reply.body).unwrap(),
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn ticks_come_fast_while_a_password_is_checked_and_no_longer() {
+    let host = FakeHost::at(1_000);
+    let site = site(&host, "{}");
+    let slow = site.new_tick_period();
+    assert!(slow.is_some_and(|slow| slow <= limits::BEAT), "{slow:?}");
+    assert_eq!(site.new_tick_period(), None);
+    let credentials = format!("Basic {}", BASE64.encode("admin:password"));
+    show(&host, &[(":method", "GET"), ("authorization", &credentials)]);
+
+    assert_eq!(site.request(&host, 7, SCRAPE), Step::Wait);
+    assert_eq!(site.new_tick_period(), Some(limits::PASSWORD_TICK));
+    let (stream, reply) = (0..9).find_map(|_| site.tick(&host)).unwrap();
+    assert_eq!((stream, reply.status), (7, 200));
+    assert_eq!(site.new_tick_period(), slow);
+}
+
+#[test]
+fn ticks_come_slowly_again_when_the_client_leaves_first() {
+    let host = FakeHost::at(1_000);
+    let site = site(&host, "{}");
+    let slow = site.new_tick_period();
+    let credentials = format!("Basic {}", BASE64.encode("admin:wrong"));
+    show(&host, &[(":method", "GET"), ("authorization", &credentials)]);
+    assert_eq!(site.request(&host, 7, SCRAPE), Step::Wait);
+    assert_eq!(site.new_tick_period(), Some(limits::PASSWORD_TICK));
+    site.forget(7);
+    assert_eq!(site.tick(&host), None);
+    assert_eq!(site.new_tick_period(), slow);
+}
+
+#[test]
+fn what_ended_stands_on_the_next_page_under_the_label_of_its_path() {
+    let host = FakeHost::at(1_000);
+    let site = site(&host, r#"{"auth": {"anonymous": true}, "gateway": {"labels": {}}}"#);
+    show(&host, &[(":method", "GET")]);
+    for path in [b"/api/v2/jobs/1/".as_slice(), b"/api/./v2//metric%73"] {
+        let facts = Facts { method: Some(b"GET"), path: Some(path), code: 200, ..Facts::default() };
+        site.ended(&host, &facts);
+    }
+    let page = page(&site, &host);
+    for resource in ["jobs", "metrics"] {
+        let series = format!(
+            "awx_gateway_requests_total{{code=\"200\",method=\"GET\",resource=\"{resource}\"}} 1\n"
+        );
+        assert!(page.contains(&series), "{page}");
+    }
+}
+
+#[test]
+fn requests_for_other_hosts_are_not_counted() {
+    let host = FakeHost::at(1_000);
+    let config = site(&host, r#"{"hosts": ["a.example"]}"#);
+    assert!(config.serves(|| Some(b"a.example".to_vec())));
+    assert!(!config.serves(|| Some(b"b.example".to_vec())));
+    assert!(!config.serves(|| None));
+    assert!(site(&host, "{}").serves(|| None));
+}
+
+#[test]
+fn configurations_of_one_scope_in_one_vm_count_together() {
+    let host = FakeHost::at(1_000);
+    let vm = Rc::new(Vm::new(&host));
+    let site = |scope: &str| {
+        let config = format!(r#"{{"scope": "{scope}", "auth": {{"anonymous": true}}}}"#);
+        Site::new(&vm, Config::parse(config.as_bytes()).unwrap(), &host)
+    };
+    let (one, same, other) = (site("a"), site("a"), site("b"));
+    let facts = Facts { method: Some(b"GET"), path: Some(b"/"), code: 204, ..Facts::default() };
+    one.ended(&host, &facts);
+    same.ended(&host, &facts);
+    show(&host, &[(":method", "GET")]);
+    for (site, count) in [(&one, Some(" 2")), (&same, Some(" 2")), (&other, None)] {
+        let page = page(site, &host);
+        let line = page.lines().find(|line| line.contains("code=\"204\""));
+        assert_eq!(line.map(|line| &line[line.len() - 2..]), count, "{page}");
+    }
+}
