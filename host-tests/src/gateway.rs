@@ -12,20 +12,27 @@
 //! }
 //! ```
 
+mod wasmtime;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::certificate::Certificate;
 use crate::client::Client;
 use crate::envoy::Envoy;
+use crate::proxy::WasmtimeGateway;
 use crate::tools::{self, Release};
+use crate::world::World;
 
 /// What runs the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
+    /// Our own host.
+    Wasmtime,
     /// A real Envoy.
     Envoy(Release),
 }
@@ -111,6 +118,16 @@ impl GatewaySpec {
         self
     }
 
+    /// With this plugin's configuration on the first listener, whatever its bytes.
+    ///
+    /// # Panics
+    /// Where there is no listener.
+    #[must_use]
+    pub fn plugin(mut self, configuration: &str) -> Self {
+        self.listeners[0].plugin = configuration.to_owned();
+        self
+    }
+
     /// With a variable in the VMs' environment.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Self {
@@ -129,8 +146,12 @@ pub struct Gateway {
 
 #[derive(Debug)]
 enum Running {
+    Wasmtime(WasmtimeGateway),
     Envoy(Envoy),
 }
+
+/// What the filter's line begins with that says why it does not start.
+const REFUSED: &str = "awx_metrics: configuration refused: ";
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +173,15 @@ pub enum StartError {
     NotStarted(#[from] std::io::Error),
 }
 
+impl StartError {
+    /// What the filter says is wrong with its configuration, if it was the filter that refused: `field: problem`.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        let Self::Refused { log } = self else { return None };
+        log.lines().find_map(|line| line.split_once(REFUSED)).map(|(_, why)| why)
+    }
+}
+
 impl Gateway {
     /// Starts a gateway, and returns once it serves.
     ///
@@ -163,6 +193,7 @@ impl Gateway {
     pub async fn start(host: Host, spec: &GatewaySpec) -> Result<Self, StartError> {
         let certificate = Certificate::for_this_machine().expect("randomness");
         let running = match host {
+            Host::Wasmtime => Running::Wasmtime(wasmtime::start(spec, &certificate).await?),
             Host::Envoy(release) => {
                 Running::Envoy(Envoy::of_spec(release, spec, &certificate).await?)
             }
@@ -204,6 +235,7 @@ impl Gateway {
     #[must_use]
     pub fn address_of(&self, listener: usize) -> SocketAddr {
         match &self.running {
+            Running::Wasmtime(gateway) => wasmtime::address_of(gateway, listener),
             Running::Envoy(envoy) => envoy.listeners()[listener],
         }
     }
@@ -212,6 +244,7 @@ impl Gateway {
     #[must_use]
     pub fn log(&self) -> String {
         match &self.running {
+            Running::Wasmtime(gateway) => wasmtime::log(gateway),
             Running::Envoy(envoy) => envoy.log(),
         }
     }
@@ -220,12 +253,22 @@ impl Gateway {
     #[must_use]
     pub fn traps(&self) -> Vec<String> {
         match &self.running {
+            Running::Wasmtime(gateway) => gateway.traps().iter().map(ToString::to_string).collect(),
             Running::Envoy(envoy) => envoy.traps(),
+        }
+    }
+
+    /// On our own host, what its VMs share: the clock, which a test may move, counts, shared data. Envoy shows nothing.
+    #[must_use]
+    pub fn world(&self) -> Option<&Arc<World>> {
+        match &self.running {
+            Running::Wasmtime(gateway) => Some(gateway.world()),
+            Running::Envoy(_) => None,
         }
     }
 }
 
-/// Writes each scenario once and tests it on every host: `name::on_envoy`, and so on. Give the host a name in the
+/// Writes each scenario once and tests it on both hosts: `name::on_wasmtime`, `name::on_envoy`. Give the host a name in the
 /// scenario's argument, and start gateways with it.
 #[macro_export]
 macro_rules! on_both_hosts {
@@ -235,6 +278,11 @@ macro_rules! on_both_hosts {
             use super::*;
 
             async fn scenario($host: $crate::gateway::Host) $scenario
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_wasmtime() {
+                scenario($crate::gateway::Host::Wasmtime).await;
+            }
 
             #[tokio::test(flavor = "multi_thread")]
             async fn on_envoy() {

@@ -1,5 +1,6 @@
 //! The filter's test bed.
 
+pub mod capture;
 pub mod certificate;
 pub mod client;
 pub mod controller;

@@ -1,14 +1,15 @@
 //! What others make of a metrics page: Python's `prometheus_client`, which the controller itself reads pages with, and
 //! Prometheus's `promtool`.
 //!
-//! Python comes from a virtual environment under `.tools/python`, which `make tools` makes.
+//! Python's packages stand in `.tools/python`, where `make tools` puts them.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde::{Deserialize, Serialize};
+
+use crate::tools;
 
 const SCRIPT: &str = include_str!("oracle/families.py");
 
@@ -18,6 +19,8 @@ const SCRIPT: &str = include_str!("oracle/families.py");
 pub enum Format {
     /// Prometheus text 0.0.4.
     Text,
+    /// The controller's own JSON, which has no names of samples: in their place stands `sample_type`, or nothing.
+    Json,
     /// OpenMetrics 1.0.0, which is read strictly: names, suffixes, order and the final `# EOF`.
     OpenMetrics,
 }
@@ -52,10 +55,6 @@ pub struct OracleSample {
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum OracleError {
-    /// There is no `.tools/python`.
-    NoPython(PathBuf),
-    /// There is no `promtool` in the PATH.
-    NoPromtool,
     /// A process could not be run.
     Process(io::Error),
     /// Python ended without an answer; what it wrote to standard error.
@@ -67,12 +66,6 @@ pub enum OracleError {
 impl std::fmt::Display for OracleError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NoPython(path) => {
-                write!(formatter, "there is no {}: run `make tools` to install it", path.display())
-            }
-            Self::NoPromtool => {
-                formatter.write_str("there is no promtool: run `make tools` to install it")
-            }
             Self::Process(error) => write!(formatter, "the oracle does not run: {error}"),
             Self::Python(error) => write!(formatter, "Python failed: {error}"),
             Self::Page(error) => write!(formatter, "prometheus_client refuses the page: {error}"),
@@ -86,6 +79,9 @@ impl std::error::Error for OracleError {}
 ///
 /// # Errors
 /// [`OracleError::Page`] where the page is refused, the others where nobody could be asked.
+///
+/// # Panics
+/// Where Python is not installed.
 pub fn families(page: &str, format: Format) -> Result<Vec<OracleFamily>, OracleError> {
     let mut answers = families_of_pages(&[(page, format)])?;
     answers.pop().unwrap_or_else(|| Err(OracleError::Python("no answer".to_owned())))
@@ -95,12 +91,17 @@ pub fn families(page: &str, format: Format) -> Result<Vec<OracleFamily>, OracleE
 ///
 /// # Errors
 /// Where nobody could be asked.
+///
+/// # Panics
+/// Where Python is not installed.
 pub fn families_of_pages(
     pages: &[(&str, Format)],
 ) -> Result<Vec<Result<Vec<OracleFamily>, OracleError>>, OracleError> {
     let questions: Vec<_> = pages.iter().map(|&(page, format)| Question { page, format }).collect();
     let questions = serde_json::to_vec(&questions).expect("strings are JSON");
-    let output = run(Command::new(python()?).args(["-c", SCRIPT]), &questions);
+    let mut python = Command::new(tools::command("python3"));
+    python.env("PYTHONPATH", tools::python_packages()).args(["-c", SCRIPT]);
+    let output = run(&mut python, &questions);
     let output = output.map_err(OracleError::Process)?;
     let answers: Result<Vec<AnswerJson>, _> = serde_json::from_slice(&output.stdout);
     let answers = answers
@@ -112,12 +113,13 @@ pub fn families_of_pages(
 ///
 /// # Errors
 /// Where promtool cannot be run.
+///
+/// # Panics
+/// Where it is not installed.
 pub fn promtool(page: &str) -> Result<Vec<String>, OracleError> {
-    let output = run(Command::new("promtool").args(["check", "metrics"]), page.as_bytes());
-    let output = output.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => OracleError::NoPromtool,
-        _ => OracleError::Process(error),
-    })?;
+    let mut promtool = Command::new(tools::command("promtool"));
+    let output = run(promtool.args(["check", "metrics"]), page.as_bytes());
+    let output = output.map_err(OracleError::Process)?;
     let lines = [output.stdout, output.stderr].concat();
     Ok(String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect())
 }
@@ -135,16 +137,6 @@ pub fn series(families: &[OracleFamily]) -> BTreeMap<Series, String> {
         series.entry((sample.name.clone(), labels)).or_insert_with(|| sample.value.clone());
     }
     series
-}
-
-/// The interpreter with prometheus_client.
-///
-/// # Errors
-/// [`OracleError::NoPython`] where it is not installed.
-pub fn python() -> Result<PathBuf, OracleError> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    let python = workspace.unwrap_or(Path::new("..")).join(".tools/python/bin/python");
-    if python.is_file() { Ok(python) } else { Err(OracleError::NoPython(python)) }
 }
 
 #[derive(Serialize)]

@@ -238,6 +238,14 @@ impl WasmtimeGateway {
     }
 }
 
+impl std::fmt::Debug for WasmtimeGateway {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.debug_struct("WasmtimeGateway")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Each plugin alone in a VM of its own, which then vanishes without a word to the module.
 fn try_canaries(world: &Arc<World>, plugins: &[Arc<Plugin>]) -> Result<(), StartError> {
     for plugin in plugins {

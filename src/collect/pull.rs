@@ -54,6 +54,8 @@ pub fn judge(answer: Answer) -> Result<Page, Outcome> {
         Some(b"200") => {}
         Some(b"504") if made_by_envoy(&answer) => return Err(Outcome::Timeout),
         Some(b"503") if made_by_envoy(&answer) => return Err(Outcome::Refused),
+        // What came was not HTTP.
+        Some(b"502") if made_by_envoy(&answer) => return Err(Outcome::Unreadable),
         Some(_) => return Err(Outcome::Status),
         // Cut off, or beyond what Envoy buffers: it does not say which.
         None => return Err(Outcome::Unreadable),

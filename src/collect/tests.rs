@@ -132,6 +132,8 @@ fn a_bad_answer_is_counted_and_leaves_the_last_good_page() {
         (answer("504", "text/plain", b"of an upstream"), Outcome::Status),
         (by_envoy("504"), Outcome::Timeout),
         (by_envoy("503"), Outcome::Refused),
+        (answer("502", "text/plain", b"of an upstream"), Outcome::Status),
+        (by_envoy("502"), Outcome::Unreadable),
         (answer("200", "text/html", b"<html>log in</html>"), Outcome::Unreadable),
         (answer("200", "text/plain", b""), Outcome::Unreadable),
         (answer("200", "text/plain", b"\xff\xfe garbage"), Outcome::Unreadable),

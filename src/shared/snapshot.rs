@@ -68,7 +68,8 @@ pub enum Outcome {
     Refused,
     /// An answer with another status than 200.
     Status,
-    /// A 200 that is no page of metrics: another media type, nothing that can be read, or cut off.
+    /// No page of metrics: another media type, nothing that can be read, cut off, or not HTTP at all. A page beyond what
+    /// Envoy buffers too, since it does not say which.
     Unreadable,
     /// A page above the bounds of [`crate::limits`].
     TooLarge,

@@ -1,6 +1,6 @@
 """Reads metrics pages with prometheus_client and writes what it made of them.
 
-Standard input: a JSON array of {"format": "text" | "openmetrics", "page": str}.
+Standard input: a JSON array of {"format": "text" | "openmetrics" | "json", "page": str}.
 Standard output: a JSON array with, for each page, {"families": [...]} or {"error": str}.
 Values are written as Python prints a float, so that NaN and the infinities survive JSON.
 """
@@ -11,9 +11,20 @@ import sys
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as openmetrics,
 )
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families as text
 
-PARSERS = {"text": text, "openmetrics": openmetrics}
+
+def controllers(page):
+    """The controller's JSON. A sample has no name there: its type stands for it."""
+    for name, members in json.loads(page).items():
+        family = Metric(name, members["help_text"], members["type"])
+        for each in members["samples"]:
+            family.add_sample(each.get("sample_type", ""), each["labels"], each["value"])
+        yield family
+
+
+PARSERS = {"text": text, "openmetrics": openmetrics, "json": controllers}
 
 
 def sample(sample):

@@ -55,6 +55,10 @@ impl Client {
     }
 
     async fn answer(self, mut request: Request<Incoming>) -> Result<Response<PieceBody>, CutOff> {
+        if !message::is_known_method(request.method()) {
+            self.log_unread(400, "http1.codec_error");
+            return Ok(message::bad_request());
+        }
         let upgrade =
             message::is_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
         let scheme = if self.listener.tls.is_some() { "https" } else { "http" };

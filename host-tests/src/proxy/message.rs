@@ -11,6 +11,73 @@ use crate::vm::wasi::fill_random;
 const HOP_BY_HOP: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
 
+/// The methods that Envoy's HTTP/1 parser knows; others it takes for garbage.
+const METHODS: [&str; 34] = [
+    "ACL",
+    "BIND",
+    "CHECKOUT",
+    "CONNECT",
+    "COPY",
+    "DELETE",
+    "GET",
+    "HEAD",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MOVE",
+    "MSEARCH",
+    "NOTIFY",
+    "OPTIONS",
+    "PATCH",
+    "POST",
+    "PROPFIND",
+    "PROPPATCH",
+    "PURGE",
+    "PUT",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "SOURCE",
+    "SUBSCRIBE",
+    "TRACE",
+    "UNBIND",
+    "UNLINK",
+    "UNLOCK",
+    "UNSUBSCRIBE",
+];
+
+/// Headers of which Envoy joins several lines into one, by commas.
+const JOINED: [&str; 14] = [
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "cache-control",
+    "content-type",
+    "expect",
+    "if-match",
+    "if-none-match",
+    "origin",
+    "pragma",
+    "referer",
+    "user-agent",
+    "via",
+    "x-forwarded-for",
+];
+
+/// Whether HTTP/1 has this method, as far as Envoy knows.
+pub(super) fn is_known_method(method: &Method) -> bool {
+    METHODS.contains(&method.as_str())
+}
+
+/// What a client gets that does not speak HTTP.
+pub(super) fn bad_request() -> Response<PieceBody> {
+    let headers = Headers::from_iter([(":status", "400"), ("connection", "close")]);
+    client_response(&headers, PieceBody::whole(bytes::Bytes::new()))
+}
+
 /// A client's request as filters see it: pseudo-headers first, `Host` as `:authority`, an absolute target as `:path`.
 pub(super) fn request_headers<B>(request: &Request<B>, scheme: &str) -> Headers {
     let mut headers = Headers::new();
@@ -29,6 +96,9 @@ pub(super) fn request_headers<B>(request: &Request<B>, scheme: &str) -> Headers 
     add_lines(&mut headers, request.headers(), |name| {
         name == "host" || (is_hop(name) && !(upgrade && ["connection", "upgrade"].contains(&name)))
     });
+    for name in JOINED {
+        join(&mut headers, request.headers(), name);
+    }
     headers.replace("x-forwarded-proto", scheme);
     if headers.first(b"x-request-id").is_none() {
         headers.add("x-request-id", request_id());
@@ -99,6 +169,15 @@ fn lines(headers: &Headers) -> HeaderMap {
 fn add_lines(headers: &mut Headers, from: &HeaderMap, leave: impl Fn(&str) -> bool) {
     for (name, value) in from.iter().filter(|(name, _)| !leave(name.as_str())) {
         headers.add(name.as_str(), value.as_bytes());
+    }
+}
+
+/// Empty lines leave no trace, as in Envoy.
+fn join(headers: &mut Headers, from: &HeaderMap, name: &str) {
+    let lines: Vec<_> = from.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1 {
+        let said: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+        headers.replace(name, said.join(&b","[..]));
     }
 }
 

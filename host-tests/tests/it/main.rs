@@ -1,7 +1,16 @@
 //! The integration suite.
 
+mod auth;
+mod collect;
+mod config;
 mod envoy;
+mod faults;
+mod hostile;
+mod passing;
 mod prometheus;
 mod proxy;
 mod run;
+mod scrape;
+mod stage;
 mod vm;
+mod wire;

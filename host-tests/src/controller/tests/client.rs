@@ -8,40 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-pub(super) struct Reply {
-    pub(super) status: u16,
-    /// Names in lower case.
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
-}
-
-impl Reply {
-    pub(super) fn parse(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines.map(|line| line.split_once(':').unwrap());
-        let headers = headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
-        Self { status, headers: headers.collect(), body: bytes[end + 4..].to_vec() }
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
-    }
-
-    pub(super) fn cookie(&self, name: &str) -> Option<String> {
-        let cookies = self.headers.iter().filter(|(have, _)| have == "set-cookie");
-        let mut values = cookies.filter_map(|(_, line)| line.split_once('='));
-        values
-            .find(|(have, _)| *have == name)
-            .map(|(_, rest)| rest.split(';').next().unwrap().to_owned())
-    }
-
-    pub(super) fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-}
+pub(super) use crate::capture::Reply;
 
 pub(super) fn get(address: SocketAddr, target: &str, headers: &[&str]) -> Reply {
     ask(address, "GET", target, headers, "")

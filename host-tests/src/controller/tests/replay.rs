@@ -2,76 +2,39 @@
 //! next (dates, times taken, random strings) is compared by its presence.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
-use super::client::{Reply, ask};
+use super::client::ask;
+use crate::capture::{self, Capture, Reply, Request};
 use crate::controller::state::{JobStatus, LaunchType, Scope, Template};
 use crate::controller::{Controller, ControllerConfig, Mode, locked};
 
 const SESSION: &str = "7y2xewyckrs4g2udx7lvsjurjwui4kmf";
 const NEW_TOKEN: &str = "7BJSyaWhO1QGuqqg5XV1CdZxinYrWj";
-/// A redirect followed by curl: two replies in one capture, of which both are captured apart too.
-const FOLLOWED: &str = "m-noslash-follow";
-
-struct Capture {
-    name: String,
-    arguments: String,
-}
-
-struct Request {
-    method: String,
-    target: String,
-    headers: Vec<String>,
-    body: String,
-}
-
 #[test]
 fn every_captured_request_is_answered_as_captured() {
-    let captures = captures();
+    let captures = capture::all();
     assert!(captures.len() > 180, "only {} captures", captures.len());
     let differences: Vec<String> = captures.iter().filter_map(difference).collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-/// The captures of the API; `svc-*` are other servers' pages.
-fn captures() -> Vec<Capture> {
-    let table = std::fs::read_to_string(file("captures.tsv")).unwrap();
-    let rows = table.lines().skip(1).map(|row| row.split('\t').collect::<Vec<_>>());
-    rows.filter(|row| !row[0].starts_with("svc-") && row[0] != FOLLOWED)
-        .map(|row| Capture {
-            name: row[0].to_owned(),
-            arguments: row[2].trim_matches('`').to_owned(),
-        })
-        .collect()
-}
-
-fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures").join(name)
-}
-
 fn difference(capture: &Capture) -> Option<String> {
     let controller = prepared(&capture.name);
-    let request = Request::of(&capture.arguments);
-    let headers: Vec<&str> = request.headers.iter().map(String::as_str).collect();
-    let ours = ask(controller.address(), &request.method, &request.target, &headers, &request.body);
-    let mut theirs = std::fs::read(file(&format!("{}.headers", capture.name))).unwrap();
-    if request.method != "HEAD" {
-        theirs.extend(std::fs::read(file(&format!("{}.body", capture.name))).unwrap());
-    }
-    let theirs = Reply::parse(&theirs);
+    let Request { method, target, headers, body } = &capture.request;
+    let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    let ours = ask(controller.address(), method, target, &headers, body);
+    let theirs = &capture.reply;
     let what = if ours.status != theirs.status {
         format!("status {} instead of {}", ours.status, theirs.status)
-    } else if comparable_headers(&ours) != comparable_headers(&theirs) {
+    } else if comparable_headers(&ours) != comparable_headers(theirs) {
         format!(
             "headers {:#?} instead of {:#?}",
             comparable_headers(&ours),
-            comparable_headers(&theirs)
+            comparable_headers(theirs)
         )
     } else {
-        let (ours, theirs) = (comparable_body(&ours), comparable_body(&theirs));
+        let (ours, theirs) = (comparable_body(&ours), comparable_body(theirs));
         let line = ours.lines().zip(theirs.lines()).find(|(ours, theirs)| ours != theirs);
         if ours == theirs {
             return None;
@@ -123,63 +86,6 @@ fn prepared(name: &str) -> Controller {
     controller
 }
 
-impl Request {
-    /// Reads curl's arguments, which the table has unquoted: a value goes on to the next option.
-    fn of(arguments: &str) -> Self {
-        let (options, target) = arguments.rsplit_once(' ').unwrap_or(("", arguments));
-        let mut request = Self {
-            method: "GET".to_owned(),
-            target: target.to_owned(),
-            headers: vec!["Accept: */*".to_owned()],
-            body: String::new(),
-        };
-        let mut words = options.split(' ').filter(|word| !word.is_empty()).peekable();
-        while let Some(option) = words.next() {
-            let mut value = Vec::new();
-            while let Some(word) = words.next_if(|word| !is_option(word)) {
-                value.push(word);
-            }
-            request.take(option, &value.join(" "));
-        }
-        request
-    }
-
-    fn take(&mut self, option: &str, value: &str) {
-        match option {
-            "-I" => self.method = "HEAD".to_owned(),
-            "-X" => self.method = value.to_owned(),
-            "-u" => self.set("Authorization", &format!("Basic {}", STANDARD.encode(value))),
-            "-d" | "--data-urlencode" => {
-                let separator = if self.body.is_empty() { "" } else { "&" };
-                self.body = format!("{}{separator}{value}", self.body);
-                if !self.headers.iter().any(|header| header.starts_with("Content-Type")) {
-                    self.set("Content-Type", "application/x-www-form-urlencoded");
-                }
-            }
-            "-H" => match (value.strip_suffix(';'), value.split_once(':')) {
-                (Some(name), None) => self.set(name, ""),
-                (_, Some((name, ""))) => self.remove(name),
-                (_, Some((name, value))) => self.set(name, value.trim()),
-                _ => panic!("{value} is no header"),
-            },
-            _ => panic!("{option} is no option of the captures"),
-        }
-    }
-
-    fn set(&mut self, name: &str, value: &str) {
-        self.remove(name);
-        self.headers.push(format!("{name}: {value}"));
-    }
-
-    fn remove(&mut self, name: &str) {
-        self.headers.retain(|header| !header.starts_with(&format!("{name}:")));
-    }
-}
-
-fn is_option(word: &str) -> bool {
-    ["-I", "-X", "-u", "-d", "-H", "--data-urlencode"].contains(&word)
-}
-
 /// Names and values, with what changes from reply to reply taken out.
 fn comparable_headers(reply: &Reply) -> BTreeSet<(String, String)> {
     let changing = ["date", "x-api-time", "x-api-total-time", "x-api-request-id", "expires"];
@@ -208,8 +114,7 @@ fn comparable_cookie(cookie: &str) -> String {
 }
 
 fn comparable_body(reply: &Reply) -> String {
-    let text = String::from_utf8(reply.body.clone()).unwrap();
-    let text = match text {
+    let text = match reply.text() {
         text if text.starts_with("# HELP") => sorted_by_family(&text),
         text if text.contains("\"samples\":[") => sorted_by_family_json(&text),
         text => text,

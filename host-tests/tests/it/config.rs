@@ -1,0 +1,160 @@
+//! A configuration with a mistake in it: the gateway does not start, and says which field is wrong, and no secret.
+
+use host_tests::controller::{Controller, ControllerConfig};
+use host_tests::gateway::{Gateway, GatewaySpec, Host, StartError};
+use host_tests::on_both_hosts;
+use host_tests::tools::Release;
+use serde_json::{Value, json};
+
+use crate::stage::{METRICS, TOKEN, Watched, having, plugin, scrape, source, spec, until_up};
+
+/// Stands where a secret could, and is never to be seen.
+const SECRET: &str = "s3cret-of-thirty-characters-xx";
+
+/// Wrong configurations, and what is said of them.
+fn mistakes() -> Vec<(String, &'static str)> {
+    let with = |pointer, field: Value| having(plugin(0), pointer, field).to_string();
+    let text = plugin(0).to_string();
+    vec![
+        (text[..text.len() - 1].to_owned(), "configuration: not JSON, at line 1, column "),
+        ("[]".to_owned(), "configuration: must be an object"),
+        (with("/sorces", json!([])), "sorces: unknown field"),
+        (with(&format!("/{SECRET}"), json!(1)), "configuration: has an unknown field"),
+        (with("/sources/0/intervall", json!("5s")), "sources[0].intervall: unknown field"),
+        (
+            with("/sources/0/name", json!(SECRET.repeat(9))),
+            "sources[0].name: longer than 128 bytes",
+        ),
+        (with("/sources/0/cluster", json!(7)), "sources[0].cluster: must be a string"),
+        (with("/sources/0/interval", json!(15)), "sources[0].interval: must be a string"),
+        (
+            with("/sources/0/interval", json!(SECRET)),
+            "sources[0].interval: must be a whole number with its unit: ms, s, m or h",
+        ),
+        (with("/sources/0/interval", json!("500ms")), "sources[0].interval: must be at least 1s"),
+        (with("/sources/0/path", json!(SECRET)), "sources[0].path: must begin with a slash"),
+        (
+            with("/sources/0/labels", json!({"gateway": SECRET})),
+            "sources[0].labels.gateway: a label that cannot be set here",
+        ),
+        (with("/sources/0/labels", json!({"__x": SECRET})), "sources[0].labels.__x: "),
+        (
+            with("/sources/0/credential", json!({"bearer": SECRET, "bearer_env": "X"})),
+            "sources[0].credential: must hold bearer, or bearer_env, or username with password or password_env",
+        ),
+        (
+            with("/sources/0/credential", json!("forward")),
+            "sources[0].credential: \"forward\" is not supported by this version",
+        ),
+        (with("/sources", json!([{"name": "a"}])), "sources[0].cluster: missing"),
+        (
+            with("/sources", json!([source(0), source(0)])),
+            "sources[1].name: an earlier entry has the same",
+        ),
+        (
+            with("/auth/tokens", json!([{"name": "x", "sha256": SECRET}])),
+            "auth.tokens[0].sha256: must be 64 hex digits",
+        ),
+        (
+            with("/auth/users", json!([{"name": "x", "password_hash": SECRET}])),
+            "auth.users[0].password_hash: must be pbkdf2_sha256$<iterations>$<salt>$<base64>",
+        ),
+        (with("/auth/anonymous", json!("yes")), "auth.anonymous: must be true or false"),
+        (
+            with("/auth/controller", json!({"cluster": "c"})),
+            "auth.controller: not supported by this version",
+        ),
+        (with("/paths", json!(["/a/../b"])), "paths[0]: must be a normal path"),
+        (
+            with("/observe", json!({"by": SECRET})),
+            "observe.by: must be one of filter, access_log, off",
+        ),
+    ]
+}
+
+/// What the gateway says of a configuration that it does not start with.
+async fn refusal(host: Host, configuration: &str) -> StartError {
+    let spec = GatewaySpec::new(&json!({})).plugin(configuration).workers(1);
+    let spec = spec.cluster("controller", ([127, 0, 0, 1], 1).into());
+    match Gateway::start(host, &spec).await {
+        Err(error) => error,
+        Ok(gateway) => panic!("it serves with {configuration}:\n{}", gateway.log()),
+    }
+}
+
+async fn is_refused(host: Host, (configuration, said): &(String, &str)) {
+    let error = refusal(host, configuration).await;
+    let StartError::Refused { log } = &error else { panic!("{error}") };
+    let why = error.refusal().unwrap_or_else(|| panic!("{said} is not said in\n{log}"));
+    assert!(why.starts_with(said), "{why}");
+    assert!(!log.contains(SECRET), "{log}");
+}
+
+on_both_hosts! {
+    async fn a_mistake_is_named_by_its_field_and_nothing_is_served(host) {
+        let mistakes = mistakes();
+        // Two at a time: each is a gateway of its own.
+        for two in mistakes.chunks(2) {
+            let (one, other) = (is_refused(host, &two[0]), async {
+                if let Some(mistake) = two.get(1) {
+                    is_refused(host, mistake).await;
+                }
+            });
+            tokio::join!(one, other);
+        }
+    }
+
+    async fn what_is_legal_and_hardly_meant_is_served_with_a_warning(host) {
+        let plugin = having(plugin(0), "/sources/0/stale_after", json!("1s"));
+        let plugin = having(plugin, "/sources/0/interval", json!("1m"));
+        let controller = Controller::start(ControllerConfig::default());
+        let gateway = Watched::start(host, &spec(&[plugin], &[controller])).await;
+        let warning = "sources[0].stale_after: shorter than interval: the page comes and goes";
+        assert!(gateway.log().contains(warning), "{}", gateway.log());
+    }
+
+    async fn an_empty_configuration_answers_and_lets_nobody_in(host) {
+        for configuration in ["", "{}"] {
+            let controller = Controller::start(ControllerConfig::default());
+            let mut spec = spec(&[plugin(0)], std::slice::from_ref(&controller));
+            spec.listeners[0].plugin = configuration.to_owned();
+            let gateway = Watched::start(host, &spec).await;
+            assert_eq!(gateway.client().bearer(TOKEN).get(METRICS).await.unwrap().status(), 401);
+            assert_eq!(gateway.client().get("/api/v2/ping/").await.unwrap().status(), 200);
+        }
+    }
+
+    async fn over_tls_and_over_plain_http_one_configuration_serves_one_page(host) {
+        let controller = Controller::start(ControllerConfig::default());
+        let mut spec = spec(&[plugin(0), plugin(0)], std::slice::from_ref(&controller));
+        spec.listeners[1] = spec.listeners[1].clone().tls();
+        for listener in &mut spec.listeners {
+            listener.plugin = plugin(0).to_string();
+        }
+        let gateway = Watched::start(host, &spec).await;
+        let [plain, tls] = [0, 1].map(|listener| gateway.client_of(listener).bearer(TOKEN));
+        until_up(&plain).await;
+        let both = [scrape(&plain, "?gateway=none").await, scrape(&tls, "?gateway=none").await];
+        assert!(both[0].contains("awx_sessions_total"));
+        assert_eq!(both[0], both[1]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_envoy_refuses_in_the_same_words() {
+    let oldest = Host::Envoy(Release::Oldest);
+    for mistake in mistakes().iter().step_by(8) {
+        is_refused(oldest, mistake).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_envoy_serves_the_page() {
+    let stage = crate::stage::Stage::start(Host::Envoy(Release::Oldest)).await.up().await;
+    for client in [stage.prometheus(), stage.gateway.client().basic("admin", "password")] {
+        assert!(scrape(&client, "").await.contains("awx_sessions_total"));
+        assert!(scrape(&client, "?format=json").await.starts_with('{'));
+    }
+    assert_eq!(stage.gateway.client().get(METRICS).await.unwrap().status(), 401);
+    assert_eq!(stage.gateway.client().get("/api/v2/ping/").await.unwrap().status(), 200);
+}

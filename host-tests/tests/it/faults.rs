@@ -1,0 +1,197 @@
+//! Long work, clients that leave, VMs that die: the others go on.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use host_tests::client::Client;
+use host_tests::controller::{Controller, ControllerConfig, Mode};
+use host_tests::gateway::{Gateway, Host};
+use host_tests::on_both_hosts;
+use host_tests::process::eventually;
+use host_tests::world::Step;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::stage::{
+    METRICS, PATIENCE, Stage, TOKEN, Watched, auth, fetches, having, plugin, scrape, spec, until,
+    until_up,
+};
+use crate::wire;
+
+/// As many as may wait in a VM.
+const WAITING: usize = 8;
+
+/// Far below what the password takes that nobody knows.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+fn user(name: &str, password_hash: &str) -> Value {
+    json!({"name": name, "password_hash": password_hash})
+}
+
+/// `slow` by `password`, in 600,000 rounds; `hopeless`, whose password nobody knows, in 5,000,000.
+fn laborious() -> Value {
+    let mut auth = auth();
+    let users = auth["users"].as_array_mut().unwrap();
+    users.push(user(
+        "slow",
+        "pbkdf2_sha256$600000$laborious$saKZOnmZG49yYhdSTbbxkuna/gwRUrkARwhiVAkIJgM=",
+    ));
+    users.push(user(
+        "hopeless",
+        "pbkdf2_sha256$5000000$laborious$Y4KzzIgUErd7/K7tAmABwA2eMCXmbCD25+kvB5hRRio=",
+    ));
+    having(plugin(0), "/auth", auth)
+}
+
+async fn one_worker(host: Host) -> (Controller, Watched) {
+    let controller = Controller::start(ControllerConfig::default());
+    let spec = spec(&[laborious()], std::slice::from_ref(&controller)).workers(1);
+    let gateway = Watched::start(host, &spec).await;
+    (controller, gateway)
+}
+
+/// A client whose password takes long to check, and who has asked.
+async fn asks_slowly(gateway: &Gateway) -> TcpStream {
+    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let request = wire::request(
+        b"GET /api/v2/metrics HTTP/1.1",
+        &[b"authorization: Basic aG9wZWxlc3M6Z3Vlc3M="],
+    );
+    stream.write_all(&request).await.unwrap();
+    stream
+}
+
+on_both_hosts! {
+    async fn a_password_that_takes_long_to_check_does_not_hold_up_the_worker(host) {
+        let (_controller, gateway) = one_worker(host).await;
+        let answered = Cell::new(false);
+        let slow = async {
+            let reply = gateway.client().basic("slow", "password").get(METRICS).await.unwrap();
+            answered.set(true);
+            reply.status()
+        };
+        let others = async {
+            let (mut pings, mut scrapes) = (0, 0);
+            while !answered.get() {
+                let ping = gateway.client().get("/api/v2/ping/").await.unwrap();
+                assert_eq!(ping.status(), 200);
+                pings += usize::from(!answered.get());
+                scrape(&gateway.client().bearer(TOKEN), "?gateway=only").await;
+                scrapes += usize::from(!answered.get());
+            }
+            (pings, scrapes)
+        };
+        let (status, (pings, scrapes)) = tokio::join!(slow, others);
+        assert_eq!(status, 200);
+        assert!(pings >= 5 && scrapes >= 5, "{pings} pings, {scrapes} scrapes meanwhile");
+    }
+
+    async fn too_many_passwords_at_once_are_429_and_those_who_left_make_room(host) {
+        let (_controller, gateway) = one_worker(host).await;
+        let mut guesses = Vec::new();
+        for _ in 0..WAITING {
+            guesses.push(asks_slowly(&gateway).await);
+        }
+        let admin = gateway.client().basic("admin", "password");
+        let full = eventually(PATIENCE, async || {
+            // While there is room it waits as the others do, and leaves: a refusal comes at once.
+            let one_more = gateway.client().basic("hopeless", "guess");
+            let reply = tokio::time::timeout(AT_ONCE, one_more.get(METRICS)).await;
+            reply.ok().map(Result::unwrap)
+        });
+        let reply = full.await.expect("a refusal");
+        assert_eq!((reply.status().as_u16(), &reply.headers()["retry-after"]), (429, &"2".parse().unwrap()));
+        assert_eq!(admin.get(METRICS).await.unwrap().status(), 429);
+        assert_eq!(scrape(&gateway.client().bearer(TOKEN), "?gateway=none").await.trim(), "");
+
+        // The eight would take minutes.
+        drop(guesses);
+        let answered = eventually(PATIENCE, async || {
+            let reply = admin.get(METRICS).await.unwrap();
+            (reply.status() == 200).then_some(())
+        });
+        assert!(answered.await.is_some(), "they left a trace");
+    }
+
+    async fn a_client_that_leaves_in_the_middle_of_anything_costs_nobody_else_anything(host) {
+        let stage = Stage::start(host).await.up().await;
+        let whole = wire::request(b"GET /api/v2/metrics HTTP/1.1", &[b"authorization: Bearer demonstration-only"]);
+        let upload = b"POST /api/v2/tokens/ HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{\"";
+        for cut in (1..whole.len()).step_by(7) {
+            let mut stream = TcpStream::connect(stage.gateway.address()).await.unwrap();
+            stream.write_all(&whole[..cut]).await.unwrap();
+        }
+        for _ in 0..20 {
+            let mut stream = TcpStream::connect(stage.gateway.address()).await.unwrap();
+            stream.write_all(&whole).await.unwrap();
+            let mut stream = TcpStream::connect(stage.gateway.address()).await.unwrap();
+            stream.write_all(upload).await.unwrap();
+        }
+        let before = fetches(&stage.scrape("").await, "ok");
+        stage.until("", |page| fetches(page, "ok") > before).await;
+    }
+
+    async fn while_the_controller_hangs_the_page_is_served(host) {
+        let stage = Stage::start(host).await.up().await;
+        stage.controller().set_mode(Mode::Hanging);
+        let asked = stage.controller().page_requests();
+        let hangs = eventually(PATIENCE, async || (stage.controller().page_requests() > asked).then_some(()));
+        hangs.await.expect("a pull that hangs");
+        let passed_on = stage.gateway.client();
+        let passed_on = passed_on.get("/api/v2/ping/");
+        let served = async {
+            for _ in 0..20 {
+                assert!(stage.scrape("").await.contains("awx_sessions_total"));
+            }
+            stage.controller().come_back();
+        };
+        tokio::select! {
+            reply = passed_on => panic!("{reply:?}"),
+            () = served => {}
+        }
+    }
+}
+
+/// A gateway whose VMs are about to die.
+async fn doomed() -> (Controller, Gateway, Client) {
+    let controller = Controller::start(ControllerConfig::default());
+    let spec = spec(&[plugin(0)], std::slice::from_ref(&controller)).workers(1);
+    let gateway = Gateway::start(Host::Wasmtime, &spec).await.unwrap();
+    let client = gateway.client().bearer(TOKEN);
+    until_up(&client).await;
+    (controller, gateway, client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_main_vm_dies_a_worker_pulls_on() {
+    let (_controller, gateway, client) = doomed().await;
+    gateway.world().unwrap().before_each_host_call(|call| match (call.vm, call.callback) {
+        ("main", "proxy_on_tick") => Step::Trap,
+        _ => Step::Proceed,
+    });
+    let died = eventually(PATIENCE, async || (gateway.traps().len() == 1).then_some(()));
+    died.await.expect("a trap");
+    let before = fetches(&scrape(&client, "").await, "ok");
+    until(&client, "", |page| fetches(page, "ok") >= before + 3.0).await;
+    assert_eq!(gateway.traps().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_vm_died_answers_from_what_its_successor_finds() {
+    let (controller, gateway, client) = doomed().await;
+    controller.set_mode(Mode::Gone);
+    let world = gateway.world().unwrap();
+    world.before_each_host_call(|call| match (call.vm, call.callback) {
+        ("worker-0", "proxy_on_request_headers") => Step::Trap,
+        _ => Step::Proceed,
+    });
+    assert_eq!(client.get(METRICS).await.unwrap().status(), 503);
+    world.unhook();
+    let back = eventually(PATIENCE, async || {
+        let reply = client.get(METRICS).await.unwrap();
+        (reply.status() == 200).then(|| String::from_utf8(reply.into_body().to_vec()).unwrap())
+    });
+    assert!(back.await.expect("a new VM").contains("awx_sessions_total"));
+    assert_eq!(gateway.traps().len(), 1);
+}

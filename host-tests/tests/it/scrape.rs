@@ -1,0 +1,301 @@
+//! SCRAPE: what comes out is what the controller said, to those who read it with other programs than ours.
+
+use std::collections::BTreeMap;
+
+use host_tests::capture::{self, Capture};
+use host_tests::client::Client;
+use host_tests::controller::Mode;
+use host_tests::on_both_hosts;
+use host_tests::oracle::{self, Format, OracleFamily, OracleSample, Series};
+use hyper::Method;
+use serde_json::Value;
+
+use crate::stage::{Stage, TOKEN, plugin, pulls, scrape, until_up};
+
+/// The page of a controller that is well.
+const FULL: &str = "m-bearer-read";
+
+/// Captured pages in text, each content once.
+fn text_pages() -> Vec<Capture> {
+    let mut pages: Vec<Capture> = Vec::new();
+    for page in capture::all().into_iter().chain(capture::services()) {
+        let is_text =
+            page.reply.header("content-type").is_some_and(|is| is.starts_with("text/plain"));
+        let is_page = is_text && page.reply.body.starts_with(b"# HELP");
+        if is_page && pages.iter().all(|have| have.reply.body != page.reply.body) {
+            pages.push(page);
+        }
+    }
+    pages
+}
+
+/// What the controller made of its own page as JSON: the capture of a text, and of the JSON.
+const AS_JSON: [(&str, &str, &str); 6] = [
+    ("m-bearer-read", "m-admin-json", "?format=json"),
+    ("m-bearer-read", "m-admin-json-indent", "?format=json"),
+    ("m-dbonly", "m-dbonly-json", "?format=json"),
+    ("m-subsystemonly", "m-subsystemonly-json", "?format=json"),
+    ("anonok-bob", "anonok-anon-json", "?format=json"),
+    ("m-session", "m-session-json", "?format=json&dbonly=1"),
+];
+
+/// Of these, which stand twice with different values, the controller's JSON has the last value, we the first.
+const TWICE: [&str; 3] = [
+    "subsystem_metrics_pipe_execute_seconds",
+    "subsystem_metrics_pipe_execute_calls",
+    "subsystem_metrics_send_metrics_seconds",
+];
+
+fn text_page(page: &str) -> Mode {
+    Mode::Page(page.as_bytes().to_vec(), "text/plain; charset=utf-8".to_owned())
+}
+
+/// A gateway with a listener for each page, whose controller serves it.
+async fn serving(host: host_tests::gateway::Host, pages: &[String]) -> (Stage, Vec<Client>) {
+    let plugins: Vec<_> = (0..pages.len()).map(plugin).collect();
+    let (stage, clients) = {
+        let stage = Stage::of_modes(host, &plugins, pages.iter().map(|page| text_page(page))).await;
+        let clients = (0..pages.len()).map(|at| stage.gateway.client_of(at).bearer(TOKEN));
+        let clients: Vec<_> = clients.collect();
+        (stage, clients)
+    };
+    for client in &clients {
+        until_up(client).await;
+    }
+    (stage, clients)
+}
+
+/// What prometheus_client makes of pages that it must accept.
+fn read(pages: &[(&str, Format)]) -> Vec<Vec<OracleFamily>> {
+    let answers = oracle::families_of_pages(pages).unwrap();
+    answers.into_iter().map(Result::unwrap).collect()
+}
+
+/// Every family's help and type. One that stands twice is read twice.
+fn headers(families: &[OracleFamily]) -> BTreeMap<&str, (&str, &str)> {
+    families.iter().map(|f| (f.name.as_str(), (f.help.as_str(), f.kind.as_str()))).collect()
+}
+
+/// The series without the gateway's own.
+fn controllers(families: &[OracleFamily]) -> BTreeMap<Series, String> {
+    let mut series = oracle::series(families);
+    series.retain(|(name, _), _| !name.starts_with("awx_gateway_"));
+    series
+}
+
+/// A sample as the controller's JSON has it: what its name adds to a histogram's, its labels, its value.
+type JsonSample = (String, BTreeMap<String, String>, String);
+
+/// What the controller's JSON says of these families, as it does: the first value of a series counts.
+fn json_shape(families: &[OracleFamily]) -> BTreeMap<&str, (&str, &str, Vec<JsonSample>)> {
+    let mut shape = BTreeMap::new();
+    for family in families {
+        let (_, _, samples) = shape.entry(family.name.as_str()).or_insert_with(|| {
+            (family.help.as_str(), family.kind.as_str(), Vec::<JsonSample>::new())
+        });
+        for sample in &family.samples {
+            let of = sample_type(family, sample);
+            let is_known = |(kind, labels, _): &JsonSample| *kind == of && *labels == sample.labels;
+            // Of a summary, JSON does not tell the sum from the count.
+            if family.kind == "summary" || !samples.iter().any(is_known) {
+                samples.push((of, sample.labels.clone(), sample.value.clone()));
+            }
+        }
+    }
+    shape.values_mut().for_each(|(_, _, samples)| samples.sort());
+    shape
+}
+
+fn sample_type(family: &OracleFamily, sample: &OracleSample) -> String {
+    let suffix = match family.kind.as_str() {
+        "histogram" => sample.name.strip_prefix(&format!("{}_", family.name)),
+        _ => None,
+    };
+    // Read off JSON, the name is the sample's type already.
+    let read_off_json = ["bucket", "count", "sum"].contains(&sample.name.as_str());
+    suffix.unwrap_or(if read_off_json { &sample.name } else { "" }).to_owned()
+}
+
+on_both_hosts! {
+    async fn every_captured_page_comes_out_as_it_went_in(host) {
+        let captured = text_pages();
+        assert!(captured.len() >= 13, "{}", captured.len());
+        let pages: Vec<_> = captured.iter().map(|page| page.reply.text()).collect();
+        let (_stage, clients) = serving(host, &pages).await;
+        let (mut texts, mut jsons) = (Vec::new(), Vec::new());
+        for client in &clients {
+            texts.push(scrape(client, "?gateway=none").await);
+            jsons.push(scrape(client, "?gateway=none&format=json").await);
+        }
+        let with = |format| move |page: &'_ String| (page.clone(), format);
+        let questions: Vec<_> = pages.iter().chain(&texts).map(with(Format::Text))
+            .chain(jsons.iter().map(with(Format::Json)))
+            .collect();
+        let questions: Vec<_> = questions.iter().map(|(page, format)| (page.as_str(), *format)).collect();
+        let answers = read(&questions);
+        let (theirs, ours) = answers.split_at(pages.len());
+        let (ours, ours_as_json) = ours.split_at(pages.len());
+        for (at, capture) in captured.iter().enumerate() {
+            let name = &capture.name;
+            assert_eq!(oracle::series(&ours[at]), oracle::series(&theirs[at]), "{name}");
+            assert_eq!(headers(&ours[at]), headers(&theirs[at]), "{name}");
+            assert_eq!(json_shape(&ours_as_json[at]), json_shape(&theirs[at]), "{name}");
+            let once = ours[at].iter().map(|family| &family.name);
+            assert_eq!(once.count(), headers(&ours[at]).len(), "{name}: a family stands twice");
+        }
+    }
+
+    async fn the_json_is_what_the_controller_itself_makes_of_its_page(host) {
+        let pages: Vec<_> = AS_JSON.iter().map(|(text, _, _)| capture::named(text).reply.text()).collect();
+        let (_stage, clients) = serving(host, &pages).await;
+        for ((_, json, query), client) in AS_JSON.iter().zip(&clients) {
+            let theirs: Value = serde_json::from_str(&capture::named(json).reply.text()).unwrap();
+            let ours = scrape(client, &format!("{query}&gateway=none")).await;
+            let ours: Value = serde_json::from_str(&ours).unwrap();
+            assert_eq!(comparable(ours), comparable(theirs), "{json}");
+        }
+    }
+
+    async fn every_captured_query_gets_the_captured_series(host) {
+        let (stage, clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
+        let captures: Vec<_> = capture::all().into_iter().filter(is_query).collect();
+        assert!(captures.len() >= 20, "{}", captures.len());
+        let mut pairs = Vec::new();
+        for Capture { name, request, reply } in captures {
+            let mut client = clients[0].clone();
+            for (header, value) in request.headers.iter().filter(|(name, _)| name != "Authorization") {
+                client = client.header(header, value);
+            }
+            let ours = client.get(&request.target).await.unwrap();
+            if let Some((_, status, why)) = OTHERWISE.iter().find(|(other, ..)| *other == name) {
+                assert_eq!(ours.status(), *status, "{name}: {why}");
+                continue;
+            }
+            assert_eq!(ours.status(), reply.status, "{name}");
+            let media_type = ours.headers()["content-type"].to_str().unwrap();
+            let format = match media_type {
+                "application/json" => Format::Json,
+                "text/plain; version=0.0.4; charset=utf-8" => Format::Text,
+                other => panic!("{name}: {other}"),
+            };
+            if let Some(theirs) = reply.header("content-type") {
+                assert_eq!(theirs.split(';').next(), media_type.split(';').next(), "{name}");
+            }
+            pairs.push((name, format, String::from_utf8(ours.into_body().to_vec()).unwrap(), reply.text()));
+        }
+        let questions: Vec<_> = pairs.iter().flat_map(|(_, format, ours, theirs)| [(ours.as_str(), *format), (theirs, *format)]).collect();
+        for ((name, format, ..), answer) in pairs.iter().zip(read(&questions).chunks(2)) {
+            if *format == Format::Text {
+                assert_eq!(controllers(&answer[0]), controllers(&answer[1]), "{name}");
+                continue;
+            }
+            let (mut ours, mut theirs) = (json_shape(&answer[0]), json_shape(&answer[1]));
+            ours.retain(|name, _| !name.starts_with("awx_gateway_") && !TWICE.contains(name));
+            theirs.retain(|name, _| !TWICE.contains(name));
+            assert_eq!(ours, theirs, "{name}");
+        }
+        drop(stage);
+    }
+
+    async fn promtool_has_nothing_to_say_but_lints_of_the_controllers_own_names(host) {
+        let (stage, clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
+        let page = scrape(&clients[0], "").await;
+        let complaints = oracle::promtool(&page).unwrap();
+        assert!(!complaints.is_empty(), "promtool has not seen the page");
+        for complaint in complaints {
+            assert!(is_lint_of_a_controllers_name(&complaint, &page), "{complaint}");
+        }
+        let own = scrape(&clients[0], "?gateway=only").await;
+        assert_eq!(oracle::promtool(&own).unwrap(), [""; 0]);
+        drop(stage);
+    }
+
+    async fn prometheus_client_accepts_every_text_page_whatever_state_the_gateway_is_in(host) {
+        let stage = Stage::start(host).await.up().await;
+        let mut pages = vec![stage.scrape("").await];
+        for mode in [Mode::IllegalLines, Mode::Failing(500), Mode::RedisEmpty, Mode::Gone] {
+            let before = pages.last().unwrap().clone();
+            stage.controller().set_mode(mode);
+            let changed = |page: &str| pulls(page) > pulls(&before) + 1.0;
+            pages.push(stage.until("", changed).await);
+        }
+        for query in ["?dbonly=1&subsystemonly=1", "?gateway=only", "?node=nobody", "?name[]=none"] {
+            pages.push(stage.scrape(query).await);
+        }
+        read(&pages.iter().map(|page| (page.as_str(), Format::Text)).collect::<Vec<_>>());
+    }
+
+    async fn a_head_has_the_length_of_the_page_and_no_body(host) {
+        let (stage, clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
+        let get = clients[0].get("/api/v2/metrics?gateway=none").await.unwrap();
+        let head = clients[0].request(Method::HEAD, "/api/v2/metrics?gateway=none", "").await.unwrap();
+        assert_eq!(head.status(), 200);
+        assert_eq!(head.headers()["content-length"], get.body().len().to_string());
+        assert_eq!(head.headers()["content-type"], get.headers()["content-type"]);
+        assert!(head.body().is_empty());
+        drop(stage);
+    }
+
+    /// Every configured path, with and without its slash; the first one is pulled from, and never asked by a client.
+    async fn a_scrape_asks_the_controller_nothing(host) {
+        let stage = Stage::start(host).await.up().await;
+        for path in ["/api/v2/metrics", "/api/v2/metrics/", "/api/controller/v2/metrics", "/api/controller/v2/metrics/?format=json"] {
+            let reply = stage.prometheus().get(path).await.unwrap();
+            assert_eq!(reply.status(), 200, "{path}");
+            let reply = stage.gateway.client().get(path).await.unwrap();
+            assert_eq!(reply.status(), 401, "{path}");
+        }
+        let agent = |request: &host_tests::controller::Received| request.header("user-agent").is_some_and(|agent| agent.starts_with(b"awx-metrics-filter/"));
+        let requests = stage.controller().requests();
+        assert!(requests.iter().all(agent), "{requests:?}");
+    }
+}
+
+/// Captures that are told apart by their query.
+fn is_query(capture: &Capture) -> bool {
+    let starts = [
+        "m-dbonly",
+        "m-subsystemonly",
+        "m-metric",
+        "m-node",
+        "m-both-only",
+        "m-badparam",
+        "m-format-",
+    ];
+    starts.iter().any(|start| capture.name.starts_with(start))
+}
+
+/// Where we chose another reply.
+const OTHERWISE: [(&str, u16, &str); 5] = [
+    ("m-format-api", 406, "there is no page for people yet"),
+    ("m-format-xml", 406, "500 is the controller's mistake"),
+    ("m-format-prometheus", 406, "500 is the controller's mistake"),
+    ("m-format-json-accepttext", 200, "500 is the controller's mistake: `format` overrides Accept"),
+    ("m-format-txt-acceptjson", 200, "500 is the controller's mistake: `format` overrides Accept"),
+];
+
+/// Samples in an order of their own, and less what differs on purpose.
+fn comparable(page: Value) -> BTreeMap<String, Value> {
+    let Value::Object(families) = page else { panic!("no object: {page}") };
+    let mut families: BTreeMap<String, Value> = families.into_iter().collect();
+    families.retain(|name, _| !TWICE.contains(&name.as_str()));
+    for family in families.values_mut() {
+        let samples = family["samples"].as_array_mut().unwrap();
+        samples.sort_by_key(|sample| {
+            (sample["labels"].to_string(), sample["sample_type"].to_string())
+        });
+    }
+    families
+}
+
+/// What promtool may say, since nearly every name of the controller is a gauge's: its lints of suffixes.
+const LINTS: [&str; 2] = [
+    "non-counter metrics should not have \"_total\" suffix",
+    "non-histogram and non-summary metrics should not have \"_count\" suffix",
+];
+
+fn is_lint_of_a_controllers_name(complaint: &str, page: &str) -> bool {
+    let Some((name, lint)) = complaint.split_once(' ') else { return false };
+    let is_gauge = page.contains(&format!("# TYPE {name} gauge\n"));
+    is_gauge && !name.starts_with("awx_gateway_") && LINTS.contains(&lint)
+}
