@@ -101,6 +101,8 @@ impl Site {
         facts: &Facts<'_>,
         authority: impl FnOnce() -> Option<Vec<u8>>,
     ) {
+        // An access logger may never see a stream.
+        self.vm.serve();
         if self.config.hosts.is_empty() || authority().is_some_and(|name| self.config.serves(&name))
         {
             self.observer.borrow_mut().record(host, facts);

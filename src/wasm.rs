@@ -89,9 +89,8 @@ impl RootContext for Root {
         if let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::AccessLog))
             && self.logs
         {
-            let original = Envoy.request_header("x-envoy-original-path");
-            let path = original.or_else(|| Envoy.request_header(":path"));
-            ended(site, Envoy.request_header(":method").as_deref(), path.as_deref());
+            let (method, path) = logged();
+            ended(site, method.as_deref(), path.as_deref());
         }
     }
 
@@ -145,6 +144,10 @@ impl HttpContext for Stream {
 
     fn on_log(&mut self) {
         if let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::Filter)) {
+            if self.method.is_none() {
+                // Refused by Envoy itself before any filter, for want of a host or the like.
+                (self.method, self.path) = logged();
+            }
             ended(site, self.method.as_deref(), self.path.as_deref());
         }
     }
@@ -159,6 +162,13 @@ impl Drop for Stream {
             site.forget(self.id);
         }
     }
+}
+
+/// A request's method and path as its log callback sees them.
+fn logged() -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+    let original = Envoy.request_header("x-envoy-original-path");
+    let path = original.or_else(|| Envoy.request_header(":path"));
+    (Envoy.request_header(":method"), path)
 }
 
 /// Counts a request that ended, from within its log callback.
