@@ -1,6 +1,9 @@
 //! What the gateway counts: everything, once, whoever counts it.
 
+mod bad_input;
 mod exact;
+mod scopes;
+mod threads;
 mod traffic;
 
 use std::collections::BTreeMap;
