@@ -115,6 +115,8 @@ impl Site {
 
     /// A request that ended.
     pub fn ended(&self, host: &dyn Host, facts: &Facts<'_>) {
+        // An access logger may never see a stream.
+        self.vm.serve();
         let is_scrape = facts.path.is_some_and(|path| self.scraper.has_path(path));
         let path = if is_scrape { Some(METRICS) } else { facts.path };
         self.observer.borrow_mut().record(host, &Facts { path, ..*facts });

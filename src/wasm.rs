@@ -89,15 +89,7 @@ impl RootContext for Root {
         if let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::AccessLog))
             && self.logs
         {
-            VM.with(|vm| vm.serve());
-            // What the client sent, where a route has rewritten it since.
-            let sent = |original, header| {
-                Envoy.request_header(original).or_else(|| Envoy.request_header(header))
-            };
-            if site.serves(|| sent("x-envoy-original-host", ":authority")) {
-                let path = sent("x-envoy-original-path", ":path");
-                ended(site, Envoy.request_header(":method").as_deref(), path.as_deref());
-            }
+            log_request(site);
         }
     }
 
@@ -155,12 +147,14 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
-        let Some(site) = &self.site else { return };
-        let counts = self
-            .counts
-            .unwrap_or_else(|| site.observes_by(Observe::Filter) && site.serves(|| None));
-        if counts {
-            ended(site, self.method.as_deref(), self.path.as_deref());
+        let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::Filter)) else {
+            return;
+        };
+        match self.counts {
+            Some(true) => ended(site, self.method.as_deref(), self.path.as_deref()),
+            Some(false) => {}
+            // Refused by Envoy itself before any filter, for want of a host or the like.
+            None => log_request(site),
         }
     }
 }
@@ -173,6 +167,17 @@ impl Drop for Stream {
         {
             site.forget(self.id);
         }
+    }
+}
+
+/// Counts a request by nothing but what its log callback sees.
+fn log_request(site: &Site) {
+    // What the client sent, where a route has rewritten it since.
+    let sent =
+        |original, header| Envoy.request_header(original).or_else(|| Envoy.request_header(header));
+    if site.serves(|| sent("x-envoy-original-host", ":authority")) {
+        let path = sent("x-envoy-original-path", ":path");
+        ended(site, Envoy.request_header(":method").as_deref(), path.as_deref());
     }
 }
 

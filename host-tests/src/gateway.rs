@@ -65,13 +65,29 @@ pub struct ListenerSpec {
     pub upstream: String,
     /// Whether clients speak TLS.
     pub tls: bool,
+    /// Where the module stands.
+    pub style: Style,
+}
+
+/// Where the module stands in a listener, by who counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Style {
+    /// As a filter that all requests pass.
+    #[default]
+    Filter,
+    /// As an access logger, and as a filter on the metrics route only.
+    AccessLog,
 }
 
 impl ListenerSpec {
-    /// Plain HTTP, with the cluster `controller` behind it.
+    /// Plain HTTP, with the cluster `controller` behind it, in the style that the plugin's `observe.by` asks for.
     #[must_use]
     pub fn new(plugin: &Value) -> Self {
-        Self { plugin: plugin.to_string(), upstream: "controller".into(), tls: false }
+        let style = match plugin["observe"]["by"].as_str() {
+            Some("access_log") => Style::AccessLog,
+            _ => Style::Filter,
+        };
+        Self { plugin: plugin.to_string(), upstream: "controller".into(), tls: false, style }
     }
 
     /// The same with TLS.

@@ -88,13 +88,20 @@ pub struct Route {
     pub cluster: String,
     /// Zero means for ever.
     pub timeout: Duration,
+    /// Whether requests go through the listener's filters.
+    pub filtered: bool,
 }
 
 impl Route {
     /// Everything, to this cluster.
     #[must_use]
     pub fn all_to(cluster: &str) -> Self {
-        Self { prefix: "/".into(), cluster: cluster.into(), timeout: DEFAULT_ROUTE_TIMEOUT }
+        Self {
+            prefix: "/".into(),
+            cluster: cluster.into(),
+            timeout: DEFAULT_ROUTE_TIMEOUT,
+            filtered: true,
+        }
     }
 }
 

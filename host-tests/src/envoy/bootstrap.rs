@@ -11,11 +11,14 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::certificate::CertificateFiles;
-use crate::gateway::{GatewaySpec, ListenerSpec};
+use crate::gateway::{GatewaySpec, ListenerSpec, Style};
 use crate::tools;
 
 const CONNECTION_MANAGER: &str = "/filter_chains/0/filters/0/typed_config";
-const FILTER: &str = "/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config";
+
+/// Where the plugin stands, within the connection manager: as filter, and where the access log counts, as logger.
+const PLUGINS: [&str; 2] =
+    ["/http_filters/0/typed_config/config", "/access_log/0/typed_config/config"];
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -127,14 +130,19 @@ pub struct Listener(Value);
 
 impl Listener {
     fn of_spec(spec: &GatewaySpec, listener: &ListenerSpec, files: &CertificateFiles) -> Self {
-        let file = if listener.tls { "https.yaml" } else { "http.yaml" };
+        let file = match (listener.style, listener.tls) {
+            (Style::Filter, false) => "http.yaml",
+            (Style::Filter, true) => "https.yaml",
+            (Style::AccessLog, false) => "access-log.yaml",
+            (Style::AccessLog, true) => panic!("no file ships with TLS and the access log"),
+        };
         let mut shipped = Bootstrap::shipped(file).listener();
         if listener.tls {
             shipped = shipped.certificate(files);
         }
         let variables: Vec<_> = spec.environment.keys().collect();
-        *shipped.filter("/vm_config/environment_variables/host_env_keys") = json!(variables);
-        *shipped.filter("/vm_config/vm_id") = json!(spec.vm_id);
+        shipped.set("/vm_config/environment_variables/host_env_keys", &json!(variables));
+        shipped.set("/vm_config/vm_id", &json!(spec.vm_id));
         shipped.module(&spec.module).plugin(&listener.plugin).upstream(&listener.upstream)
     }
 
@@ -149,24 +157,25 @@ impl Listener {
     /// The same with another module.
     #[must_use]
     pub fn module(mut self, module: &Path) -> Self {
-        *self.filter("/vm_config/code/local/filename") = json!(module);
+        self.set("/vm_config/code/local/filename", &json!(module));
         self
     }
 
     /// The same with another configuration of the plugin, which gets it as it stands here.
     #[must_use]
     pub fn plugin(mut self, configuration: &str) -> Self {
-        *self.filter("/configuration") = json!({
+        let configuration = json!({
             "@type": "type.googleapis.com/google.protobuf.StringValue",
             "value": configuration,
         });
+        self.set("/configuration", &configuration);
         self
     }
 
     /// The same with another authority of the controller, where the plugin's configuration is the shipped one.
     #[must_use]
     pub fn controller_authority(mut self, authority: &str) -> Self {
-        *self.filter("/configuration/value/sources/0/authority") = json!(authority);
+        self.set("/configuration/value/sources/0/authority", &json!(authority));
         self
     }
 
@@ -180,8 +189,10 @@ impl Listener {
     /// The same with another cluster behind it.
     #[must_use]
     pub fn upstream(mut self, cluster: &str) -> Self {
-        let route = "/route_config/virtual_hosts/0/routes/0/route/cluster";
-        *at(&mut self.0, &format!("{CONNECTION_MANAGER}{route}")) = json!(cluster);
+        let routes = format!("{CONNECTION_MANAGER}/route_config/virtual_hosts/0/routes");
+        for route in at(&mut self.0, &routes).as_array_mut().expect("routes") {
+            *at(route, "/route/cluster") = json!(cluster);
+        }
         self
     }
 
@@ -206,8 +217,14 @@ impl Listener {
         self
     }
 
-    fn filter(&mut self, pointer: &str) -> &mut Value {
-        at(&mut self.0, &format!("{FILTER}{pointer}"))
+    /// Changes the plugin, wherever it stands.
+    fn set(&mut self, pointer: &str, value: &Value) {
+        let manager = at(&mut self.0, CONNECTION_MANAGER);
+        for plugin in PLUGINS {
+            if let Some(plugin) = manager.pointer_mut(plugin) {
+                *at(plugin, pointer) = value.clone();
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{GatewaySpec, ListenerSpec, StartError};
+use super::{GatewaySpec, ListenerSpec, StartError, Style};
 use crate::certificate::Certificate;
 use crate::proxy::{self, GatewayConfig, Identity, Listener, Route, WasmtimeGateway};
 use crate::vm::Plugin;
@@ -12,6 +12,9 @@ use crate::world::WorldConfig;
 
 /// The root id of the HTTP filter.
 const ROOT: &str = "awx_metrics";
+
+/// The root id of the access logger.
+const LOG_ROOT: &str = "awx_metrics_log";
 
 pub(super) async fn start(
     spec: &GatewaySpec,
@@ -54,21 +57,34 @@ fn world(spec: &GatewaySpec) -> WorldConfig {
 }
 
 fn listener(place: usize, spec: &ListenerSpec, certificate: &Certificate) -> Listener {
-    let filter = Plugin {
-        name: ROOT.into(),
-        root_id: ROOT.into(),
-        configuration: spec.plugin.clone().into_bytes(),
+    let plugin = |root: &str| {
+        let configuration = spec.plugin.clone().into_bytes();
+        Arc::new(Plugin { name: root.into(), root_id: root.into(), configuration })
+    };
+    // As shipped: however long the controller takes.
+    let all = Route { timeout: Duration::ZERO, ..Route::all_to(&spec.upstream) };
+    let (access_loggers, routes) = match spec.style {
+        Style::Filter => (vec![], vec![all]),
+        Style::AccessLog => (vec![plugin(LOG_ROOT)], only_metrics_filtered(&all)),
     };
     let identity =
         Identity { certificate_pem: certificate.pem.clone(), key_pem: certificate.key.clone() };
     Listener {
         name: name(place),
-        filters: vec![Arc::new(filter)],
+        filters: vec![plugin(ROOT)],
+        access_loggers,
         tls: spec.tls.then_some(identity),
-        // As shipped: however long the controller takes.
-        routes: vec![Route { timeout: Duration::ZERO, ..Route::all_to(&spec.upstream) }],
+        routes,
         ..Listener::default()
     }
+}
+
+/// The routes of `access-log.yaml`.
+fn only_metrics_filtered(all: &Route) -> Vec<Route> {
+    let metrics = ["/api/v2/metrics", "/api/controller/v2/metrics"];
+    let metrics = metrics.map(|prefix| Route { prefix: prefix.into(), ..all.clone() });
+    let others = Route { filtered: false, ..all.clone() };
+    metrics.into_iter().chain([others]).collect()
 }
 
 fn name(listener: usize) -> String {

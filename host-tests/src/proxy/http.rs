@@ -87,7 +87,9 @@ impl Client {
         refuse_without_host(stream)?;
         let end = body.is_end_stream() && !upgrade;
         // Filters see the route that the request would take as it came.
-        let _ = self.route(stream);
+        if self.route(stream).is_ok_and(|route| !route.filtered) {
+            stream.pass_filters_by();
+        }
         stream.request_headers(end).await?;
         let route =
             self.route(stream).inspect_err(|_| stream.exchange().facts.flags |= NO_ROUTE)?;

@@ -79,6 +79,11 @@ impl Stream {
         locked(&self.exchange)
     }
 
+    /// To be called before any filter saw it: none will.
+    pub(super) fn pass_filters_by(&mut self) {
+        self.filters.clear();
+    }
+
     /// The request's headers through all filters, in order.
     pub(super) async fn request_headers(&mut self, end: bool) -> Result<(), Stop> {
         self.complete = end;

@@ -45,6 +45,16 @@ async fn https_starts_without_a_warning_on_the_oldest_envoy() {
     starts_without_a_warning("https.yaml", Release::Oldest).await;
 }
 
+#[tokio::test]
+async fn access_log_starts_without_a_warning() {
+    starts_without_a_warning("access-log.yaml", Release::Newest).await;
+}
+
+#[tokio::test]
+async fn access_log_starts_without_a_warning_on_the_oldest_envoy() {
+    starts_without_a_warning("access-log.yaml", Release::Oldest).await;
+}
+
 #[test]
 fn https_is_http_with_tls_and_nothing_else() {
     let (http, https) = (Bootstrap::shipped("http.yaml"), Bootstrap::shipped("https.yaml"));

@@ -6,6 +6,7 @@ mod config;
 mod envoy;
 mod faults;
 mod hostile;
+mod observe;
 mod passing;
 mod prometheus;
 mod proxy;

@@ -1,0 +1,81 @@
+//! Two configurations in one VM, which have nothing in common but the VM.
+
+use std::time::Duration;
+
+use host_tests::controller::{Controller, ControllerConfig, Mode};
+use host_tests::gateway::{GatewaySpec, Host, ListenerSpec};
+use host_tests::on_both_hosts;
+use serde_json::json;
+
+use super::traffic::{KINDS, Load, Upstream, send};
+use super::{STYLES, counting};
+use crate::stage::{TOKEN, Watched, having, is_up, scrape, source, until, until_up};
+
+/// Two listeners with an empty `vm_id`, each with a scope and a source of its own; what passes goes to one upstream.
+struct Two {
+    gateway: Watched,
+    _upstream: Upstream,
+    _controllers: [Controller; 2],
+}
+
+impl Two {
+    /// The second one's controller is not there.
+    async fn start(host: Host, by: &str, scopes: [&str; 2]) -> Self {
+        let upstream = Upstream::start().await;
+        let controllers = [0, 1].map(|_| Controller::start(ControllerConfig::default()));
+        controllers[1].set_mode(Mode::Gone);
+        let plugin = |place: usize| {
+            let plugin = having(counting(by), "/scope", json!(scopes[place]));
+            having(plugin, "/sources", json!([source(place)]))
+        };
+        let mut spec = GatewaySpec::new(&plugin(0))
+            .listener(ListenerSpec::new(&plugin(1)))
+            .cluster("controller", upstream.address())
+            .cluster("controller-0", controllers[0].address())
+            .cluster("controller-1", controllers[1].address());
+        spec.vm_id = String::new();
+        let gateway = Watched::start(host, &spec).await;
+        Self { gateway, _upstream: upstream, _controllers: controllers }
+    }
+
+    async fn page(&self, listener: usize) -> String {
+        scrape(&self.gateway.client_of(listener).bearer(TOKEN), "?gateway=only").await
+    }
+}
+
+const MORE: Load = Load { connections: 8, each: 100 };
+const LESS: Load = Load { connections: 8, each: 50 };
+
+on_both_hosts! {
+    async fn each_scope_has_its_own_counts_and_each_source_its_own_page(host) {
+        for by in STYLES {
+            let two = Two::start(host, by, ["first", "second"]).await;
+            let first = send(two.gateway.address_of(0), MORE).await;
+            let second = send(two.gateway.address_of(1), LESS).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            first.assert_counted(&two.page(0).await);
+            second.assert_counted(&two.page(1).await);
+
+            let clients = [0, 1].map(|listener| two.gateway.client_of(listener).bearer(TOKEN));
+            until_up(&clients[0]).await;
+            until(&clients[0], "", |page| page.contains("awx_sessions_total")).await;
+            let page = until(&clients[1], "", |page| is_up(page) == Some(false)).await;
+            assert!(!page.contains("awx_sessions_total"), "{by}");
+        }
+    }
+
+    async fn listeners_with_one_scope_add_up(host) {
+        for by in STYLES {
+            let two = Two::start(host, by, ["same", "same"]).await;
+            let first = send(two.gateway.address_of(0), MORE).await;
+            let second = send(two.gateway.address_of(1), LESS).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let mut sent = first.and(second);
+            sent.assert_counted(&two.page(0).await);
+            // That scrape, seen from the other one.
+            sent.count(KINDS.iter().find(|kind| kind.known && kind.code == 200).unwrap(), 1);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            sent.assert_counted(&two.page(1).await);
+        }
+    }
+}
