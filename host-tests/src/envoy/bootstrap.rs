@@ -196,6 +196,32 @@ impl Listener {
         self
     }
 
+    /// The same, with the filter taken from a file that holds its [`Listener::discovery`], and is looked at whenever
+    /// another takes its place.
+    #[must_use]
+    pub fn discovered(mut self, file: &Path) -> Self {
+        *at(&mut self.0, &format!("{CONNECTION_MANAGER}/http_filters/0")) = json!({
+            "name": "awx_metrics",
+            "config_discovery": {
+                "config_source": {"path_config_source": {"path": file}},
+                "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
+            },
+        });
+        self
+    }
+
+    /// Its filter as a discovery response, which Envoy reads from a file.
+    #[must_use]
+    pub fn discovery(&self) -> String {
+        let filter = format!("{CONNECTION_MANAGER}/http_filters/0/typed_config");
+        let resource = json!({
+            "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+            "name": "awx_metrics",
+            "typed_config": self.0.pointer(&filter).expect("a filter"),
+        });
+        json!({"resources": [resource]}).to_string()
+    }
+
     /// The same over plain HTTP/1.1.
     #[must_use]
     pub fn without_tls(mut self) -> Self {
@@ -245,7 +271,11 @@ pub enum UpstreamTls<'a> {
 
 impl Cluster {
     /// The shipped cluster under this name, with one upstream that speaks plain HTTP.
-    fn plain(name: &str, upstream: SocketAddr) -> Self {
+    ///
+    /// # Panics
+    /// Where the shipped cluster has another shape.
+    #[must_use]
+    pub fn plain(name: &str, upstream: SocketAddr) -> Self {
         let mut cluster = Bootstrap::shipped("http.yaml").cluster();
         cluster.0.as_object_mut().expect("a cluster").remove("transport_socket");
         *at(&mut cluster.0, "/name") = json!(name);

@@ -1,6 +1,7 @@
 //! What the gateway counts: everything, once, whoever counts it.
 
 mod bad_input;
+mod changes;
 mod exact;
 mod scopes;
 mod threads;

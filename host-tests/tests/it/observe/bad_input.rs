@@ -22,8 +22,11 @@ async fn counted_since(before: &Requests, gateway: &Watched) -> Requests {
     counted.await.expect("a count")
 }
 
+/// Method, resource and code.
+type Counted = (&'static str, &'static str, u16);
+
 /// Bytes, and what they are counted as.
-fn hostile(host: Host) -> Vec<(Vec<u8>, (&'static str, &'static str, u16))> {
+fn hostile(host: Host) -> Vec<(Vec<u8>, Counted)> {
     let long = vec![b'x'; 64 * 1024];
     // Hyper looks at the method before it looks at the size.
     let long_method = if host == Host::Wasmtime { 400 } else { 431 };
