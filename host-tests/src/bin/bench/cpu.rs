@@ -29,16 +29,34 @@ fn read(file: &Path) -> io::Result<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::time::Instant;
+
+    use host_tests::process::{self, Process};
+
     use super::*;
 
     #[test]
-    fn work_is_accounted_to_the_thread_and_to_its_process() {
-        let before = (of_this_thread().unwrap(), of_process(std::process::id()).unwrap());
+    fn work_is_accounted_to_its_thread() {
+        let before = of_this_thread().unwrap();
+        let started = Instant::now();
         let mut sum = 0_u64;
-        while of_this_thread().unwrap() < before.0 + Duration::from_millis(20) {
+        while started.elapsed() < Duration::from_millis(20) {
             sum = (0..10_000).fold(sum, |sum, next| std::hint::black_box(sum ^ next));
         }
-        let process = of_process(std::process::id()).unwrap();
-        assert!(process >= before.1 + Duration::from_millis(15));
+        let used = of_this_thread().unwrap() - before;
+        assert!(used > Duration::ZERO && used <= started.elapsed(), "{used:?}");
+    }
+
+    #[tokio::test]
+    async fn work_is_accounted_to_its_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "while :; do :; done"]);
+        let process = Process::start(command, directory.path().join("log")).unwrap();
+        let busy = process::eventually(Duration::from_secs(30), async || {
+            (of_process(process.id()).unwrap() > Duration::from_millis(20)).then_some(())
+        });
+        busy.await.expect("it does nothing else");
     }
 }

@@ -5,8 +5,9 @@
 //!
 //! How noise is met: nothing is judged by a time alone, only by the ratio of two that were taken in the same run, in
 //! turn, round by round (see [`rounds`]). CPU time is the process's own, from the kernel's accounting (see [`cpu`]);
-//! waiting for a core does not count. What the module does is counted on our own host as well, in fuel, host calls and
-//! bytes (see [`wasm`]): these are the same on every machine and in every run.
+//! waiting for a core does not count. One contender runs twice, and its ratio to itself tells how far the others are
+//! to be trusted. What the module does is counted on our own host as well, in fuel, host calls and bytes (see [`wasm`]):
+//! these are the same on every machine and in every run.
 //!
 //! `BENCH_ROUNDS` says how many rounds there are where CPU time is compared, some 50 ms for each contender ([`ROUNDS`]
 //! where it is not set: about two minutes in all).
