@@ -107,6 +107,14 @@ impl Observer {
         }
     }
 
+    /// To be called where another configuration takes the observer up: it may have been left alone since the last one,
+    /// and have lost its seat, which it has to notice before it counts. One that never ticked has no seat to lose.
+    pub fn resume(&mut self, host: &dyn Host) {
+        if self.beaten.is_some() {
+            self.tick(host);
+        }
+    }
+
     /// What all VMs of the scope counted; `None` where shared data does not say.
     #[must_use]
     pub fn gather(&self, host: &dyn Host) -> Option<Counts> {

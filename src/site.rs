@@ -21,6 +21,15 @@ use std::time::Duration;
 /// What a scrape counts as, whatever path is configured and however a client spells it.
 const METRICS: &[u8] = b"/api/v2/metrics/";
 
+/// What a root is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The filter: it answers scrapes and pulls the sources, and counts if it is to.
+    Filter,
+    /// The access logger: it counts if it is to.
+    AccessLog,
+}
+
 /// What there is once in a VM, whatever its configurations.
 pub struct Vm {
     /// Tells it from other VMs: no property does.
@@ -38,7 +47,8 @@ pub struct Site {
     vm: Rc<Vm>,
     config: Rc<Config>,
     scraper: Scraper,
-    collector: RefCell<Collector>,
+    /// None where this only counts.
+    collector: Option<RefCell<Collector>>,
     observer: Rc<RefCell<Observer>>,
     ticks_every: Cell<Duration>,
 }
@@ -62,9 +72,10 @@ impl Vm {
         self.serves.set(true);
     }
 
-    fn observer(&self, scope: &str) -> Rc<RefCell<Observer>> {
+    fn observer(&self, host: &dyn Host, scope: &str) -> Rc<RefCell<Observer>> {
         let mut observers = self.observers.borrow_mut();
         if let Some(observer) = observers.get(scope) {
+            observer.borrow_mut().resume(host);
             return Rc::clone(observer);
         }
         let observer = Rc::new(RefCell::new(Observer::new(scope, self.id)));
@@ -76,21 +87,22 @@ impl Vm {
 impl Site {
     /// Starts what a configuration asks for.
     #[must_use]
-    pub fn new(vm: &Rc<Vm>, config: Config, host: &dyn Host) -> Self {
+    pub fn new(vm: &Rc<Vm>, config: Config, role: Role, host: &dyn Host) -> Self {
         for warning in config.warnings() {
             host.log(Level::Warn, &format!("awx_metrics: {warning}"));
         }
         let config = Rc::new(config);
-        let collector = Collector::new(Rc::clone(&config), vm.id, &vm.pullers);
-        collector.prepare(host);
-        let observer = vm.observer(&config.scope);
+        let collector = (role == Role::Filter).then(|| {
+            let collector = Collector::new(Rc::clone(&config), vm.id, &vm.pullers);
+            collector.prepare(host);
+            RefCell::new(collector)
+        });
+        let observer = vm.observer(host, &config.scope);
         observer.borrow().prepare(host);
-        // One of an earlier configuration may have lost its seat meanwhile, and has to notice before it counts.
-        observer.borrow_mut().tick(host);
         Self {
             vm: Rc::clone(vm),
             scraper: Scraper::new(Rc::clone(&config), host),
-            collector: RefCell::new(collector),
+            collector,
             config,
             observer,
             ticks_every: Cell::default(),
@@ -129,28 +141,27 @@ impl Site {
 
     /// The answer to a call.
     pub fn answered(&self, host: &dyn Host, call: CallId, answer: Answer) {
-        self.collector.borrow_mut().answered(host, call, answer);
+        if let Some(collector) = &self.collector {
+            collector.borrow_mut().answered(host, call, answer);
+        }
     }
 
-    /// The tick of the filter's root. Gives the answer to a scrape that waited, if there is one now.
+    /// A tick. Gives the answer to a scrape that waited, if there is one now.
     pub fn tick(&self, host: &dyn Host) -> Option<(StreamId, Reply)> {
-        self.collector.borrow_mut().tick(host, self.vm.serves.get());
-        self.beat(host);
-        if self.scraper.is_busy() { self.scraper.advance(host, self) } else { None }
-    }
-
-    /// Shows that this VM lives: the tick of a root that only counts.
-    pub fn beat(&self, host: &dyn Host) {
+        if let Some(collector) = &self.collector {
+            collector.borrow_mut().tick(host, self.vm.serves.get());
+        }
         self.observer.borrow_mut().tick(host);
+        if self.scraper.is_busy() { self.scraper.advance(host, self) } else { None }
     }
 
     /// How often a tick is wanted from now on, where that is not as often as before.
     #[must_use]
     pub fn new_tick_period(&self) -> Option<Duration> {
-        let period = if self.scraper.is_busy() {
-            limits::PASSWORD_TICK
-        } else {
-            self.collector.borrow().tick_period()
+        let period = match &self.collector {
+            _ if self.scraper.is_busy() => limits::PASSWORD_TICK,
+            Some(collector) => collector.borrow().tick_period(),
+            None => *limits::TICK.end(),
         };
         (self.ticks_every.replace(period) != period).then_some(period)
     }

@@ -14,7 +14,7 @@ use crate::host::{Host, Level};
 use crate::observe::Facts;
 use crate::scrape::Step;
 use crate::scrape::reply::Reply;
-use crate::site::{Site, Vm};
+use crate::site::{Role, Site, Vm};
 use envoy::Envoy;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -43,7 +43,8 @@ impl Root {
     fn start(&mut self, config: Config) {
         let root_id = Envoy.property(&["plugin_root_id"]).unwrap_or_default();
         self.logs = root_id == LOG_ROOT;
-        let site = VM.with(|vm| Site::new(vm, config, &Envoy));
+        let role = if self.logs { Role::AccessLog } else { Role::Filter };
+        let site = VM.with(|vm| Site::new(vm, config, role, &Envoy));
         if self.logs && !site.observes_by(Observe::AccessLog) {
             let line = "awx_metrics: this access logger counts nothing, since observe.by is not \
                         access_log";
@@ -77,10 +78,8 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        match &self.site {
-            Some(site) if self.logs => site.beat(&Envoy),
-            Some(site) => tick(site),
-            None => {}
+        if let Some(site) = &self.site {
+            tick(site);
         }
     }
 

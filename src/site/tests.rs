@@ -13,7 +13,7 @@ fn site(host: &FakeHost, config: &str) -> Site {
     let mut config = Config::parse(config.as_bytes()).unwrap();
     let hash = PasswordHash::new("password", "salt", 3 * limits::PASSWORD_ROUNDS_A_TICK).unwrap();
     config.auth.users.push(User::new("admin".to_owned(), hash));
-    Site::new(&Rc::new(Vm::new(host)), config, host)
+    Site::new(&Rc::new(Vm::new(host)), config, Role::Filter, host)
 }
 
 fn show(host: &FakeHost, headers: &[(&str, &str)]) {
@@ -93,7 +93,7 @@ fn configurations_of_one_scope_in_one_vm_count_together() {
     let vm = Rc::new(Vm::new(&host));
     let site = |scope: &str| {
         let config = format!(r#"{{"scope": "{scope}", "auth": {{"anonymous": true}}}}"#);
-        Site::new(&vm, Config::parse(config.as_bytes()).unwrap(), &host)
+        Site::new(&vm, Config::parse(config.as_bytes()).unwrap(), Role::Filter, &host)
     };
     let (one, same, other) = (site("a"), site("a"), site("b"));
     let facts = Facts { method: Some(b"GET"), path: Some(b"/"), code: 204, ..Facts::default() };
@@ -105,4 +105,19 @@ fn configurations_of_one_scope_in_one_vm_count_together() {
         let line = page.lines().find(|line| line.contains("code=\"204\""));
         assert_eq!(line.map(|line| &line[line.len() - 2..]), count, "{page}");
     }
+}
+
+#[test]
+fn the_access_logger_neither_pulls_nor_keeps_the_filter_from_it() {
+    let host = FakeHost::at(1_000);
+    let vm = Rc::new(Vm::new(&host));
+    let site = |role| {
+        let config = br#"{"sources": [{"name": "c", "cluster": "controller"}]}"#;
+        Site::new(&vm, Config::parse(config).unwrap(), role, &host)
+    };
+    let (filter, log) = (site(Role::Filter), site(Role::AccessLog));
+    assert_eq!(log.tick(&host), None);
+    assert_eq!(host.calls.borrow().len(), 0);
+    assert_eq!(filter.tick(&host), None);
+    assert_eq!(host.calls.borrow().len(), 1);
 }
