@@ -21,7 +21,7 @@ use std::time::Duration;
 pub struct Collector {
     config: Rc<Config>,
     /// Of each source, its key and those of its snapshot.
-    keys: Vec<(String, Keys)>,
+    keys: Rc<[(String, Keys)]>,
     vm: u64,
     pullers: Pullers,
     name: Rc<()>,
@@ -86,7 +86,7 @@ impl Collector {
     /// Creates what compare-and-swap needs. Envoy configures one VM alone before any other, so at start nobody else
     /// does the same; and a new source counts as wanted, or it would be pulled rarely until its first scrape.
     pub fn prepare(&self, host: &dyn Host) {
-        for (_, keys) in &self.keys {
+        for (_, keys) in &*self.keys {
             if keys.head(host).is_none() {
                 keys.create_head(host);
                 keys.want(host, host.now());
@@ -114,10 +114,9 @@ impl Collector {
         self.looked = now;
         let candidate = Candidate { vm: self.vm, serves };
         let config = Rc::clone(&self.config);
-        for (index, (source, (key, keys))) in
-            config.sources.iter().zip(self.keys.clone()).enumerate()
-        {
-            if !self.pullers.is_newest(&key, &self.name) {
+        let keys = Rc::clone(&self.keys);
+        for (index, (source, (key, keys))) in config.sources.iter().zip(&*keys).enumerate() {
+            if !self.pullers.is_newest(key, &self.name) {
                 continue;
             }
             let Some(read) = keys.head(host) else {
@@ -127,7 +126,7 @@ impl Collector {
             let wanted = keys.wanted(host);
             let turn = lease::turn(&read.head, wanted, pace(source, tick), candidate, now);
             if let Some(scheduled) = turn
-                && self.claim(host, &keys, &read, scheduled, now)
+                && self.claim(host, keys, &read, scheduled, now)
             {
                 self.pull(host, index, source, now);
             }

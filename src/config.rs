@@ -128,4 +128,9 @@ impl Config {
             .iter()
             .any(|have| have.eq_ignore_ascii_case(authority) || have.eq_ignore_ascii_case(host))
     }
+
+    /// The same of an authority that is asked for only where it matters: it costs a call to the host.
+    pub fn serves_asking(&self, authority: impl FnOnce() -> Option<Vec<u8>>) -> bool {
+        self.hosts.is_empty() || authority().is_some_and(|authority| self.serves(&authority))
+    }
 }

@@ -129,9 +129,7 @@ impl Scraper {
     }
 
     fn routes(&self, host: &dyn Host, target: &[u8]) -> bool {
-        self.has_path(target)
-            && (self.config.hosts.is_empty()
-                || host.request_header(":authority").is_some_and(|name| self.config.serves(&name)))
+        self.has_path(target) && self.config.serves_asking(|| host.request_header(":authority"))
     }
 
     /// Authentication comes before everything but the route: who is not let in learns nothing else.

@@ -9,5 +9,8 @@ mod roster;
 pub mod shard;
 pub mod snapshot;
 
+/// Layout version of the keys: another layout reads and writes other keys, and so never meets this one's values.
+const LAYOUT: &str = "awx_metrics/1";
+
 #[cfg(test)]
 mod explorer;

@@ -122,7 +122,7 @@ impl Site {
 
     /// Whether requests for this authority are counted. It is asked for only where it matters.
     pub fn serves(&self, authority: impl FnOnce() -> Option<Vec<u8>>) -> bool {
-        self.config.hosts.is_empty() || authority().is_some_and(|name| self.config.serves(&name))
+        self.config.serves_asking(authority)
     }
 
     /// A request that ended.

@@ -5,6 +5,7 @@
 
 use super::accept::Format;
 use crate::auth::Denial;
+use crate::exposition::{json, text};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 /// The controller's own challenge, to the letter.
 const BEARER: &str = "Bearer realm=api authorization_url=/api/o/authorize/";
 const BASIC: &str = "Basic realm=\"api\"";
-const JSON: &str = "application/json";
+/// Of an error. A page has its format's.
 const TEXT: &str = "text/plain; charset=utf-8";
 /// What OPTIONS says. `parses` is empty, since nothing is ever posted here.
 const DESCRIPTION: &str = concat!(
@@ -53,8 +54,8 @@ impl Reply {
             body.push(b'\n');
         }
         let media_type = match format {
-            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Format::Json { .. } => JSON,
+            Format::Text => text::CONTENT_TYPE,
+            Format::Json { .. } => json::CONTENT_TYPE,
         };
         Self::new(200, media_type, body)
     }
@@ -62,7 +63,7 @@ impl Reply {
     /// 200 with a description of the endpoint.
     #[must_use]
     pub fn options() -> Self {
-        Self::new(200, JSON, DESCRIPTION.into())
+        Self::new(200, json::CONTENT_TYPE, DESCRIPTION.into())
     }
 
     /// 401, as the controller says it.
@@ -104,7 +105,7 @@ impl Reply {
             Some(Format::Text) => Self::new(status, TEXT, format!("{sentence}\n").into_bytes()),
             Some(Format::Json { .. }) | None => {
                 let body = serde_json::json!({ "detail": sentence });
-                Self::new(status, JSON, body.to_string().into_bytes())
+                Self::new(status, json::CONTENT_TYPE, body.to_string().into_bytes())
             }
         }
     }

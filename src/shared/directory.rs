@@ -32,14 +32,12 @@
 //! `explorer` (tests) runs this very code through every interleaving of a few VMs, deaths at any step included, and shows
 //! what goes wrong without the second reading, the swaps, or the beats.
 
+use super::LAYOUT;
 use super::codec::Stamp;
 use super::roster::{Roster, Slot, State};
 use super::shard::Shard;
 use crate::host::{Host, HostError, Write};
 use crate::limits;
-
-/// Layout version of the keys: another layout reads and writes other keys, and so never meets this one's values.
-const LAYOUT: &str = "awx_metrics/1";
 
 /// Set in a stamp's flags by a VM that has had a stream.
 pub const SERVES: u32 = 1;

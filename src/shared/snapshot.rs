@@ -11,6 +11,7 @@
 //! ```
 //! A value that is shorter, longer or of another version is treated as absent.
 
+use super::LAYOUT;
 use crate::host::{Host, HostError, Time, Write};
 use crate::metrics::Reason;
 use std::time::Duration;
@@ -111,8 +112,6 @@ pub struct StoredPage {
     pub bytes: Vec<u8>,
 }
 
-/// Layout version of the keys: another layout reads and writes other keys, and so never meets this one's values.
-const LAYOUT: &str = "awx_metrics/1";
 /// Version of the values.
 const VERSION: u8 = 1;
 const PULLING: u8 = 1;
