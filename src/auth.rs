@@ -7,6 +7,7 @@ mod local;
 pub mod password;
 mod remembered;
 mod secret;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -15,16 +16,24 @@ pub use credentials::{Credentials, Malformed, Scheme};
 pub use local::{PendingPassword, Policy, Token, User};
 pub use remembered::Remembered;
 pub use secret::Secret;
+pub use view::View;
 
 use crate::host::Time;
+use std::rc::Rc;
 
-/// Proof that a scrape may be answered.
+/// Proof that a scrape may be answered, and with what.
 #[derive(Debug)]
-pub struct Permit(());
+pub struct Permit(Rc<View>);
 
 impl Permit {
     fn new() -> Self {
-        Self(())
+        Self(Rc::default())
+    }
+
+    /// What it opens.
+    #[must_use]
+    pub fn view(&self) -> &Rc<View> {
+        &self.0
     }
 }
 
