@@ -68,6 +68,12 @@ pub struct Call<'a> {
     pub timeout: Duration,
 }
 
+/// Headers of a [`Call`] for a page: the format that a controller has, and who asks.
+pub const ASKING: [(&str, &str); 2] = [
+    ("accept", "text/plain;version=0.0.4"),
+    ("user-agent", concat!("awx-metrics-filter/", env!("CARGO_PKG_VERSION"))),
+];
+
 /// The answer to a [`Call`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {

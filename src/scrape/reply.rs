@@ -66,9 +66,12 @@ impl Reply {
         Self::new(200, json::CONTENT_TYPE, DESCRIPTION.into())
     }
 
-    /// 401, as the controller says it.
+    /// 401 or 403, as the controller says it.
     #[must_use]
-    pub fn denied(denial: Denial, challenge: Challenge, format: Option<Format>) -> Self {
+    pub fn denied(denial: &Denial, challenge: Challenge, format: Option<Format>) -> Self {
+        if denial.is_forbidden() {
+            return Self::error(403, denial.sentence(), format);
+        }
         let mut reply = Self::error(401, denial.sentence(), format);
         reply.headers.push(("www-authenticate", BEARER.into()));
         if challenge == Challenge::BearerAndBasic {
@@ -93,11 +96,21 @@ impl Reply {
     /// 429, in the words of the controller's framework.
     #[must_use]
     pub fn throttled(retry_after: Duration, format: Option<Format>) -> Self {
-        let seconds = retry_after.as_secs();
+        let seconds = whole_seconds(retry_after);
         let sentence = format!("Request was throttled. Expected available in {seconds} seconds.");
-        let mut reply = Self::error(429, &sentence, format);
-        reply.headers.push(("retry-after", seconds.to_string().into()));
-        reply
+        Self::error(429, &sentence, format).after(seconds)
+    }
+
+    /// 503: nobody can say who this is.
+    #[must_use]
+    pub fn unavailable(retry_after: Duration, format: Option<Format>) -> Self {
+        let sentence = "The controller that knows these credentials gives no verdict on them now.";
+        Self::error(503, sentence, format).after(whole_seconds(retry_after))
+    }
+
+    fn after(mut self, seconds: u64) -> Self {
+        self.headers.push(("retry-after", seconds.to_string().into()));
+        self
     }
 
     fn error(status: u16, sentence: &str, format: Option<Format>) -> Self {
@@ -120,4 +133,9 @@ impl Reply {
         ];
         Self { status, headers, body }
     }
+}
+
+/// At least one, and rounded up: who comes back at that time is not too early.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_millis().div_ceil(1_000).max(1) as u64
 }
