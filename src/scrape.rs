@@ -21,7 +21,7 @@ use crate::auth::{
 use crate::config::{Config, Credential};
 use crate::host::{Answer, CallId, Host, Time};
 use crate::limits;
-use crate::metrics::PageBuilder;
+use crate::metrics::Sink;
 use crate::shared::asking;
 use crate::shared::throttle::Throttle;
 use crate::shared::verdicts::Verdicts;
@@ -59,12 +59,12 @@ pub struct Around<'a> {
 
 /// Who counts what scrapes do, and has the families that the gateway counts.
 pub trait Ledger {
-    /// Credentials were checked.
+    /// Credentials were checked. It may be published with the scrape that follows.
     fn attempted(&self, host: &dyn Host, scheme: Scheme, attempt: Attempt);
     /// A scrape was answered, with a page of this format or with none.
     fn scraped(&self, host: &dyn Host, format: Option<Format>, status: u16);
     /// Writes the families.
-    fn write(&self, host: &dyn Host, page: &mut PageBuilder);
+    fn write(&self, host: &dyn Host, page: &mut dyn Sink);
 }
 
 /// Who keeps the pages of the sources that are pulled with their clients' credentials.

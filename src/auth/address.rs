@@ -1,17 +1,21 @@
 //! Where a client comes from, as far as it cannot change that at will.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The network of Envoy's `source.address` (`192.0.2.1:80`, `[2001:db8::1]:80`): an IPv4 address, or the first 64 bits of
 /// an IPv6 one, since a subscriber has all that begin so. What is neither, such as the path of a socket, is its own.
 #[must_use]
 pub fn network(source: &[u8]) -> Vec<u8> {
-    let address = std::str::from_utf8(source).ok().and_then(|text| text.parse::<SocketAddr>().ok());
-    match address.map(|address| address.ip().to_canonical()) {
-        Some(IpAddr::V4(address)) => address.octets().to_vec(),
-        Some(IpAddr::V6(address)) => address.octets().iter().take(8).copied().collect(),
-        None => source.to_vec(),
+    let port = source.iter().rposition(|&byte| byte == b':').unwrap_or(source.len());
+    let host =
+        source.get(..port).and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = inner.parse::<Ipv6Addr>() {
+        let [a, b, c, d, e, f, g, h, ..] = address.octets();
+        let v4 = address.to_ipv4_mapped().map(|address| address.octets().to_vec());
+        return v4.unwrap_or_else(|| vec![a, b, c, d, e, f, g, h]);
     }
+    inner.parse::<Ipv4Addr>().map_or_else(|_| source.to_vec(), |address| address.octets().to_vec())
 }
 
 #[cfg(test)]

@@ -125,9 +125,8 @@ impl Refusal {
 /// The controller's sentence, from JSON (`{"detail":".."}`), or from what Python prints of its data
 /// (`{'detail': ErrorDetail(string='..', code='..')}`), which is what it sends as text.
 fn sentence(body: &[u8]) -> Option<String> {
-    let body = std::str::from_utf8(body).ok()?;
-    let (_, rest) = body.split_once("\"detail\":").or_else(|| body.split_once("string="))?;
-    let mut characters = rest.trim_start().chars();
+    let rest = after(body, b"\"detail\":").or_else(|| after(body, b"string="))?;
+    let mut characters = std::str::from_utf8(rest.trim_ascii_start()).ok()?.chars();
     let quote = characters.next().filter(|quote| matches!(quote, '"' | '\''))?;
     let mut sentence = String::new();
     while let Some(character) = characters.next().filter(|&character| character != quote) {
@@ -144,6 +143,12 @@ fn sentence(body: &[u8]) -> Option<String> {
         sentence.push(said);
     }
     Some(sentence)
+}
+
+/// What stands behind the first `mark`.
+fn after<'a>(body: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
+    let at = body.windows(mark.len()).position(|window| window == mark)?;
+    body.get(at + mark.len()..)
 }
 
 #[cfg(test)]

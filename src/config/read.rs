@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::credential::{Credential, SecretSource};
 use super::error::{ConfigError, Problem};
-use super::field::{Field, Fields};
+use super::field::{Field, Fields, Rule};
 use super::{Config, GatewayFamilies, GatewayLabels, Observe, Source, rules};
 use crate::auth::password::PasswordHash;
 use crate::auth::{Controller, Policy, Secret, Token, User, View};
@@ -32,7 +32,7 @@ pub(super) fn config(root: Field) -> Result<Config> {
         return Err(ConfigError { field, problem: Problem::Forward });
     }
     Ok(Config {
-        scope: fields.text("scope", rules::name)?.unwrap_or_else(|| "default".to_owned()),
+        scope: fields.text("scope", &rules::name)?.unwrap_or_else(|| "default".to_owned()),
         paths: fields.read("paths", paths)?.unwrap_or_else(default_paths),
         hosts: fields.read("hosts", hosts)?.unwrap_or_default(),
         gateway_labels: fields.read("gateway", gateway)?.unwrap_or(GatewayLabels::NodeId),
@@ -47,21 +47,17 @@ fn default_paths() -> Vec<String> {
 }
 
 fn paths(field: Field) -> Result<Vec<String>> {
-    distinct_texts(field, limits::CONFIG_PATHS, rules::path)
+    distinct_texts(field, limits::CONFIG_PATHS, &rules::path)
 }
 
 fn hosts(field: Field) -> Result<Vec<String>> {
-    distinct_texts(field, limits::CONFIG_HOSTS, rules::host)
+    distinct_texts(field, limits::CONFIG_HOSTS, &rules::host)
 }
 
-fn distinct_texts(
-    field: Field,
-    most: usize,
-    rule: fn(String) -> std::result::Result<String, Problem>,
-) -> Result<Vec<String>> {
+fn distinct_texts(field: Field, most: usize, rule: Rule<'_, String>) -> Result<Vec<String>> {
     let mut texts = Vec::new();
     for item in field.list(most)? {
-        let text = item.text(|text| {
+        let text = item.text(&|text| {
             let text = rule(text)?;
             if texts.contains(&text) { Err(Problem::Duplicate) } else { Ok(text) }
         })?;
@@ -81,7 +77,7 @@ fn labels(field: Field, reserved: &[&str]) -> Result<Vec<(String, String)>> {
     for (name, value) in field.entries(limits::CONFIG_LABELS)? {
         rules::label_name(&name, reserved).map_err(|problem| value.problem(problem))?;
         let place = labels.partition_point(|(have, _)| *have < name);
-        labels.insert(place, (name, value.text(rules::label_value)?));
+        labels.insert(place, (name, value.text(&rules::label_value)?));
     }
     Ok(labels)
 }
@@ -112,12 +108,12 @@ fn source(field: Field, several: bool, taken: impl Fn(&str) -> bool) -> Result<S
         "labels",
         "gateway_families",
     ])?;
-    let name = fields.required("name", unless(taken, rules::name))?;
-    let cluster = fields.required("cluster", rules::cluster)?;
+    let name = fields.required("name", &unless(taken, rules::name))?;
+    let cluster = fields.required("cluster", &rules::cluster)?;
     let labels = fields.read("labels", |field| labels(field, SOURCE_RESERVED))?;
     Ok(Source {
-        authority: fields.text("authority", rules::authority)?.unwrap_or_else(|| cluster.clone()),
-        path: fields.text("path", rules::target)?.unwrap_or_else(|| "/api/v2/metrics/".to_owned()),
+        authority: fields.text("authority", &rules::authority)?.unwrap_or_else(|| cluster.clone()),
+        path: fields.text("path", &rules::target)?.unwrap_or_else(|| "/api/v2/metrics/".to_owned()),
         interval: duration(&mut fields, "interval", 15, limits::INTERVAL_LEAST)?,
         timeout: timeout(&mut fields, 4)?,
         stale_after: duration(&mut fields, "stale_after", 300, limits::INTERVAL_LEAST)?,
@@ -125,7 +121,7 @@ fn source(field: Field, several: bool, taken: impl Fn(&str) -> bool) -> Result<S
         credential: fields.read("credential", credential)?.unwrap_or(Credential::None),
         labels: labels.unwrap_or_else(|| default_labels(&name, several)),
         gateway_families: fields
-            .text("gateway_families", gateway_families)?
+            .text("gateway_families", &gateway_families)?
             .unwrap_or(GatewayFamilies::Drop),
         name,
         cluster,
@@ -138,7 +134,8 @@ fn default_labels(name: &str, several: bool) -> Vec<(String, String)> {
 }
 
 fn timeout(fields: &mut Fields, default_seconds: u64) -> Result<Duration> {
-    let timeout = fields.text("timeout", rules::between(limits::TIMEOUT_LEAST, limits::TIMEOUT))?;
+    let timeout =
+        fields.text("timeout", &rules::between(limits::TIMEOUT_LEAST, limits::TIMEOUT))?;
     Ok(timeout.unwrap_or(Duration::from_secs(default_seconds)))
 }
 
@@ -148,7 +145,7 @@ fn duration(
     default_seconds: u64,
     least: Duration,
 ) -> Result<Duration> {
-    let duration = fields.text(name, rules::between(least, limits::DURATION))?;
+    let duration = fields.text(name, &rules::between(least, limits::DURATION))?;
     Ok(duration.unwrap_or(Duration::from_secs(default_seconds)))
 }
 
@@ -166,9 +163,9 @@ fn credential(field: Field) -> Result<Credential> {
     }
     let mut fields =
         field.fields(&["bearer", "bearer_env", "username", "password", "password_env"])?;
-    let bearer = secret(&mut fields, "bearer", "bearer_env", rules::bearer)?;
-    let username = fields.text("username", rules::user)?;
-    let password = secret(&mut fields, "password", "password_env", rules::password)?;
+    let bearer = secret(&mut fields, "bearer", "bearer_env", &rules::bearer)?;
+    let username = fields.text("username", &rules::user)?;
+    let password = secret(&mut fields, "password", "password_env", &rules::password)?;
     match (bearer, username, password) {
         (Some(token), None, None) => Ok(Credential::Bearer(token)),
         (None, Some(username), Some(password)) => Ok(Credential::Basic { username, password }),
@@ -180,10 +177,10 @@ fn secret(
     fields: &mut Fields,
     literal: &str,
     variable: &str,
-    rule: fn(String) -> std::result::Result<String, Problem>,
+    rule: Rule<'_, String>,
 ) -> Result<Option<SecretSource>> {
     let value = fields.text(literal, rule)?.map(|value| SecretSource::Literal(Secret::new(value)));
-    match (value, fields.text(variable, rules::variable)?) {
+    match (value, fields.text(variable, &rules::variable)?) {
         (Some(_), Some(_)) => Err(fields.problem(Problem::Credential)),
         (value, name) => Ok(value.or(name.map(SecretSource::Variable))),
     }
@@ -219,12 +216,12 @@ fn controller(field: Field, sources: &[Source]) -> Result<Controller> {
         "deny_for",
         "allow_while_down_for",
     ])?;
-    let cluster = fields.required("cluster", rules::cluster)?;
+    let cluster = fields.required("cluster", &rules::cluster)?;
     let opened = fields.read("sources", |field| places(field, sources))?;
     let opened = opened.unwrap_or_else(|| on_cluster(sources, &cluster));
     Ok(Controller {
-        authority: fields.text("authority", rules::authority)?.unwrap_or_else(|| cluster.clone()),
-        path: fields.text("path", rules::target)?.unwrap_or_else(default_check),
+        authority: fields.text("authority", &rules::authority)?.unwrap_or_else(|| cluster.clone()),
+        path: fields.text("path", &rules::target)?.unwrap_or_else(default_check),
         timeout: timeout(&mut fields, 2)?,
         view: Rc::new(View { sources: Some(opened), families: None }),
         allow_for: duration(&mut fields, "allow_for", 60, limits::ALLOW_LEAST)?,
@@ -249,7 +246,7 @@ fn on_cluster(sources: &[Source], cluster: &str) -> Vec<usize> {
 fn places(field: Field, sources: &[Source]) -> Result<Vec<usize>> {
     let mut places = Vec::new();
     for item in field.list(limits::CONFIG_SOURCES)? {
-        let place = item.text(|name| {
+        let place = item.text(&|name: String| {
             let place = sources.iter().position(|source| source.name == name);
             match place.ok_or(Problem::UnknownSource)? {
                 place if places.contains(&place) => Err(Problem::Duplicate),
@@ -263,7 +260,7 @@ fn places(field: Field, sources: &[Source]) -> Result<Vec<usize>> {
 
 /// What an entry of `tokens` or `users` opens.
 fn view(fields: &mut Fields, sources: &[Source]) -> Result<Rc<View>> {
-    let families = |field| distinct_texts(field, limits::CONFIG_FAMILIES, rules::families);
+    let families = |field| distinct_texts(field, limits::CONFIG_FAMILIES, &rules::families);
     Ok(Rc::new(View {
         sources: fields.read("sources", |field| places(field, sources))?,
         families: fields.read("families", families)?,
@@ -275,8 +272,8 @@ fn tokens(field: Field, sources: &[Source]) -> Result<Vec<Token>> {
     for item in field.list(limits::CONFIG_TOKENS)? {
         let mut fields = item.fields(&["name", "sha256", "sources", "families"])?;
         let taken = |name: &str| tokens.iter().any(|token| token.name == name);
-        let name = fields.required("name", unless(taken, rules::name))?;
-        let sha256 = fields.required("sha256", rules::sha256)?;
+        let name = fields.required("name", &unless(taken, rules::name))?;
+        let sha256 = fields.required("sha256", &rules::sha256)?;
         tokens.push(Token { name, sha256, view: view(&mut fields, sources)? });
     }
     Ok(tokens)
@@ -287,8 +284,8 @@ fn users(field: Field, sources: &[Source]) -> Result<Vec<User>> {
     for item in field.list(limits::CONFIG_USERS)? {
         let mut fields = item.fields(&["name", "password_hash", "sources", "families"])?;
         let taken = |name: &str| users.iter().any(|user| user.name == name);
-        let name = fields.required("name", unless(taken, rules::user))?;
-        let mut user = User::new(name, fields.required("password_hash", password_hash)?);
+        let name = fields.required("name", &unless(taken, rules::user))?;
+        let mut user = User::new(name, fields.required("password_hash", &password_hash)?);
         user.view = view(&mut fields, sources)?;
         users.push(user);
     }
@@ -306,7 +303,7 @@ fn password_hash(text: String) -> std::result::Result<PasswordHash, Problem> {
 fn unless(
     taken: impl Fn(&str) -> bool,
     rule: fn(String) -> std::result::Result<String, Problem>,
-) -> impl FnOnce(String) -> std::result::Result<String, Problem> {
+) -> impl Fn(String) -> std::result::Result<String, Problem> {
     move |text| {
         let name = rule(text)?;
         if taken(&name) { Err(Problem::Duplicate) } else { Ok(name) }
@@ -314,7 +311,7 @@ fn unless(
 }
 
 fn observe(field: Field) -> Result<Observe> {
-    let by = field.fields(&["by"])?.text("by", |text| match text.as_str() {
+    let by = field.fields(&["by"])?.text("by", &|text| match text.as_str() {
         "filter" => Ok(Observe::Filter),
         "access_log" => Ok(Observe::AccessLog),
         "off" => Ok(Observe::Off),

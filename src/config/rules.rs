@@ -139,7 +139,7 @@ fn hex(digit: u8) -> Result<u8, Problem> {
 pub(super) fn between(
     least: Duration,
     most: Duration,
-) -> impl FnOnce(String) -> Result<Duration, Problem> {
+) -> impl Fn(String) -> Result<Duration, Problem> {
     move |text| match duration(&text)? {
         duration if duration < least => Err(Problem::TooShort { least }),
         duration if duration > most => Err(Problem::TooLongTime { most }),

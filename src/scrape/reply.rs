@@ -7,6 +7,7 @@ use super::accept::Format;
 use crate::auth::Denial;
 use crate::exposition::{json, text};
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// An answer to the client.
@@ -17,7 +18,7 @@ pub struct Reply {
     /// The headers, without `content-length`, which the host adds.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body. To be sent for HEAD too: Envoy drops it then, and keeps its length.
-    pub body: Vec<u8>,
+    pub body: Rc<Vec<u8>>,
 }
 
 /// Whether a 401 asks for a user name and password as well.
@@ -48,11 +49,9 @@ const DESCRIPTION: &str = concat!(
 impl Reply {
     /// 200 with a page.
     #[must_use]
-    pub fn page(format: Format, mut body: Vec<u8>) -> Self {
-        if body.is_empty() {
-            // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
-            body.push(b'\n');
-        }
+    pub fn page(format: Format, body: Rc<Vec<u8>>) -> Self {
+        // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
+        let body = if body.is_empty() { Rc::new(vec![b'\n']) } else { body };
         let media_type = match format {
             Format::Text => text::CONTENT_TYPE,
             Format::Json { .. } => json::CONTENT_TYPE,
@@ -63,7 +62,7 @@ impl Reply {
     /// 200 with a description of the endpoint.
     #[must_use]
     pub fn options() -> Self {
-        Self::new(200, json::CONTENT_TYPE, DESCRIPTION.into())
+        Self::new(200, json::CONTENT_TYPE, Rc::new(DESCRIPTION.into()))
     }
 
     /// 401 or 403, as the controller says it.
@@ -115,15 +114,17 @@ impl Reply {
 
     fn error(status: u16, sentence: &str, format: Option<Format>) -> Self {
         match format {
-            Some(Format::Text) => Self::new(status, TEXT, format!("{sentence}\n").into_bytes()),
+            Some(Format::Text) => {
+                Self::new(status, TEXT, Rc::new(format!("{sentence}\n").into_bytes()))
+            }
             Some(Format::Json { .. }) | None => {
                 let body = serde_json::json!({ "detail": sentence });
-                Self::new(status, json::CONTENT_TYPE, body.to_string().into_bytes())
+                Self::new(status, json::CONTENT_TYPE, Rc::new(body.to_string().into_bytes()))
             }
         }
     }
 
-    fn new(status: u16, media_type: &'static str, body: Vec<u8>) -> Self {
+    fn new(status: u16, media_type: &'static str, body: Rc<Vec<u8>>) -> Self {
         let headers = vec![
             ("content-type", media_type.into()),
             ("allow", ALLOW.into()),

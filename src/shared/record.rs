@@ -23,13 +23,22 @@ pub fn update<const N: usize>(
     key: &str,
     mut change: impl FnMut(Option<[u64; N]>) -> Option<[u64; N]>,
 ) -> bool {
+    update_bytes(host, key, &mut |value| change(value.and_then(decode)).map(|it| encode(&it)))
+}
+
+/// The same of bytes, once in the module and not once for each kind of record.
+pub(super) fn update_bytes(
+    host: &dyn Host,
+    key: &str,
+    change: &mut dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
+) -> bool {
     for _ in 0..limits::RECORD_TRIES {
         let stored = host.shared(key);
-        let Some(numbers) = change(stored.as_ref().and_then(|stored| decode(&stored.value))) else {
+        let Some(value) = change(stored.as_ref().map(|stored| &*stored.value)) else {
             return false;
         };
         let write = stored.map_or(Write::Always, |stored| Write::IfUnchanged(stored.guard));
-        match host.share(key, &encode(&numbers), write) {
+        match host.share(key, &value, write) {
             Ok(()) => return true,
             Err(HostError::Changed) => {}
             Err(HostError::Refused) => return false,
@@ -40,7 +49,9 @@ pub fn update<const N: usize>(
 
 fn encode(numbers: &[u64]) -> Vec<u8> {
     let mut value = vec![VERSION];
-    value.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+    for number in numbers {
+        value.extend_from_slice(&number.to_le_bytes());
+    }
     value
 }
 

@@ -10,9 +10,9 @@
 //! ```
 //! A value of another version, or that does not end with an entry, is treated as absent: what it held is asked again.
 
-use super::LAYOUT;
+use super::{LAYOUT, record};
 use crate::auth::{Refusal, TAG, Tag};
-use crate::host::{Host, HostError, Time, Write};
+use crate::host::{Host, Time, Write};
 use crate::limits;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -73,23 +73,23 @@ impl Verdicts {
 
     /// Remembers a permit.
     pub fn permitted(&self, host: &dyn Host, tag: &Tag, at: Time) {
-        self.permits.change(host, tag, Some(&entry(tag, at)));
+        self.permits.change(host, tag, &entry(tag, at));
     }
 
     /// Remembers a refusal, and no longer any permit: that must not let anybody in again, whatever becomes of the
     /// controller.
     pub fn refused(&self, host: &dyn Host, tag: &Tag, at: Time, refusal: &Refusal) {
         if self.permit(host, tag).is_some() {
-            self.permits.change(host, tag, None);
+            self.permits.change(host, tag, &[]);
         }
         let sentence = refusal.sentence.as_bytes();
         let mut entry = entry(tag, at);
         let length = sentence.len().min(limits::SENTENCE_BYTES);
         entry.push(refusal.forbidden.into());
         entry.push(u8::try_from(length).unwrap_or(0));
-        entry.extend(sentence.iter().take(length));
+        entry.extend_from_slice(sentence.get(..length).unwrap_or_default());
         entry.resize(REFUSAL, 0);
-        self.refusals.change(host, tag, Some(&entry));
+        self.refusals.change(host, tag, &entry);
     }
 }
 
@@ -125,34 +125,32 @@ impl Buckets {
         self.entries(value).find(|entry| entry.starts_with(&tag.0))
     }
 
-    /// Puts an entry in the place of any that has this tag.
-    fn change(&self, host: &dyn Host, tag: &Tag, entry: Option<&[u8]>) {
+    /// Puts an entry, or nothing, in the place of any that has this tag.
+    fn change(&self, host: &dyn Host, tag: &Tag, entry: &[u8]) {
         let place = self.place(tag);
-        for left in (0..limits::RECORD_TRIES).rev() {
-            let stored = host.shared(&place);
-            let value = stored.as_ref().map_or(&[][..], |stored| &stored.value);
-            let value = self.changed(value, tag, entry);
-            // What is to be forgotten is forgotten: at the last try what others wrote since goes too, and is asked again.
-            let write = match stored {
-                Some(stored) if left > 0 => Write::IfUnchanged(stored.guard),
-                _ => Write::Always,
-            };
-            if host.share(&place, &value, write) != Err(HostError::Changed) {
-                return;
-            }
+        let mut changed =
+            |value: Option<&[u8]>| Some(self.changed(value.unwrap_or(&[]), tag, entry));
+        if !record::update_bytes(host, &place, &mut changed) {
+            // What is to be forgotten is forgotten, and with it the rest of the bucket, which is asked again.
+            let _ = host.share(&place, &[], Write::Always);
         }
     }
 
-    fn changed(&self, value: &[u8], tag: &Tag, entry: Option<&[u8]>) -> Vec<u8> {
-        let mut kept: Vec<&[u8]> =
-            self.entries(value).filter(|entry| !entry.starts_with(&tag.0)).collect();
-        if kept.len() + entry.iter().len() > self.most
-            && let Some(oldest) = (0..kept.len()).min_by_key(|&at| kept.get(at).map(|e| time_of(e)))
-        {
-            kept.remove(oldest);
+    fn changed(&self, value: &[u8], tag: &Tag, entry: &[u8]) -> Vec<u8> {
+        let others = || self.entries(value).filter(|entry| !entry.starts_with(&tag.0));
+        let is_full = others().count() >= self.most;
+        let oldest = others().map(time_of).min().filter(|_| is_full);
+        let mut evicted = false;
+        let mut changed = vec![VERSION];
+        for other in others() {
+            if !evicted && oldest == Some(time_of(other)) {
+                evicted = true;
+            } else {
+                changed.extend_from_slice(other);
+            }
         }
-        kept.extend(entry);
-        [&[&[VERSION][..]], &kept[..]].concat().concat()
+        changed.extend_from_slice(entry);
+        changed
     }
 }
 

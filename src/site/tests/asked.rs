@@ -101,7 +101,7 @@ impl Bed {
 
     fn page(&self) -> String {
         let (_, reply) = self.request(0, &[("authorization", "Bearer local")]);
-        String::from_utf8(reply.unwrap().body).unwrap()
+        String::from_utf8(reply.unwrap().body.to_vec()).unwrap()
     }
 
     fn attempts(&self, scheme: &str, outcome: &str) -> Option<String> {
