@@ -153,6 +153,19 @@ impl Collector {
         self.conclude(host, &Pull { source, began }, result);
     }
 
+    /// Gives up a pull that was claimed: the client may not see the page, and that is nothing new about the source. The
+    /// next one may be pulled for at once, so that who is refused keeps nobody from the page.
+    pub fn release(&self, host: &dyn Host, source: usize) {
+        let Some((_, keys)) = self.keys.get(source) else { return };
+        for _ in 0..limits::HEAD_TRIES {
+            let Some(read) = keys.head(host) else { return };
+            let head = Head { pulling: false, attempted: Time::ZERO, ..read.head.clone() };
+            if keys.swap_head(host, &read, &head) != Err(HostError::Changed) {
+                return;
+            }
+        }
+    }
+
     fn due(&self, host: &dyn Host, source: usize, now: Time) -> Option<(&Keys, Guarded)> {
         let (config, (_, keys)) = (self.config.sources.get(source)?, self.keys.get(source)?);
         let read = keys.head(host).or_else(|| {

@@ -73,6 +73,8 @@ pub trait Pulls {
     fn is_due(&self, host: &dyn Host, source: usize) -> bool;
     /// Whether the caller is to pull it now, alone.
     fn claim(&self, host: &dyn Host, source: usize) -> bool;
+    /// The client was refused: nothing came of that.
+    fn release(&self, host: &dyn Host, source: usize);
     /// Takes what came of that; no answer where it could not be sent.
     fn pulled(&self, host: &dyn Host, source: usize, began: Time, answer: Option<Answer>);
 }

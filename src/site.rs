@@ -189,6 +189,12 @@ impl Pulls for Site {
         self.collector.as_ref().is_some_and(|it| it.borrow().claim_pull(host, source))
     }
 
+    fn release(&self, host: &dyn Host, source: usize) {
+        if let Some(collector) = &self.collector {
+            collector.borrow().release(host, source);
+        }
+    }
+
     fn pulled(&self, host: &dyn Host, source: usize, began: Time, answer: Option<Answer>) {
         if let Some(collector) = &self.collector {
             collector.borrow().pulled(host, source, began, answer);

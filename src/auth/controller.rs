@@ -122,11 +122,13 @@ impl Refusal {
     }
 }
 
-/// The controller's sentence, from JSON (`{"detail":".."}`), or from what Python prints of its data
-/// (`{'detail': ErrorDetail(string='..', code='..')}`), which is what it sends as text.
+/// The controller's sentence, from JSON (`{"detail":".."}`), or from what Python prints of its data, which is what it sends
+/// as text: `{'detail': '..'}` or `{'detail': ErrorDetail(string='..', code='..')}`.
 fn sentence(body: &[u8]) -> Option<String> {
-    let rest = after(body, b"\"detail\":").or_else(|| after(body, b"string="))?;
-    let mut characters = std::str::from_utf8(rest.trim_ascii_start()).ok()?.chars();
+    let rest = after(body, b"\"detail\":").or_else(|| after(body, b"'detail':"))?;
+    let rest = rest.trim_ascii_start();
+    let rest = rest.strip_prefix(b"ErrorDetail(string=").unwrap_or(rest);
+    let mut characters = std::str::from_utf8(rest).ok()?.chars();
     let quote = characters.next().filter(|quote| matches!(quote, '"' | '\''))?;
     let mut sentence = String::new();
     while let Some(character) = characters.next().filter(|&character| character != quote) {
@@ -215,7 +217,8 @@ mod tests {
             (format!("{{\"detail\":\"{said}\"}}"), said),
             (format!("{{\"detail\": \"{said}\", \"code\": 1}}"), said),
             (format!("{{'detail': ErrorDetail(string='{said}', code='permission_denied')}}"), said),
-            ("ErrorDetail(string=\"It's a \\\\\", code='x')".to_owned(), "It's a \\"),
+            (format!("{{'detail': '{said}'}}"), said),
+            ("{'detail': \"It's a \\\\\"}".to_owned(), "It's a \\"),
             (r#"{"detail":"a \"b\" c"}"#.to_owned(), "a \"b\" c"),
             ("<html>".to_owned(), ""),
             ("{\"detail\":{}}".to_owned(), ""),

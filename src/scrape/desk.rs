@@ -12,6 +12,7 @@ use crate::limits;
 use crate::shared::asking::{Asking, Door};
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::mem;
 use std::rc::Rc;
 
 /// The questions of one configuration, in one VM.
@@ -183,7 +184,10 @@ impl Desk {
         let question = self.questions.remove(place);
         let verdict = judge(answer);
         if let (Wanted::Page(source), Some((_, sent))) = (question.wanted, question.sent) {
-            around.pulls.pulled(around.host, source, sent, Some(std::mem::take(answer)));
+            match verdict {
+                Verdict::Refusal(_) => around.pulls.release(around.host, source),
+                _ => around.pulls.pulled(around.host, source, sent, Some(mem::take(answer))),
+            }
         }
         Some(vec![(question, verdict)])
     }

@@ -53,6 +53,8 @@ impl Pulls for Notes {
         false
     }
 
+    fn release(&self, _: &dyn Host, _: usize) {}
+
     fn pulled(&self, _: &dyn Host, _: usize, _: Time, _: Option<Answer>) {}
 }
 
