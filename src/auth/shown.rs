@@ -27,20 +27,22 @@ pub struct Forwarded {
 }
 
 impl Shown {
-    /// Reads a request's headers. A session counts only where there is a controller to ask.
+    /// Reads a request's headers. What the controller would be shown matters only where one is asked.
     #[must_use]
     pub fn read<'a>(
         authorization: impl Iterator<Item = &'a [u8]> + Clone,
         cookies: impl Iterator<Item = &'a [u8]>,
-        sessions: bool,
+        asks: bool,
     ) -> Self {
         let credentials = Credentials::parse(authorization.clone());
-        let session = if sessions { session(cookies) } else { None };
+        if !asks {
+            return Self { credentials, forwarded: Forwarded::default() };
+        }
         let authorization = match credentials {
             Credentials::Bearer(_) | Credentials::Basic { .. } => canonical(authorization),
             _ => None,
         };
-        Self { credentials, forwarded: Forwarded { authorization, session } }
+        Self { credentials, forwarded: Forwarded { authorization, session: session(cookies) } }
     }
 
     /// The label `scheme` of `awx_gateway_auth_attempts_total`: by what the client is to be let in.

@@ -4,10 +4,11 @@
 //! is sent by the root context, on its next tick, since a call dies with the stream that sent it (Envoy 1.36.2, 1.40.0).
 //! Before the first, the controller is asked about credentials that it cannot know: one that permits those permits all.
 
-use super::{Around, Request, StreamId};
+use super::question::{Asker, Question, Wanted, send};
+use super::{Around, StreamId};
 use crate::auth::{Controller, Forwarded, Secret, Tag, Verdict, judge};
-use crate::config::{Config, Source};
-use crate::host::{Answer, Call, CallId, Host, Level, Time};
+use crate::config::Config;
+use crate::host::{Answer, CallId, Host, Level, Time};
 use crate::limits;
 use crate::shared::asking::{Asking, Door};
 use std::collections::VecDeque;
@@ -24,40 +25,6 @@ pub(super) struct Desk {
     knock: Option<(CallId, Time)>,
     /// What got no verdict of late: these credentials, or, without any, whatever was asked. The oldest first.
     unanswered: VecDeque<(Option<Tag>, Time)>,
-}
-
-/// A scrape whose client is to be asked about.
-pub(super) struct Asker {
-    pub(super) stream: StreamId,
-    pub(super) request: Request,
-    pub(super) shown: Rc<Forwarded>,
-    /// Of what it shows.
-    pub(super) tag: Tag,
-    /// Of where it comes from.
-    pub(super) client: Tag,
-}
-
-/// What the controller is asked for with a client's credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// Its verdict alone.
-    Verdict,
-    /// The page of the source at this place, which is a verdict too.
-    Page(usize),
-}
-
-/// One question.
-pub(super) struct Question {
-    pub(super) wanted: Wanted,
-    pub(super) tag: Tag,
-    /// Who asked first.
-    pub(super) client: Tag,
-    /// When it was sent. What changes at the controller afterwards, the answer may not know.
-    pub(super) sent: Option<(CallId, Time)>,
-    pub(super) askers: Vec<Asker>,
-    shown: Rc<Forwarded>,
-    /// Whether they were permitted before.
-    known: bool,
 }
 
 /// A question that is over, with what came of it.
@@ -90,9 +57,9 @@ impl Desk {
             return Err(Box::new(asker));
         }
         let same = |question: &&mut Question| {
-            // Whoever is permitted takes a page with whatever credentials it comes.
-            question.wanted == wanted
-                && (question.tag == asker.tag || wanted != Wanted::Verdict && known)
+            // Whoever is permitted takes a page that another one pulls, who is not likely to be refused.
+            let takes_any = wanted != Wanted::Verdict && known && question.known;
+            question.wanted == wanted && (question.tag == asker.tag || takes_any)
         };
         if let Some(question) = self.questions.iter_mut().find(same) {
             question.askers.push(asker);
@@ -107,9 +74,10 @@ impl Desk {
         Ok(())
     }
 
-    /// Whether a page is being asked for.
+    /// Whether a page is being asked for by who was permitted before.
     pub(super) fn wants(&self, source: usize) -> bool {
-        self.questions.iter().any(|question| question.wanted == Wanted::Page(source))
+        let pulls = |question: &Question| question.wanted == Wanted::Page(source);
+        self.questions.iter().any(|question| question.known && pulls(question))
     }
 
     /// Whether a question is to be sent.
@@ -142,9 +110,9 @@ impl Desk {
         self.unanswered.push_back((about, now));
     }
 
-    /// Whether the controller is known to permit whoever asks. Where everybody is let in, that changes nothing.
-    pub(super) fn is_open(&self, host: &dyn Host, now: Time) -> bool {
-        !self.config.auth.anonymous && self.asking.door(host, now) == Some(Door::Open)
+    /// Whether the controller is known to permit whoever asks, or to refuse. Where everybody is let in, it need not.
+    pub(super) fn door(&self, host: &dyn Host, now: Time) -> Option<Door> {
+        if self.config.auth.anonymous { Some(Door::Closed) } else { self.asking.door(host, now) }
     }
 
     /// Sends what may be sent now. To be called on the root context. Gives back what is over without an answer.
@@ -152,17 +120,12 @@ impl Desk {
         let config = Rc::clone(&self.config);
         let Some(controller) = &config.auth.controller else { return Vec::new() };
         let mut over = self.overdue(controller, now);
-        if !self.is_busy() {
-            return over;
-        }
-        match self.asking.door(around.host, now) {
-            _ if config.auth.anonymous => {}
-            Some(Door::Closed) => {}
-            Some(Door::Open) => over.extend(self.unsent()),
-            None => over.extend(self.knock(around.host, controller, now)),
-        }
-        if config.auth.anonymous || self.asking.door(around.host, now) == Some(Door::Closed) {
-            over.extend(self.send_questions(around, controller, now));
+        if self.is_busy() {
+            over.extend(match self.door(around.host, now) {
+                None => self.knock(around.host, now),
+                Some(Door::Open) => self.unsent(),
+                Some(Door::Closed) => self.send_questions(around, now),
+            });
         }
         over
     }
@@ -213,7 +176,7 @@ impl Desk {
     }
 
     /// Asks about a random token first. Where that cannot be asked, nothing can.
-    fn knock(&mut self, host: &dyn Host, controller: &Controller, now: Time) -> Vec<Settled> {
+    fn knock(&mut self, host: &dyn Host, now: Time) -> Vec<Settled> {
         if self.knock.is_none() && self.asking.may_ask(host, limits::QUESTIONS_A_SECOND, now) {
             let mut random = [0; 20];
             host.random(&mut random);
@@ -223,7 +186,7 @@ impl Desk {
                 let _ = write!(token, "{byte:02x}");
             }
             let shown = Forwarded { authorization: Some(Secret::new(token)), session: None };
-            match call(host, controller, Wanted::Verdict, &[], &shown) {
+            match send(host, &self.config, Wanted::Verdict, &shown) {
                 Some(call) => self.knock = Some((call, now)),
                 None => return self.unsent(),
             }
@@ -232,12 +195,7 @@ impl Desk {
     }
 
     /// Those who were permitted before come first.
-    fn send_questions(
-        &mut self,
-        around: Around<'_>,
-        controller: &Controller,
-        now: Time,
-    ) -> Vec<Settled> {
+    fn send_questions(&mut self, around: Around<'_>, now: Time) -> Vec<Settled> {
         let mut over = Vec::new();
         for known in [true, false] {
             let bound = |bound| if known { bound } else { limits::for_strangers(bound) };
@@ -246,19 +204,13 @@ impl Desk {
                 && self.under_way() < bound(limits::QUESTIONS_SENT)
                 && self.asking.may_ask(around.host, bound(limits::QUESTIONS_A_SECOND), now)
             {
-                over.extend(self.send_question(around, controller, place, now));
+                over.extend(self.send_question(around, place, now));
             }
         }
         over
     }
 
-    fn send_question(
-        &mut self,
-        around: Around<'_>,
-        controller: &Controller,
-        place: usize,
-        now: Time,
-    ) -> Option<Settled> {
+    fn send_question(&mut self, around: Around<'_>, place: usize, now: Time) -> Option<Settled> {
         let question = self.questions.get_mut(place)?;
         if let Wanted::Page(source) = question.wanted
             && !around.pulls.claim(around.host, source)
@@ -266,8 +218,7 @@ impl Desk {
             // Another VM was faster: whoever waits looks again.
             return Some((self.questions.remove(place), Verdict::None { down: false }));
         }
-        let sources = &self.config.sources;
-        match call(around.host, controller, question.wanted, sources, &question.shown) {
+        match send(around.host, &self.config, question.wanted, &question.shown) {
             Some(call) => {
                 question.sent = Some((call, now));
                 None
@@ -310,24 +261,4 @@ impl Desk {
         });
         late.map(|question| (question, DOWN)).collect()
     }
-}
-
-/// Asks for a page, of the controller or of a source of it, with a client's credentials.
-fn call(
-    host: &dyn Host,
-    controller: &Controller,
-    wanted: Wanted,
-    sources: &[Source],
-    shown: &Forwarded,
-) -> Option<CallId> {
-    let (path, timeout) = match wanted {
-        Wanted::Verdict => (&controller.path, controller.timeout),
-        Wanted::Page(source) => sources.get(source).map(|it| (&it.path, it.timeout))?,
-    };
-    let cookie = shown.session.as_ref().map(|it| format!("awx_sessionid={}", it.expose()));
-    let mut headers = crate::host::ASKING.to_vec();
-    headers.extend(shown.authorization.as_ref().map(|it| ("authorization", it.expose())));
-    headers.extend(cookie.as_deref().map(|cookie| ("cookie", cookie)));
-    let Controller { cluster, authority, .. } = controller;
-    host.call(&Call { cluster, authority, path, headers: &headers, timeout }).ok()
 }

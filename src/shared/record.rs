@@ -26,12 +26,11 @@ pub fn update<const N: usize>(
     update_bytes(host, key, &mut |value| change(value.and_then(decode)).map(|it| encode(&it)))
 }
 
+/// From the bytes that stand there, those that are to.
+type Change<'a> = dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>> + 'a;
+
 /// The same of bytes, once in the module and not once for each kind of record.
-pub(super) fn update_bytes(
-    host: &dyn Host,
-    key: &str,
-    change: &mut dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
-) -> bool {
+pub(super) fn update_bytes(host: &dyn Host, key: &str, change: &mut Change<'_>) -> bool {
     for _ in 0..limits::RECORD_TRIES {
         let stored = host.shared(key);
         let Some(value) = change(stored.as_ref().map(|stored| &*stored.value)) else {

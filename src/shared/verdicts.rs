@@ -137,19 +137,18 @@ impl Buckets {
     }
 
     fn changed(&self, value: &[u8], tag: &Tag, entry: &[u8]) -> Vec<u8> {
-        let others = || self.entries(value).filter(|entry| !entry.starts_with(&tag.0));
-        let is_full = others().count() >= self.most;
-        let oldest = others().map(time_of).min().filter(|_| is_full);
-        let mut evicted = false;
-        let mut changed = vec![VERSION];
-        for other in others() {
-            if !evicted && oldest == Some(time_of(other)) {
-                evicted = true;
-            } else {
-                changed.extend_from_slice(other);
-            }
+        let mut others: Vec<&[u8]> =
+            self.entries(value).filter(|entry| !entry.starts_with(&tag.0)).collect();
+        if others.len() >= self.most
+            && let Some(oldest) = others.iter().map(|entry| time_of(entry)).min()
+            && let Some(place) = others.iter().position(|entry| time_of(entry) == oldest)
+        {
+            others.swap_remove(place);
         }
-        changed.extend_from_slice(entry);
+        let mut changed = vec![VERSION];
+        for entry in others.into_iter().chain([entry]) {
+            changed.extend_from_slice(entry);
+        }
         changed
     }
 }
