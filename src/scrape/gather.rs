@@ -10,7 +10,7 @@ use super::Ledger;
 use super::accept::Format;
 use crate::auth::Permit;
 use crate::config::{Config, GatewayFamilies, Source};
-use crate::exposition::{json, parse, text};
+use crate::exposition::{json, openmetrics, parse, protobuf, text};
 use crate::host::{Host, Time};
 use crate::limits;
 use crate::metrics::{self, Dropped, Merged, Page, PageBuilder, Part, Selection, merge};
@@ -78,7 +78,7 @@ impl Gatherer {
         let served = self.served(&heads, now);
         let pulled = self.pulled(&served, selection, format);
         if selection.gateway == metrics::GatewayFamilies::None {
-            return pulled.to_vec();
+            return join(format, &pulled, Vec::new());
         }
         let mut own = PageBuilder::new();
         self.withhold(&served);
@@ -214,6 +214,9 @@ fn render(format: Format, merged: &Merged<'_>, selection: &Selection) -> Vec<u8>
         Format::Json { indent } => {
             json::render(merged, selection, indent.map(usize::from), &mut out)
         }
+        Format::OpenMetrics => openmetrics::render(merged, selection, &mut out),
+        Format::Protobuf => protobuf::render(merged, selection, &mut out),
+        Format::Html => {}
     }
     out
 }
@@ -221,9 +224,10 @@ fn render(format: Format, merged: &Merged<'_>, selection: &Selection) -> Vec<u8>
 /// Both sides as one page.
 fn join(format: Format, pulled: &[u8], own: Vec<u8>) -> Vec<u8> {
     match format {
+        Format::OpenMetrics => [pulled, &own, openmetrics::END].concat(),
         _ if pulled.is_empty() => own,
         _ if own.is_empty() => pulled.to_vec(),
-        Format::Text => [pulled, &own].concat(),
+        Format::Text | Format::Protobuf | Format::Html => [pulled, &own].concat(),
         Format::Json { .. } => join_objects(pulled, own),
     }
 }
