@@ -24,8 +24,10 @@ help: ## lists what there is to make
 run: wasm .tools/envoy/bin/envoy ## starts Envoy with the filter; CONTROLLER=https://host:port for a real controller
 	@$(CARGO_RUN) run
 
+# Cargo does not know that the linker is a file of ours: without its last output it links again.
 .PHONY: wasm
-wasm: toolchain ## builds the module
+wasm: toolchain wasm-opt ## builds the module
+	@test $(MODULE) -nt .cargo/link-module || rm -f $(dir $(MODULE))deps/$(notdir $(MODULE))
 	cargo build --locked --release $(FILTER) --config .cargo/module.toml
 
 .PHONY: test
@@ -108,6 +110,12 @@ commands:
 	    command -v $$command > /dev/null || missing+=" $$command"; \
 	done; \
 	if test -n "$$missing"; then $(call debian,prometheus wrk chromium); fi
+
+.PHONY: wasm-opt
+wasm-opt:
+	@if ! command -v wasm-opt > /dev/null; then \
+	    missing=' wasm-opt'; $(call debian,binaryen); \
+	fi
 
 .PHONY: pip
 pip:

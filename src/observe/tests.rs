@@ -175,6 +175,59 @@ fn requests_that_are_no_ordinary_ones_are_counted_once_each() {
     assert!(!page.contains(r#"_count{resource="websocket"}"#));
 }
 
+/// Requests of which no two are alike.
+const HOSTILE: u32 = 10_000_000;
+
+#[test]
+fn ten_million_different_requests_grow_nothing_and_all_are_counted() {
+    let host = FakeHost::at(1);
+    let mut observer = vm(&host, 1);
+    let begins = ["/api/v2/jobs/", "/api/v2/hosts/5/", "/api/v2/", "/", "", "\u{202e}%2e./"];
+    let methods = ["GET", "POST", "PROPFIND", "get", ""];
+    let (mut method, mut path) = (Vec::new(), Vec::new());
+    for number in 0..HOSTILE {
+        // Coprime, so that in time each beginning meets each method and each code.
+        let at = number as usize;
+        (method.clear(), path.clear());
+        method.extend_from_slice(methods[at % methods.len()].as_bytes());
+        path.extend_from_slice(begins[at % begins.len()].as_bytes());
+        if method.is_empty() {
+            method.extend_from_slice(&number.to_le_bytes());
+        }
+        path.extend_from_slice(&number.to_le_bytes());
+        observer.record(
+            &host,
+            &Facts {
+                method: Some(&method),
+                path: Some(&path),
+                code: (number / 30 % 65_521) as u16,
+                duration: Some(Duration::from_micros(number.into())),
+                websocket: number % 101 == 0,
+            },
+        );
+    }
+    let shared = host.shared.borrow();
+    // The directory and one shard.
+    assert_eq!(shared.len(), 2);
+    assert!(shared.values().all(|shared| shared.value.len() <= limits::SHARD_BYTES));
+    drop(shared);
+    let (series, counted, overflowed) = requests(&page(&host));
+    assert!(series <= limits::REQUEST_SERIES, "{series} series");
+    assert!(overflowed > 0);
+    assert_eq!(counted + overflowed, u64::from(HOSTILE));
+}
+
+/// How many series of requests there are, what they have counted, and what overflowed.
+fn requests(page: &str) -> (usize, u64, u64) {
+    let values = |name: &'static str| {
+        let lines = page.lines().filter_map(move |line| line.strip_prefix(name));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+    };
+    let series = || values("awx_gateway_requests_total{");
+    let overflowed = values("awx_gateway_overflowed_requests_total ").sum();
+    (series().count(), series().sum(), overflowed)
+}
+
 #[test]
 fn a_vm_that_died_is_taken_over_and_its_slot_used_again() {
     let host = FakeHost::at(1);
