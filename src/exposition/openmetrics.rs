@@ -31,9 +31,18 @@ pub const END: &[u8] = b"# EOF\n";
 /// The units that names of the gateway's families end with.
 const UNITS: [&str; 1] = ["seconds"];
 
+/// What stands on a page where the values do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// They themselves.
+    Real,
+    /// Places in a [`super::form::Form`] of our own families, which are what their types promise.
+    Places,
+}
+
 /// Appends the selected families of a merged page.
-pub fn render(merged: &Merged<'_>, selection: &Selection, out: &mut Vec<u8>) {
-    let names = Names::of(merged);
+pub fn render(merged: &Merged<'_>, selection: &Selection, values: Values, out: &mut Vec<u8>) {
+    let names = Names::of(merged, values);
     for family in merged.families() {
         match selection.share_of(family.name()) {
             Share::Nothing => {}

@@ -243,7 +243,7 @@ fn thousandths(value: &[u8]) -> Option<u16> {
     };
     for place in 0..3 {
         let digit = digits.get(place).copied().unwrap_or(b'0');
-        weight = weight * 10 + u16::from(digit.is_ascii_digit().then_some(digit - b'0')?);
+        weight = weight * 10 + u16::from(digit.is_ascii_digit().then(|| digit - b'0')?);
     }
     (weight <= 1000).then_some(weight)
 }

@@ -7,6 +7,7 @@ use super::accept::{Format, MediaType};
 use crate::auth::Denial;
 use crate::exposition::json;
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// An answer to the client.
@@ -17,7 +18,7 @@ pub struct Reply {
     /// The headers, without `content-length`, which the host adds.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body. To be sent for HEAD too: Envoy drops it then, and keeps its length.
-    pub body: Vec<u8>,
+    pub body: Rc<Vec<u8>>,
 }
 
 /// Whether a 401 asks for a user name and password as well.
@@ -49,18 +50,16 @@ const DESCRIPTION: &str = concat!(
 impl Reply {
     /// 200 with a page.
     #[must_use]
-    pub fn page(media: MediaType, mut body: Vec<u8>) -> Self {
-        if body.is_empty() {
-            // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
-            body.push(b'\n');
-        }
+    pub fn page(media: MediaType, body: Rc<Vec<u8>>) -> Self {
+        // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
+        let body = if body.is_empty() { Rc::new(vec![b'\n']) } else { body };
         Self::new(200, media.content_type(), body)
     }
 
     /// 200 with a description of the endpoint.
     #[must_use]
     pub fn options() -> Self {
-        Self::new(200, json::CONTENT_TYPE.into(), DESCRIPTION.into())
+        Self::new(200, json::CONTENT_TYPE.into(), Rc::new(DESCRIPTION.into()))
     }
 
     /// 401, as the controller says it.
@@ -101,13 +100,15 @@ impl Reply {
         match format {
             Some(Format::Json { .. }) | None => {
                 let body = serde_json::json!({ "detail": sentence });
-                Self::new(status, json::CONTENT_TYPE.into(), body.to_string().into_bytes())
+                Self::new(status, json::CONTENT_TYPE.into(), Rc::new(body.to_string().into_bytes()))
             }
-            Some(_) => Self::new(status, TEXT.into(), format!("{sentence}\n").into_bytes()),
+            Some(_) => {
+                Self::new(status, TEXT.into(), Rc::new(format!("{sentence}\n").into_bytes()))
+            }
         }
     }
 
-    fn new(status: u16, media_type: Cow<'static, str>, body: Vec<u8>) -> Self {
+    fn new(status: u16, media_type: Cow<'static, str>, body: Rc<Vec<u8>>) -> Self {
         let headers = vec![
             ("content-type", media_type),
             ("allow", ALLOW.into()),

@@ -1,5 +1,6 @@
 //! Which names the families of a page may have, when types reserve some beyond those of their samples.
 
+use super::Values;
 use crate::exposition::sound::{Soundness, soundness};
 use crate::metrics::merge::MergedFamily;
 use crate::metrics::{Kind, Merged};
@@ -9,12 +10,13 @@ use std::collections::HashMap;
 pub(super) struct Names<'a, 'm> {
     ids: HashMap<&'a str, usize>,
     merged: &'m Merged<'a>,
+    values: Values,
 }
 
 impl<'a, 'm> Names<'a, 'm> {
-    pub(super) fn of(merged: &'m Merged<'a>) -> Self {
+    pub(super) fn of(merged: &'m Merged<'a>, values: Values) -> Self {
         let ids = merged.families().enumerate().map(|(id, family)| (family.name(), id)).collect();
-        Self { ids, merged }
+        Self { ids, merged, values }
     }
 
     /// The name under which a family keeps its type, if it can.
@@ -29,7 +31,9 @@ impl<'a, 'm> Names<'a, 'm> {
         let reserved = ["", "_total", "_bucket", "_sum", "_count", "_created"].into_iter();
         let mut reserved = reserved.filter(|suffix| reserves(family.kind(), suffix));
         let is_free = reserved.all(|suffix| self.is_left(&[name, suffix].concat(), family));
-        (is_free && soundness(self.merged, family) > Soundness::Broken).then_some(name)
+        let is_sound =
+            || self.values == Values::Places || soundness(self.merged, family) > Soundness::Broken;
+        (is_free && is_sound()).then_some(name)
     }
 
     /// Whether no other family has this name or reserves it.

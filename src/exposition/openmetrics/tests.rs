@@ -12,7 +12,7 @@ fn rendered(source: &str) -> String {
     let page = page(source);
     let part = Part { page: &page, labels: &[], gateway_families: true };
     let mut out = Vec::new();
-    render(&merge(&[part]), &Selection::default(), &mut out);
+    render(&merge(&[part]), &Selection::default(), Values::Real, &mut out);
     String::from_utf8(out).unwrap()
 }
 

@@ -156,6 +156,7 @@ fn what_we_do_not_render_is_refused() {
         "application/json;q=2",
         "application/json;q=0.1234",
         "application/json;q=",
+        "application/json;q=0.0 2",
         "*/json",
     ] {
         assert_eq!(format(accept), Err(NotAcceptable), "{accept}");
