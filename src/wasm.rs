@@ -142,6 +142,7 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let Some(site) = self.site.clone() else { return Action::Continue };
+        let came = envoy::instant();
         let path = Envoy.request_header(":path");
         let step = path.as_ref().map_or(Step::Pass, |path| site.request(&Envoy, self.id, path));
         let counts =
@@ -149,7 +150,7 @@ impl HttpContext for Stream {
         self.seen = if counts {
             let path =
                 if step == Step::Pass { path.map(Cow::Owned) } else { Some(site::METRICS.into()) };
-            Seen::Headers { came: envoy::instant(), method: Envoy.request_header(":method"), path }
+            Seen::Headers { came, method: Envoy.request_header(":method"), path }
         } else {
             Seen::NotOurs
         };
@@ -161,7 +162,6 @@ impl HttpContext for Stream {
             return;
         };
         match &self.seen {
-            // Two looks at the clock are cheaper than Envoy's own measure of it.
             Seen::Headers { came, method, path } => {
                 ended(site, method.as_deref(), path.as_deref(), Some(came.elapsed()));
             }

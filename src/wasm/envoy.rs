@@ -99,7 +99,9 @@ pub(super) fn plugin_configuration() -> Vec<u8> {
     buffer.ok().flatten().unwrap_or_default()
 }
 
-/// A moment of a clock that never jumps: WASI's, which Envoy serves from the one that it measures requests by.
+/// A moment of a clock that never jumps: WASI's, which Envoy serves from the one that it measures requests by. Two looks
+/// at it cost 0.2 us, Envoy's own measure, `request.duration`, 0.85 us: each call that returns bytes has Envoy call back
+/// for the memory to put them in.
 pub(super) fn instant() -> Instant {
     Instant::now()
 }
