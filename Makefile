@@ -52,7 +52,7 @@ size: wasm ## checks the module against its size budget
 	test "$$bytes" -le $(MODULE_BYTES)
 
 .PHONY: bench
-bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=500 for more than its 150 short rounds
+bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=500 for more than its 150 short rounds, BENCH_ONLY=requests for a part
 	@$(CARGO_RUN) bench
 
 # The engine is C++ and needs a host's target of its own, or else its flags would reach build scripts too.
