@@ -125,6 +125,8 @@ impl Gatherer {
         let mut numbers = form.numbers();
         write(&mut numbers);
         if !form.fits(&numbers) {
+            // First, so that the new one can have its memory.
+            (*form, numbers) = Default::default();
             let mut draft = Draft::default();
             write(&mut draft);
             let own;
