@@ -116,8 +116,8 @@ impl Gatherer {
             ledger.write(host, sink);
         };
         let page = Rc::make_mut(page);
-        page.truncate(*pulled);
         if key.format != Format::Text || self.keeps_any() {
+            page.truncate(*pulled);
             let mut own = PageBuilder::new();
             write(&mut own);
             return close(key.format, page, &self.render_own(&own.build(), sources, key));
@@ -133,7 +133,7 @@ impl Gatherer {
             (own, numbers) = draft.finish();
             *form = Form::new(&self.render_own(&own, sources, key), &numbers);
         }
-        form.fill(&numbers, page);
+        form.fill(&numbers, page, *pulled);
     }
 
     /// The gateway's families, with what a source's page may bring along of the same names.
