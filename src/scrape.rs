@@ -5,6 +5,7 @@
 //! ([`Step::Wait`]); everything else is answered at once.
 
 pub mod accept;
+pub mod encoding;
 pub mod gather;
 pub mod query;
 pub mod reply;

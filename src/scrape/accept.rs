@@ -230,7 +230,7 @@ fn name_and_value(parameter: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// `qvalue` of RFC 9110, section 12.4.2: 0 to 1, at most three digits behind the point.
-fn thousandths(value: &[u8]) -> Option<u16> {
+pub(super) fn thousandths(value: &[u8]) -> Option<u16> {
     let (whole, digits) = match value {
         [whole] => (whole, &[][..]),
         [whole, b'.', digits @ ..] if digits.len() <= 3 => (whole, digits),
