@@ -130,7 +130,8 @@ impl Gatherer {
         write(&mut numbers);
         if !form.fits(&numbers) {
             // First, so that the new one can have its memory.
-            (*form, numbers) = Default::default();
+            *form = Form::default();
+            drop(numbers);
             let mut draft = Draft::default();
             write(&mut draft);
             let own;
