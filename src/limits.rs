@@ -108,8 +108,8 @@ pub const PASSWORD_TICK: Duration = Duration::from_millis(1);
 /// What 429 says in Retry-After: about how long it takes until a password that is being checked makes room.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// Renderings of the sources' pages that a VM keeps. Clients choose what they ask for, and each may be as large as all
-/// pages; the text and the JSON of everything are what is asked for again and again.
+/// Renderings of the sources' pages that a VM keeps, the gateway's families behind them. Clients choose what they ask for,
+/// and each may be as large as all pages; the text and the JSON of everything are what is asked for again and again.
 pub const RENDERINGS: usize = 4;
 
 /// Bytes of a shard. Writing 16 kB to shared data takes Envoy 0.6 us, and it is written for each request.
