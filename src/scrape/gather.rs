@@ -131,7 +131,6 @@ impl Gatherer {
         if !form.fits(&numbers) {
             // First, so that the new one can have its memory.
             *form = Form::default();
-            drop(numbers);
             let mut draft = Draft::default();
             write(&mut draft);
             let own;
