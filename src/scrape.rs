@@ -70,6 +70,7 @@ pub enum Step {
 struct Request {
     scheme: Scheme,
     method: Vec<u8>,
+    path: Vec<u8>,
     query: Query,
     format: Result<Format, NotAcceptable>,
 }
@@ -181,7 +182,7 @@ impl Scraper {
         let format = request.format;
         let (page, reply) = match (result, request.method.as_slice(), format) {
             (Err(denial), _, _) => {
-                (None, Reply::denied(denial, Challenge::BearerAndBasic, format.ok()))
+                (None, Reply::denied(denial, Challenge::BearerAndBasic, format.ok(), &request.path))
             }
             (Ok(permit), b"GET" | b"HEAD", Ok(format)) => {
                 let selection = &request.query.selection;
@@ -203,6 +204,7 @@ impl Request {
         Self {
             scheme,
             method: all(headers, ":method").next().unwrap_or_default().to_vec(),
+            path: route::normal_form(target).into_owned(),
             format: accept::choose(query.format.as_deref(), all(headers, "accept")),
             query,
         }

@@ -181,6 +181,7 @@ impl Ledger for Site {
         let format = match format {
             Some(accept::Format::Text) => Format::Text,
             Some(accept::Format::Json { .. }) => Format::Json,
+            Some(accept::Format::Html) => Format::Html,
             None => Format::None,
         };
         self.observer.borrow_mut().scraped(host, format, status);

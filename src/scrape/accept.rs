@@ -14,6 +14,8 @@ pub enum Format {
         /// Spaces a level, from `application/json; indent=N`; none for the compact form.
         indent: Option<u8>,
     },
+    /// The page for people.
+    Html,
 }
 
 /// No format that we render is acceptable to the client.
@@ -21,9 +23,10 @@ pub enum Format {
 pub struct NotAcceptable;
 
 /// The offers, most wanted first: what wins where the client weighs several the same.
-const OFFERS: [Offer; 2] = [
+const OFFERS: [Offer; 3] = [
     Offer { kind: "text", subtype: "plain", version: Some("0.0.4") },
     Offer { kind: "application", subtype: "json", version: None },
+    Offer { kind: "text", subtype: "html", version: None },
 ];
 
 /// `indent=` is honoured up to here, as by the controller (Django REST framework, `JSONRenderer`).
@@ -47,6 +50,8 @@ pub fn choose<'a>(
         None | Some("") => by_accept(accept),
         Some("txt") => Ok(Format::Text),
         Some("json") => Ok(Format::Json { indent: None }),
+        // The controller's name for its own page.
+        Some("html" | "api") => Ok(Format::Html),
         Some(_) => Err(NotAcceptable),
     }
 }
@@ -61,10 +66,15 @@ fn by_accept<'a>(accept: impl Iterator<Item = &'a [u8]> + Clone) -> Result<Forma
     }
     match best {
         Some((_, 0)) => Ok(Format::Text),
-        Some((found, _)) => Ok(Format::Json { indent: found.indent }),
-        None => Err(NotAcceptable),
+        Some((found, 1)) => Ok(Format::Json { indent: found.indent }),
+        // Who takes anything is no browser.
+        Some((found, _)) if found.precedence >= NAMED => Ok(Format::Html),
+        _ => Err(NotAcceptable),
     }
 }
+
+/// The precedence of a range that names type and subtype.
+const NAMED: u8 = 3;
 
 /// The precedence of a range that names type, subtype and parameters.
 const WITH_PARAMETERS: u8 = 4;
@@ -102,7 +112,7 @@ fn match_range(offer: &Offer, range: &[u8]) -> Option<Match> {
     if kind.eq_ignore_ascii_case(offer.kind.as_bytes()) {
         found.precedence = 2;
         if subtype.eq_ignore_ascii_case(offer.subtype.as_bytes()) {
-            found.precedence = 3;
+            found.precedence = NAMED;
         } else if subtype != b"*" {
             return None;
         }
@@ -213,6 +223,25 @@ mod tests {
     }
 
     #[test]
+    fn only_who_names_html_gets_the_page() {
+        for accept in [
+            "text/html",
+            // Chromium's and Firefox's.
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "text/plain;q=0.5, text/html;q=0.6",
+        ] {
+            assert_eq!(chosen(&[accept]), Ok(Format::Html), "{accept}");
+        }
+        for accept in ["*/*", "text/*", "text/html, text/plain", "text/html;q=0.1, */*"] {
+            assert_eq!(chosen(&[accept]), Ok(Format::Text), "{accept}");
+        }
+        let others = "text/plain;q=0, application/json;q=0";
+        assert_eq!(chosen(&[others, "*/*"]), Err(NotAcceptable));
+        assert_eq!(chosen(&[others, "text/*"]), Err(NotAcceptable));
+    }
+
+    #[test]
     fn what_we_do_not_render_is_refused() {
         for accept in [
             "application/xml",
@@ -242,6 +271,8 @@ mod tests {
         assert_eq!(choose(Some("txt"), json()), Ok(Format::Text));
         assert_eq!(choose(Some("json"), [&b"text/plain"[..]].into_iter()), Ok(JSON));
         assert_eq!(choose(Some(""), json()), Ok(JSON));
+        assert_eq!(choose(Some("html"), json()), Ok(Format::Html));
+        assert_eq!(choose(Some("api"), json()), Ok(Format::Html));
         assert_eq!(choose(Some("xml"), json()), Err(NotAcceptable));
     }
 

@@ -10,7 +10,7 @@ use super::Ledger;
 use super::accept::Format;
 use crate::auth::Permit;
 use crate::config::{Config, GatewayFamilies, Source};
-use crate::exposition::{json, parse, text};
+use crate::exposition::{json, page, parse, text};
 use crate::host::{Host, Time};
 use crate::limits;
 use crate::metrics::{self, Dropped, Merged, Page, PageBuilder, Part, Selection, merge};
@@ -71,6 +71,9 @@ impl Gatherer {
         selection: &Selection,
         format: Format,
     ) -> Vec<u8> {
+        if format == Format::Html {
+            return page::DOCUMENT.into();
+        }
         let now = host.now();
         self.want(host, now);
         let heads = self.heads(host);
@@ -214,6 +217,7 @@ fn render(format: Format, merged: &Merged<'_>, selection: &Selection) -> Vec<u8>
         Format::Json { indent } => {
             json::render(merged, selection, indent.map(usize::from), &mut out)
         }
+        Format::Html => {}
     }
     out
 }
@@ -225,6 +229,7 @@ fn join(format: Format, pulled: &[u8], own: Vec<u8>) -> Vec<u8> {
         _ if own.is_empty() => pulled.to_vec(),
         Format::Text => [pulled, &own].concat(),
         Format::Json { .. } => join_objects(pulled, own),
+        Format::Html => own,
     }
 }
 

@@ -1,11 +1,12 @@
 //! The replies to a scrape: the only place with status codes.
 //!
 //! Errors are what the controller says, in its words: JSON `{"detail": ".."}`, or the sentence alone as plain text for
-//! who asked for text.
+//! who asked for text, or a small page for who asked for HTML.
 
 use super::accept::Format;
 use crate::auth::Denial;
-use crate::exposition::{json, text};
+use crate::exposition::{json, page, text};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -36,13 +37,15 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 /// The controller's own challenge, to the letter.
 const BEARER: &str = "Bearer realm=api authorization_url=/api/o/authorize/";
 const BASIC: &str = "Basic realm=\"api\"";
+/// The controller's own. It goes on to `next` where that is a path (`awx/templates/rest_framework/login.html`).
+const LOGIN: &str = "/api/login/";
 /// Of an error. A page has its format's.
 const TEXT: &str = "text/plain; charset=utf-8";
 /// What OPTIONS says. `parses` is empty, since nothing is ever posted here.
 const DESCRIPTION: &str = concat!(
     r#"{"name":"Metrics","description":"query params to filter response, e.g., "#,
     r#"?subsystemonly=1&metric=callback_receiver_events_insert_db&node=awx-1","#,
-    r#""renders":["text/plain","application/json"],"parses":[]}"#,
+    r#""renders":["text/plain","application/json","text/html"],"parses":[]}"#,
 );
 
 impl Reply {
@@ -56,6 +59,7 @@ impl Reply {
         let media_type = match format {
             Format::Text => text::CONTENT_TYPE,
             Format::Json { .. } => json::CONTENT_TYPE,
+            Format::Html => return Self::html(200, body, page::POLICY),
         };
         Self::new(200, media_type, body)
     }
@@ -66,10 +70,22 @@ impl Reply {
         Self::new(200, json::CONTENT_TYPE, DESCRIPTION.into())
     }
 
-    /// 401, as the controller says it.
+    /// 401, as the controller says it. For people it links to the login that leads back to `path`, where there is one.
     #[must_use]
-    pub fn denied(denial: Denial, challenge: Challenge, format: Option<Format>) -> Self {
-        let mut reply = Self::error(401, denial.sentence(), format);
+    pub fn denied(
+        denial: Denial,
+        challenge: Challenge,
+        format: Option<Format>,
+        path: &[u8],
+    ) -> Self {
+        let mut reply = match (format, challenge) {
+            (Some(Format::Html), Challenge::Bearer) => {
+                let login = format!("{LOGIN}?next={}", percent_encode(path, NON_ALPHANUMERIC));
+                let body = page::refusal(denial.sentence(), Some(&login));
+                Self::html(401, body.into_bytes(), page::INERT)
+            }
+            _ => Self::error(401, denial.sentence(), format),
+        };
         reply.headers.push(("www-authenticate", BEARER.into()));
         if challenge == Challenge::BearerAndBasic {
             reply.headers.push(("www-authenticate", BASIC.into()));
@@ -103,11 +119,21 @@ impl Reply {
     fn error(status: u16, sentence: &str, format: Option<Format>) -> Self {
         match format {
             Some(Format::Text) => Self::new(status, TEXT, format!("{sentence}\n").into_bytes()),
+            Some(Format::Html) => {
+                Self::html(status, page::refusal(sentence, None).into_bytes(), page::INERT)
+            }
             Some(Format::Json { .. }) | None => {
                 let body = serde_json::json!({ "detail": sentence });
                 Self::new(status, json::CONTENT_TYPE, body.to_string().into_bytes())
             }
         }
+    }
+
+    fn html(status: u16, body: Vec<u8>, policy: &'static str) -> Self {
+        let mut reply = Self::new(status, page::CONTENT_TYPE, body);
+        reply.headers.push(("content-security-policy", policy.into()));
+        reply.headers.push(("referrer-policy", "no-referrer".into()));
+        reply
     }
 
     fn new(status: u16, media_type: &'static str, body: Vec<u8>) -> Self {

@@ -1,0 +1,104 @@
+//! The page for people: one document that asks this path's JSON and shows it. It names nothing outside itself, holds no
+//! value and no secret, and puts what it gets into the page as text alone; its policy lets it do nothing else.
+
+/// The media type.
+pub const CONTENT_TYPE: &str = "text/html; charset=utf-8";
+
+/// The `content-security-policy` of a page without script or style.
+pub const INERT: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The document, the same for everybody.
+pub const DOCUMENT: &str = concat!(
+    include_str!("page/head.html"),
+    "<style>",
+    include_str!("page/page.css"),
+    "</style>\n",
+    include_str!("page/body.html"),
+    "<script type=\"module\">",
+    include_str!("page/page.js"),
+    "</script>\n",
+);
+
+/// Its `content-security-policy`: its own style and script, by their hashes, and its own JSON.
+pub const POLICY: &str = concat!(
+    "default-src 'none'; script-src 'sha256-X5dgbb2VgPv2vLEKPax+Frt37cgc2skydYXQDdpR9DI='; ",
+    "style-src 'sha256-NOe3fJ1tBU4XH9nRmCvrE2/MW+kg8m/jwTQr2KDY12c='; ",
+    "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; ",
+    "require-trusted-types-for 'script'; trusted-types 'none'",
+);
+
+/// A page that says why there is no other, in one sentence, for [`INERT`]. With the address of a login it links there.
+#[must_use]
+pub fn refusal(sentence: &str, login: Option<&str>) -> String {
+    let sentence = escaped(sentence);
+    let link = login.map(|login| format!("<p><a href=\"{}\">Log in</a>\n", escaped(login)));
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>Automation controller: metrics</title>\n<p>{sentence}\n{}",
+        link.unwrap_or_default()
+    )
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            char => escaped.push(char),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use sha2::{Digest, Sha256};
+
+    /// Fails with the policy that `POLICY` has to have when style or script change.
+    #[test]
+    fn the_policy_allows_the_style_and_the_script_that_stand_in_the_page_and_no_others() {
+        let hash = |source: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(source)));
+        let script = hash(include_str!("page/page.js"));
+        let style = hash(include_str!("page/page.css"));
+        let sources = format!("default-src 'none'; script-src {script}; style-src {style}; ");
+        assert_eq!(POLICY.split_inclusive("; ").take(3).collect::<String>(), sources);
+        assert!(!POLICY.contains("unsafe"));
+        for (element, count) in [("<script", 1), ("<style", 1), (" style=", 0), (" onclick=", 0)] {
+            assert_eq!(DOCUMENT.matches(element).count(), count, "{element}");
+        }
+    }
+
+    #[test]
+    fn the_page_names_nothing_outside_itself() {
+        let namespaces = DOCUMENT.matches("http://www.w3.org/2000/svg").count();
+        assert_eq!(DOCUMENT.matches("://").count(), namespaces);
+        for way_in in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!DOCUMENT.contains(way_in), "{way_in}");
+        }
+    }
+
+    #[test]
+    fn the_page_is_small() {
+        assert!(DOCUMENT.len() <= 25_000, "{} bytes", DOCUMENT.len());
+    }
+
+    #[test]
+    fn a_refusal_shows_any_bytes_as_text() {
+        let page = refusal("<script>alert('1 & \"2\"')</script>", Some("/a\"b"));
+        assert!(page.contains(
+            "<p>&lt;script&gt;alert(&#39;1 &amp; &quot;2&quot;&#39;)&lt;/script&gt;\n\
+             <p><a href=\"/a&quot;b\">Log in</a>"
+        ));
+        assert!(!refusal("No.", None).contains("<a"));
+    }
+}
