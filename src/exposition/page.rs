@@ -22,7 +22,7 @@ pub const DOCUMENT: &str = concat!(
 
 /// Its `content-security-policy`: its own style and script, by their hashes, and its own JSON.
 pub const POLICY: &str = concat!(
-    "default-src 'none'; script-src 'sha256-X5dgbb2VgPv2vLEKPax+Frt37cgc2skydYXQDdpR9DI='; ",
+    "default-src 'none'; script-src 'sha256-zHWQyr4iWCq/dkpTIIpkg+RYvtK9qciT3Qr0O7znE74='; ",
     "style-src 'sha256-NOe3fJ1tBU4XH9nRmCvrE2/MW+kg8m/jwTQr2KDY12c='; ",
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; ",
     "require-trusted-types-for 'script'; trusted-types 'none'",

@@ -7,6 +7,7 @@ mod envoy;
 mod faults;
 mod hostile;
 mod observe;
+mod page;
 mod passing;
 mod prometheus;
 mod proxy;

@@ -238,7 +238,7 @@ function source({ labels: { source }, value }) {
 }
 
 const used = ({ labels: { hostname, source }, value }) =>
-	sum(of("awx_instance_consumed_capacity", source ? { hostname, source } : { hostname })) / value;
+	(sum(of("awx_instance_consumed_capacity", source ? { hostname, source } : { hostname })) ?? 0) / value;
 
 function node(capacity) {
 	const { hostname, source, node_type: type } = capacity.labels;
