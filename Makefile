@@ -24,8 +24,10 @@ help: ## lists what there is to make
 run: wasm .tools/envoy/bin/envoy ## starts Envoy with the filter; CONTROLLER=https://host:port for a real controller
 	@$(CARGO_RUN) run
 
+# Cargo does not know that the linker is a file of ours: without its last output it links again.
 .PHONY: wasm
-wasm: toolchain ## builds the module
+wasm: toolchain wasm-opt ## builds the module
+	@test $(MODULE) -nt .cargo/link-module || rm -f $(dir $(MODULE))deps/$(notdir $(MODULE))
 	cargo build --locked --release $(FILTER) --config .cargo/module.toml
 
 .PHONY: test
@@ -36,6 +38,7 @@ test: wasm tools ## passes every test: unit, integration and doc tests
 lint: toolchain ## checks format and clippy, for the tests' target and for the module's
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p fuzz --bin engine --features engine,planted -- -D warnings
 	cargo clippy --locked $(FILTER) -- -D warnings
 
 .PHONY: doc
@@ -51,6 +54,17 @@ size: wasm ## checks the module against its size budget
 .PHONY: bench
 bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=500 for more than its 150 short rounds
 	@$(CARGO_RUN) bench
+
+# The engine is C++ and needs a host's target of its own, or else its flags would reach build scripts too.
+ENGINE := cargo build --locked --profile fuzz -p fuzz --bin engine --config host-tests/fuzz/engine.toml --features
+
+.PHONY: fuzz
+fuzz: toolchain ## looks for inputs that break a promise; FUZZ_TARGET=path FUZZ_RUNS=1000000 FUZZ_SEED=2 for one's own
+	@if ! command -v c++ > /dev/null; then missing=' c++'; $(call debian,g++); fi
+	@host=$$(rustc -vV | sed -n 's/^host: //p'); engine=target/$$host/fuzz/engine; \
+	$(ENGINE) libfuzzer,planted --target $$host && rm -f $$engine-planted && cp $$engine $$engine-planted && \
+	$(ENGINE) libfuzzer --target $$host && \
+	cargo run --locked --quiet -p fuzz --bin campaign -- $$engine $$engine-planted
 
 .PHONY: check-config
 check-config: toolchain ## says what the filter would say of a plugin configuration: FILE=plugin.json
@@ -108,6 +122,12 @@ commands:
 	    command -v $$command > /dev/null || missing+=" $$command"; \
 	done; \
 	if test -n "$$missing"; then $(call debian,prometheus wrk chromium); fi
+
+.PHONY: wasm-opt
+wasm-opt:
+	@if ! command -v wasm-opt > /dev/null; then \
+	    missing=' wasm-opt'; $(call debian,binaryen); \
+	fi
 
 .PHONY: pip
 pip:

@@ -17,7 +17,7 @@ use crate::auth::{self, Credentials, Decision, Denial, Permit, Remembered, Schem
 use crate::config::Config;
 use crate::host::Host;
 use crate::limits;
-use crate::metrics::PageBuilder;
+use crate::metrics::Sink;
 use accept::{Format, NotAcceptable};
 use gather::Gatherer;
 use query::Query;
@@ -36,12 +36,12 @@ pub struct Scraper {
 
 /// Who counts what scrapes do, and has the families that the gateway counts.
 pub trait Ledger {
-    /// Credentials were checked.
+    /// Credentials were checked. It may be published with the scrape that follows.
     fn attempted(&self, host: &dyn Host, scheme: Scheme, verdict: Verdict);
     /// A scrape was answered, with a page of this format or with none.
     fn scraped(&self, host: &dyn Host, format: Option<Format>, status: u16);
     /// Writes the families.
-    fn write(&self, host: &dyn Host, page: &mut PageBuilder);
+    fn write(&self, host: &dyn Host, page: &mut dyn Sink);
 }
 
 /// What a check of credentials came to.

@@ -7,7 +7,7 @@ use crate::collect::{Collector, Pullers};
 use crate::config::{Config, Observe};
 use crate::host::{Answer, CallId, Host, Level};
 use crate::limits;
-use crate::metrics::PageBuilder;
+use crate::metrics::Sink;
 use crate::observe::series::{Format, Outcome};
 use crate::observe::{Facts, Observer};
 use crate::scrape::accept;
@@ -187,7 +187,7 @@ impl Ledger for Site {
         self.observer.borrow_mut().scraped(host, format, status);
     }
 
-    fn write(&self, host: &dyn Host, page: &mut PageBuilder) {
+    fn write(&self, host: &dyn Host, page: &mut dyn Sink) {
         if let Some(counts) = self.observer.borrow().gather(host) {
             counts.write(page);
         }

@@ -61,6 +61,11 @@ impl<'a> Merged<'a> {
         self.dropped.get(part).copied().unwrap_or_default()
     }
 
+    /// Leaves out every family but those of these names.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.families.retain(|family| keep(family.name()));
+    }
+
     /// The families, in the order they came.
     pub(crate) fn families(&self) -> impl ExactSizeIterator<Item = &MergedFamily<'a>> {
         self.families.iter()

@@ -82,7 +82,13 @@ impl Tally {
         self.shard.add(series.key(), 1);
     }
 
-    /// What is published.
+    /// What is published, or is to be.
+    #[must_use]
+    pub const fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// The same, to publish it.
     pub fn shard_mut(&mut self) -> &mut Shard {
         &mut self.shard
     }

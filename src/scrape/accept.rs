@@ -162,7 +162,7 @@ fn thousandths(value: &[u8]) -> Option<u16> {
     };
     for place in 0..3 {
         let digit = digits.get(place).copied().unwrap_or(b'0');
-        weight = weight * 10 + u16::from(digit.is_ascii_digit().then_some(digit - b'0')?);
+        weight = weight * 10 + u16::from(digit.is_ascii_digit().then(|| digit - b'0')?);
     }
     (weight <= 1000).then_some(weight)
 }
@@ -251,6 +251,7 @@ mod tests {
             "text/plain;charset=latin1",
             "application/json;q=2",
             "application/json;q=0.1234",
+            "application/json;q=0.0 2",
             "*/json",
         ] {
             assert_eq!(chosen(&[accept]), Err(NotAcceptable), "{accept}");

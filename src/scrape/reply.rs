@@ -8,6 +8,7 @@ use crate::auth::Denial;
 use crate::exposition::{json, page, text};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// An answer to the client.
@@ -18,7 +19,7 @@ pub struct Reply {
     /// The headers, without `content-length`, which the host adds.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body. To be sent for HEAD too: Envoy drops it then, and keeps its length.
-    pub body: Vec<u8>,
+    pub body: Rc<Vec<u8>>,
 }
 
 /// Whether a 401 asks for a user name and password as well.
@@ -51,11 +52,9 @@ const DESCRIPTION: &str = concat!(
 impl Reply {
     /// 200 with a page.
     #[must_use]
-    pub fn page(format: Format, mut body: Vec<u8>) -> Self {
-        if body.is_empty() {
-            // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
-            body.push(b'\n');
-        }
+    pub fn page(format: Format, body: Rc<Vec<u8>>) -> Self {
+        // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
+        let body = if body.is_empty() { Rc::new(vec![b'\n']) } else { body };
         let media_type = match format {
             Format::Text => text::CONTENT_TYPE,
             Format::Json { .. } => json::CONTENT_TYPE,
@@ -67,7 +66,7 @@ impl Reply {
     /// 200 with a description of the endpoint.
     #[must_use]
     pub fn options() -> Self {
-        Self::new(200, json::CONTENT_TYPE, DESCRIPTION.into())
+        Self::new(200, json::CONTENT_TYPE, Rc::new(DESCRIPTION.into()))
     }
 
     /// 401, as the controller says it. For people it links to the login that leads back to `path`, where there is one.
@@ -81,8 +80,7 @@ impl Reply {
         let mut reply = match (format, challenge) {
             (Some(Format::Html), Challenge::Bearer) => {
                 let login = format!("{LOGIN}?next={}", percent_encode(path, NON_ALPHANUMERIC));
-                let body = page::refusal(denial.sentence(), Some(&login));
-                Self::html(401, body.into_bytes(), page::INERT)
+                Self::refusal(401, denial.sentence(), Some(&login))
             }
             _ => Self::error(401, denial.sentence(), format),
         };
@@ -118,25 +116,30 @@ impl Reply {
 
     fn error(status: u16, sentence: &str, format: Option<Format>) -> Self {
         match format {
-            Some(Format::Text) => Self::new(status, TEXT, format!("{sentence}\n").into_bytes()),
-            Some(Format::Html) => {
-                Self::html(status, page::refusal(sentence, None).into_bytes(), page::INERT)
+            Some(Format::Text) => {
+                Self::new(status, TEXT, Rc::new(format!("{sentence}\n").into_bytes()))
             }
+            Some(Format::Html) => Self::refusal(status, sentence, None),
             Some(Format::Json { .. }) | None => {
                 let body = serde_json::json!({ "detail": sentence });
-                Self::new(status, json::CONTENT_TYPE, body.to_string().into_bytes())
+                Self::new(status, json::CONTENT_TYPE, Rc::new(body.to_string().into_bytes()))
             }
         }
     }
 
-    fn html(status: u16, body: Vec<u8>, policy: &'static str) -> Self {
+    fn refusal(status: u16, sentence: &str, login: Option<&str>) -> Self {
+        let body = page::refusal(sentence, login).into_bytes();
+        Self::html(status, Rc::new(body), page::INERT)
+    }
+
+    fn html(status: u16, body: Rc<Vec<u8>>, policy: &'static str) -> Self {
         let mut reply = Self::new(status, page::CONTENT_TYPE, body);
         reply.headers.push(("content-security-policy", policy.into()));
         reply.headers.push(("referrer-policy", "no-referrer".into()));
         reply
     }
 
-    fn new(status: u16, media_type: &'static str, body: Vec<u8>) -> Self {
+    fn new(status: u16, media_type: &'static str, body: Rc<Vec<u8>>) -> Self {
         let headers = vec![
             ("content-type", media_type.into()),
             ("allow", ALLOW.into()),

@@ -44,14 +44,19 @@ fn path_of(target: &[u8]) -> &[u8] {
     if target.first() == Some(&b'/') {
         return target;
     }
-    let scheme = before(target, |byte| byte == b':');
+    let scheme = before(target, |byte| !is_scheme_byte(byte));
     match target.get(scheme.len()..).and_then(|rest| rest.strip_prefix(b"://")) {
-        Some(rest) => {
+        Some(rest) if !scheme.is_empty() => {
             let authority = before(rest, |byte| matches!(byte, b'/' | b'?' | b'#'));
             rest.get(authority.len()..).unwrap_or_default()
         }
-        None => target,
+        _ => target,
     }
+}
+
+/// What a scheme is made of (RFC 3986, section 3.1): so that no `://` in a query or fragment makes one.
+fn is_scheme_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
 fn before(bytes: &[u8], ends: impl Fn(u8) -> bool) -> &[u8] {
@@ -155,6 +160,10 @@ mod tests {
             "/x/api/v2/metrics",
             "http://api/v2/metrics",
             "://api/v2/metrics/..",
+            "://controller.example/api/v2/metrics",
+            "x?://controller.example/api/v2/metrics",
+            "x#://controller.example/api/v2/metrics",
+            "x/y://controller.example/api/v2/metrics",
         ] {
             assert!(!leads_to(other.as_bytes(), METRICS), "{other}");
         }

@@ -124,7 +124,13 @@ impl Shard {
 
     /// The entries, in the order in which they came up.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        View::read(&self.bytes).into_iter().flat_map(|view| view.entries())
+        self.view().entries()
+    }
+
+    /// The same as a reader has them.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View::of_own(&self.bytes, self.stamp)
     }
 
     fn place(&mut self, key: u32) -> usize {

@@ -23,7 +23,7 @@ fn show(host: &FakeHost, headers: &[(&str, &str)]) {
 
 fn page(site: &Site, host: &FakeHost) -> String {
     match site.request(host, 1, SCRAPE) {
-        Step::Reply(reply) => String::from_utf8(reply.body).unwrap(),
+        Step::Reply(reply) => String::from_utf8(reply.body.to_vec()).unwrap(),
         step => panic!("{step:?}"),
     }
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod changes;
+mod deaths;
 mod exact;
 mod scopes;
 mod threads;

@@ -1,0 +1,147 @@
+//! The choice of a format by Accept headers, a line of input each.
+//!
+//! Of plain media ranges with weights the choice is what a second reading of RFC 9110, section 12.5.1, says; and no
+//! header whatever is read otherwise for its blanks, its case, or being cut in two at a comma.
+
+use awx_metrics_filter::scrape::accept::{Format, NotAcceptable, choose};
+
+use crate::{PLANTED, Target};
+
+pub(crate) const TARGET: Target = Target {
+    name: "accept",
+    run,
+    longest: 160,
+    thousands: 3_000,
+    words: &[
+        "text/plain",
+        "application/json",
+        "application/openmetrics-text",
+        "text/html",
+        "*/*",
+        "text/*",
+        "application/*",
+        ";q=",
+        "0.001",
+        "0.5",
+        "1.000",
+        ";version=0.0.4",
+        ";version=1.0.0",
+        ", ",
+        ";charset=utf-8",
+        ";indent=4",
+        ";escaping=",
+    ],
+    fault: "a weight below one is nothing",
+};
+
+/// What there is, most wanted first.
+const OFFERS: [(&str, &str); 2] = [("text", "plain"), ("application", "json")];
+
+fn run(bytes: &[u8]) {
+    let headers: Vec<Vec<u8>> = bytes.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
+    let found = subject(&headers);
+    if let Some(ranges) = ranges(&headers) {
+        assert_eq!(found.map(media_type), best(&ranges).ok_or(NotAcceptable));
+    }
+    for same in [cut_in_two(&headers), joined(&headers), widened(&headers), in_upper_case(&headers)]
+    {
+        assert_eq!(chosen(&same), chosen(&headers), "spelt otherwise");
+    }
+}
+
+fn subject(headers: &[Vec<u8>]) -> Result<Format, NotAcceptable> {
+    if !PLANTED {
+        return chosen(headers);
+    }
+    let without =
+        |header: &Vec<u8>| String::from_utf8_lossy(header).replace("q=0.", "q=0;of=").into_bytes();
+    chosen(&headers.iter().map(without).collect::<Vec<_>>())
+}
+
+fn chosen(headers: &[Vec<u8>]) -> Result<Format, NotAcceptable> {
+    choose(None, headers.iter().map(Vec::as_slice))
+}
+
+fn media_type(format: Format) -> (&'static str, &'static str) {
+    match format {
+        Format::Text => OFFERS[0],
+        Format::Json { .. } => OFFERS[1],
+    }
+}
+
+fn cut_in_two(headers: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    headers
+        .iter()
+        .flat_map(|header| header.split(|&byte| byte == b','))
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+fn joined(headers: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    vec![headers.join(&b',')]
+}
+
+fn widened(headers: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let widen = |header: &Vec<u8>| {
+        let bytes = header.iter().map(|&byte| match byte {
+            b',' => b" ,\t".to_vec(),
+            b';' => b" ; ".to_vec(),
+            byte => vec![byte],
+        });
+        bytes.collect::<Vec<_>>().concat()
+    };
+    headers.iter().map(widen).collect()
+}
+
+/// Values of parameters may tell case apart, so that only what has none is changed.
+fn in_upper_case(headers: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let upper = |header: &Vec<u8>| {
+        if header.contains(&b';') { header.clone() } else { header.to_ascii_uppercase() }
+    };
+    headers.iter().map(upper).collect()
+}
+
+/// Type, subtype and weight of each range, in thousandths; none where a header has more in it than these.
+fn ranges(headers: &[Vec<u8>]) -> Option<Vec<(String, String, u16)>> {
+    let text = String::from_utf8(headers.join(&b',')).ok()?;
+    let elements = text.split(',').map(|element| element.trim_ascii().to_ascii_lowercase());
+    elements.filter(|element| !element.is_empty()).map(|element| range(&element)).collect()
+}
+
+fn range(element: &str) -> Option<(String, String, u16)> {
+    let (range, weight) = match element.split_once(';') {
+        Some((range, parameter)) => {
+            (range, thousandths(parameter.trim_ascii().strip_prefix("q=")?)?)
+        }
+        None => (element, 1000),
+    };
+    let (kind, subtype) = range.trim_ascii().split_once('/')?;
+    let is_token = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-*".contains(c));
+    let fits = is_token(kind) && is_token(subtype) && (kind != "*" || subtype == "*");
+    fits.then(|| (kind.to_owned(), subtype.to_owned(), weight))
+}
+
+fn thousandths(text: &str) -> Option<u16> {
+    let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
+    let is_weight = matches!(whole, "0" | "1") && digits.len() <= 3;
+    let all = format!("{whole}{digits:0<3}");
+    all.chars()
+        .all(|c| c.is_ascii_digit())
+        .then(|| all.parse().ok())?
+        .filter(|&all| is_weight && all <= 1000)
+}
+
+fn best(ranges: &[(String, String, u16)]) -> Option<(&'static str, &'static str)> {
+    let weights = OFFERS.map(|offer| if ranges.is_empty() { 1000 } else { weight(offer, ranges) });
+    let most = *weights.iter().max()?;
+    let first = weights.iter().position(|&weight| weight == most && most > 0)?;
+    Some(OFFERS[first])
+}
+
+fn weight((kind, subtype): (&str, &str), ranges: &[(String, String, u16)]) -> u16 {
+    let of = |kind: &str, subtype: &str| {
+        let same = ranges.iter().filter(|range| range.0 == kind && range.1 == subtype);
+        same.map(|range| range.2).max()
+    };
+    of(kind, subtype).or(of(kind, "*")).or(of("*", "*")).unwrap_or(0)
+}

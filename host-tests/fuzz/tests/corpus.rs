@@ -1,0 +1,47 @@
+//! What `make fuzz` found so far, run again without the engine.
+
+use fuzz::TARGETS;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Bytes of the whole corpus, so that it stays a part of the repository that nobody minds.
+const MOST: usize = 1024 * 1024;
+
+fn corpus(of: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(of);
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    files.map(|file| (file.clone(), fs::read(file).unwrap())).collect()
+}
+
+#[test]
+fn every_target_keeps_its_promises_over_its_corpus() {
+    for target in TARGETS {
+        let corpus = corpus(target.name);
+        assert!(corpus.len() >= 10, "{} has a corpus of {}", target.name, corpus.len());
+        for (file, bytes) in corpus {
+            assert!(bytes.len() <= target.longest, "{} is too long", file.display());
+            let kept = std::panic::catch_unwind(|| (target.run)(&bytes));
+            assert!(kept.is_ok(), "{}", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_corpus_is_small_and_every_folder_of_it_belongs_to_a_target() {
+    let sizes = TARGETS
+        .map(|target| corpus(target.name).iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
+    assert!(sizes.iter().sum::<usize>() <= MOST, "{sizes:?}");
+    let folders =
+        fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")).unwrap().count();
+    assert_eq!(folders, TARGETS.len());
+}
+
+#[test]
+fn every_target_is_on_record_with_the_fault_that_was_found() {
+    let record = include_str!("../RECORD.md");
+    for target in TARGETS {
+        let line = record.lines().find(|line| line.starts_with(&format!("| {} |", target.name)));
+        let line = line.unwrap_or_else(|| panic!("{} is not on record", target.name));
+        assert!(line.contains(target.fault), "{line}");
+    }
+}
