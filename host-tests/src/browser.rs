@@ -196,7 +196,7 @@ impl Browser {
         self.call("Network.emulateNetworkConditions", conditions).await.map(drop)
     }
 
-    /// What the window shows, as a PNG.
+    /// What the window shows, as WebP.
     ///
     /// # Errors
     /// See [`BrowserError`].
@@ -204,7 +204,8 @@ impl Browser {
     /// # Panics
     /// Where it is not Base64.
     pub async fn screenshot(&self) -> Result<Vec<u8>, BrowserError> {
-        let shot = self.call("Page.captureScreenshot", json!({"format": "png"})).await?;
+        let shot =
+            self.call("Page.captureScreenshot", json!({"format": "webp", "quality": 90})).await?;
         Ok(STANDARD.decode(shot["data"].as_str().unwrap_or_default()).expect("Base64"))
     }
 

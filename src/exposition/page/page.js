@@ -8,7 +8,7 @@ const MOST_NODES = 24; // at the top
 // The parts of each group, and what a family's name begins with there: the first that fits has it.
 const GROUPS = [
 	["Gateway", [
-		["Requests", /^awx_gateway_(requests|overflow)/],
+		["Requests", /^awx_gateway_requests/],
 		["Latency", /^awx_gateway_request_d/],
 		["Logins", /^awx_gateway_(login|token|auth)/],
 		["Launches", /^awx_gateway_job/],
