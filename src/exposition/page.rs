@@ -22,7 +22,7 @@ pub const DOCUMENT: &str = concat!(
 
 /// Its `content-security-policy`: its own style and script, by their hashes, and its own JSON.
 pub const POLICY: &str = concat!(
-    "default-src 'none'; script-src 'sha256-aEW1DAhCIceLnQeH8vKrdCBii/3Q8Zg0kk69BG5c2Ks='; ",
+    "default-src 'none'; script-src 'sha256-tVPiSWBWvrUoDEig6YXcsJH6rmuiiAUPDm61dqHbqNg='; ",
     "style-src 'sha256-jqlOLbLgtkYgPm0N2gZ/AaDrqnYuC8nuOFqGaBnDja4='; ",
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; ",
     "require-trusted-types-for 'script'; trusted-types 'none'",

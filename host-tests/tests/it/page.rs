@@ -158,6 +158,12 @@ awx_odd_total{kind="${document.title='template'}",le="1",__proto__="x"} 1e-300
 # TYPE odd_seconds histogram
 odd_seconds_bucket{le="1"} NaN
 odd_seconds_bucket{le="2"} 3
+odd_seconds_bucket{node="falls",le="1"} 7
+odd_seconds_bucket{node="falls",le="+Inf"} -3
+odd_seconds_bucket{node="odd",le="x"} +Inf
+odd_seconds_bucket{node="none"} 1
+odd_seconds_count{node="none"} NaN
+odd_seconds_sum{node="none"} -Inf
 # HELP constructor an unlucky name
 # TYPE constructor gauge
 constructor 1

@@ -100,7 +100,7 @@ function takeSample(family, { labels: { le, ...labels }, value, sample_type: kin
 		family.series.set(key, (series = { labels, text }));
 	}
 	if (series.round !== round) Object.assign(series, { round, buckets: [] });
-	if (kind === "bucket") series.buckets.push([Number(le.replace("Inf", "Infinity")), Number(value)]);
+	if (kind === "bucket") series.buckets.push([Number(String(le).replace("Inf", "Infinity")), Number(value)]);
 	else series[kind === "sum" ? "sum" : "value"] = value;
 }
 
@@ -142,7 +142,7 @@ function quantile(q, buckets) {
 	if (!rank) return NaN;
 	const index = buckets.findIndex(([, count]) => count >= rank);
 	const [low, below] = buckets[index - 1] ?? [0, 0];
-	const [high, count] = buckets[index];
+	const [high, count] = buckets[index] ?? [];
 	return high === Infinity ? low : low + ((high - low) * (rank - below)) / (count - below);
 }
 
