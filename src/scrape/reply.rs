@@ -39,7 +39,7 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 const BEARER: &str = "Bearer realm=api authorization_url=/api/o/authorize/";
 const BASIC: &str = "Basic realm=\"api\"";
 /// The controller's own. It goes on to `next` where that is a path (`awx/templates/rest_framework/login.html`).
-const LOGIN: &str = "/api/login/";
+const LOGIN: &str = "/api/login/?next=";
 /// Of an error. A page has its format's.
 const TEXT: &str = "text/plain; charset=utf-8";
 /// What OPTIONS says. `parses` is empty, since nothing is ever posted here.
@@ -79,7 +79,8 @@ impl Reply {
     ) -> Self {
         let mut reply = match (format, challenge) {
             (Some(Format::Html), Challenge::Bearer) => {
-                let login = format!("{LOGIN}?next={}", percent_encode(path, NON_ALPHANUMERIC));
+                let mut login = String::from(LOGIN);
+                login.extend(percent_encode(path, NON_ALPHANUMERIC));
                 Self::refusal(401, denial.sentence(), Some(&login))
             }
             _ => Self::error(401, denial.sentence(), format),
@@ -128,8 +129,7 @@ impl Reply {
     }
 
     fn refusal(status: u16, sentence: &str, login: Option<&str>) -> Self {
-        let body = page::refusal(sentence, login).into_bytes();
-        Self::html(status, Rc::new(body), page::INERT)
+        Self::html(status, Rc::new(page::refusal(sentence, login)), page::INERT)
     }
 
     fn html(status: u16, body: Rc<Vec<u8>>, policy: &'static str) -> Self {
