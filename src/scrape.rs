@@ -5,6 +5,7 @@
 //! ([`Step::Wait`]); everything else is answered at once.
 
 pub mod accept;
+pub mod encoding;
 pub mod gather;
 pub mod query;
 pub mod reply;
@@ -18,7 +19,7 @@ use crate::config::Config;
 use crate::host::Host;
 use crate::limits;
 use crate::metrics::Sink;
-use accept::{Format, NotAcceptable};
+use accept::{Format, MediaType, NotAcceptable};
 use gather::Gatherer;
 use query::Query;
 use reply::{Challenge, Reply};
@@ -72,7 +73,7 @@ struct Request {
     method: Vec<u8>,
     path: Vec<u8>,
     query: Query,
-    format: Result<Format, NotAcceptable>,
+    media: Result<MediaType, NotAcceptable>,
 }
 
 impl Scraper {
@@ -159,11 +160,11 @@ impl Scraper {
     }
 
     fn wait(&self, host: &dyn Host, ledger: &dyn Ledger, waiter: Waiter) -> Step {
-        let (format, scheme) = (waiter.request.format, waiter.request.scheme);
+        let (format, scheme) = (waiter.request.format(), waiter.request.scheme);
         if self.waiting.borrow_mut().push(waiter).is_ok() {
             return Step::Wait;
         }
-        let reply = Reply::throttled(limits::RETRY_AFTER, format.ok());
+        let reply = Reply::throttled(limits::RETRY_AFTER, format);
         ledger.attempted(host, scheme, Verdict::Throttled);
         ledger.scraped(host, None, reply.status);
         Step::Reply(reply)
@@ -179,19 +180,22 @@ impl Scraper {
     ) -> Reply {
         let verdict = if result.is_ok() { Verdict::Allowed } else { Verdict::Denied };
         ledger.attempted(host, request.scheme, verdict);
-        let format = request.format;
-        let (page, reply) = match (result, request.method.as_slice(), format) {
+        let format = request.format();
+        let (page, reply) = match (result, request.method.as_slice(), request.media) {
             (Err(denial), _, _) => {
-                (None, Reply::denied(denial, Challenge::BearerAndBasic, format.ok(), &request.path))
+                (None, Reply::denied(denial, Challenge::BearerAndBasic, format, &request.path))
             }
-            (Ok(permit), b"GET" | b"HEAD", Ok(format)) => {
+            (Ok(permit), b"GET" | b"HEAD", Ok(MediaType { format: Format::Html, .. })) => {
+                (format, Reply::for_people(&permit))
+            }
+            (Ok(permit), b"GET" | b"HEAD", Ok(media)) => {
                 let selection = &request.query.selection;
-                let body = self.gatherer.page(host, ledger, &permit, selection, format);
-                (Some(format), Reply::page(format, body))
+                let body = self.gatherer.page(host, ledger, &permit, selection, media.format);
+                (format, Reply::page(media, body))
             }
             (Ok(_), b"GET" | b"HEAD", Err(NotAcceptable)) => (None, Reply::not_acceptable()),
             (Ok(_), b"OPTIONS", _) => (None, Reply::options()),
-            (Ok(_), method, _) => (None, Reply::method_not_allowed(method, format.ok())),
+            (Ok(_), method, _) => (None, Reply::method_not_allowed(method, format)),
         };
         ledger.scraped(host, page, reply.status);
         reply
@@ -205,9 +209,14 @@ impl Request {
             scheme,
             method: all(headers, ":method").next().unwrap_or_default().to_vec(),
             path: route::normal_form(target).into_owned(),
-            format: accept::choose(query.format.as_deref(), all(headers, "accept")),
+            media: accept::choose(query.format.as_deref(), all(headers, "accept")),
             query,
         }
+    }
+
+    /// The format that it gets, if there is one for it.
+    fn format(&self) -> Option<Format> {
+        self.media.ok().map(|media| media.format)
     }
 }
 

@@ -180,7 +180,9 @@ impl Ledger for Site {
     fn scraped(&self, host: &dyn Host, format: Option<accept::Format>, status: u16) {
         let format = match format {
             Some(accept::Format::Text) => Format::Text,
+            Some(accept::Format::OpenMetrics) => Format::OpenMetrics,
             Some(accept::Format::Json { .. }) => Format::Json,
+            Some(accept::Format::Protobuf) => Format::Protobuf,
             Some(accept::Format::Html) => Format::Html,
             None => Format::None,
         };

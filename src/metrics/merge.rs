@@ -71,6 +71,12 @@ impl<'a> Merged<'a> {
         self.families.iter()
     }
 
+    /// Whether samples of one histogram or summary come from several pages, and so do not stand together.
+    pub(crate) fn mixes_groups(&self, family: &MergedFamily<'a>) -> bool {
+        let is_one = family.rest.is_empty() || family.is_apart(&self.added);
+        !is_one && Search::default().mixes_groups(family, &self.added)
+    }
+
     /// The labels that a piece's samples get.
     pub(crate) fn added(&self, piece: &Piece<'_>) -> Option<&Added<'a>> {
         self.added.get(piece.part as usize).filter(|added| !added.labels.is_empty())

@@ -189,7 +189,8 @@ fn ten_million_different_requests_grow_nothing_and_all_are_counted() {
     for number in 0..HOSTILE {
         // Coprime, so that in time each beginning meets each method and each code.
         let at = number as usize;
-        (method.clear(), path.clear());
+        method.clear();
+        path.clear();
         method.extend_from_slice(methods[at % methods.len()].as_bytes());
         path.extend_from_slice(begins[at % begins.len()].as_bytes());
         if method.is_empty() {

@@ -12,7 +12,8 @@ use super::accept::Format;
 use crate::auth::{Permit, View};
 use crate::config::{Config, GatewayFamilies, Source};
 use crate::exposition::form::{Draft, Form};
-use crate::exposition::{json, page, parse, text};
+use crate::exposition::openmetrics::{self, Values};
+use crate::exposition::{json, parse, protobuf, text};
 use crate::host::{Host, Time};
 use crate::limits;
 use crate::metrics::{self, Merged, Page, PageBuilder, Part, Selection, Sink, merge};
@@ -72,9 +73,6 @@ impl Gatherer {
         selection: &Selection,
         format: Format,
     ) -> Rc<Vec<u8>> {
-        if format == Format::Html {
-            return Rc::new(page::DOCUMENT.into());
-        }
         let sources = self.sources(host, permit.view());
         let key = Key {
             format,
@@ -96,9 +94,11 @@ impl Gatherer {
     fn pulled(&self, sources: &Sources, key: &Key) -> Rendering {
         let merged = merge(&self.parts(sources, |_| false));
         let withheld = (0..sources.served.len()).map(|part| merged.dropped(part)).collect();
-        let mut page = render(key, merged, metrics::GatewayFamilies::None);
+        let mut page = render(key, merged, metrics::GatewayFamilies::None, Values::Real);
         if key.selection.has_gateway_families() {
             open(key.format, &mut page);
+        } else {
+            page.extend_from_slice(end(key.format));
         }
         Rendering { pulled: page.len(), page: Rc::new(page), withheld, own: Form::default() }
     }
@@ -120,10 +120,11 @@ impl Gatherer {
         };
         let page = Rc::make_mut(page);
         page.truncate(*pulled);
-        if key.format != Format::Text || self.keeps_any() {
+        if !has_forms(key.format) || self.keeps_any() {
             let mut own = PageBuilder::new();
             write(&mut own);
-            return close(key.format, page, &self.render_own(&own.build(), sources, key));
+            let own = self.render_own(&own.build(), Values::Real, sources, key);
+            return close(key.format, page, &own);
         }
         let mut numbers = form.numbers();
         write(&mut numbers);
@@ -132,16 +133,17 @@ impl Gatherer {
             write(&mut draft);
             let own;
             (own, numbers) = draft.finish();
-            *form = Form::new(&self.render_own(&own, sources, key), &numbers);
+            *form = Form::new(&self.render_own(&own, Values::Places, sources, key), &numbers);
         }
         form.fill(&numbers, page);
+        page.extend_from_slice(end(key.format));
     }
 
     /// The gateway's families, with what a source's page may bring along of the same names.
-    fn render_own(&self, own: &Page, sources: &Sources, key: &Key) -> Vec<u8> {
+    fn render_own(&self, own: &Page, values: Values, sources: &Sources, key: &Key) -> Vec<u8> {
         let mut parts = vec![Part { page: own, labels: self.own.labels(), gateway_families: true }];
         parts.extend(self.parts(sources, keeps).into_iter().filter(|part| part.gateway_families));
-        render(key, merge(&parts), metrics::GatewayFamilies::Only)
+        render(key, merge(&parts), metrics::GatewayFamilies::Only, values)
     }
 
     fn keeps_any(&self) -> bool {
@@ -236,7 +238,12 @@ fn keeps(source: &Source) -> bool {
 }
 
 /// What of the families of one side is asked for and may be seen.
-fn render(key: &Key, mut merged: Merged<'_>, gateway: metrics::GatewayFamilies) -> Vec<u8> {
+fn render(
+    key: &Key,
+    mut merged: Merged<'_>,
+    gateway: metrics::GatewayFamilies,
+    values: Values,
+) -> Vec<u8> {
     let mut out = Vec::new();
     if key.view.families.is_some() {
         merged.retain(|name| key.view.opens_family(name));
@@ -251,9 +258,24 @@ fn render(key: &Key, mut merged: Merged<'_>, gateway: metrics::GatewayFamilies) 
         Format::Json { indent } => {
             json::render(&merged, &selection, indent.map(usize::from), &mut out);
         }
+        Format::OpenMetrics => openmetrics::render(&merged, &selection, values, &mut out),
+        Format::Protobuf => protobuf::render(&merged, &selection, &mut out),
         Format::Html => {}
     }
     out
+}
+
+/// Whether a format is text line by line, whose numbers are filled in.
+const fn has_forms(format: Format) -> bool {
+    matches!(format, Format::Text | Format::OpenMetrics)
+}
+
+/// What stands behind the last family.
+const fn end(format: Format) -> &'static [u8] {
+    match format {
+        Format::OpenMetrics => openmetrics::END,
+        _ => b"",
+    }
 }
 
 /// Takes off the end of the sources' families what is to stand behind the gateway's.
@@ -274,7 +296,7 @@ fn close(format: Format, page: &mut Vec<u8>, own: &[u8]) {
             }
             page.extend_from_slice(members);
         }
-        _ => page.extend_from_slice(own),
+        _ => [own, end(format)].iter().for_each(|part| page.extend_from_slice(part)),
     }
 }
 

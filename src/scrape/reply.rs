@@ -1,11 +1,11 @@
 //! The replies to a scrape: the only place with status codes.
 //!
 //! Errors are what the controller says, in its words: JSON `{"detail": ".."}`, or the sentence alone as plain text for
-//! who asked for text, or a small page for who asked for HTML.
+//! who asked for a page that is none of JSON, in a small document for who asked for HTML.
 
-use super::accept::Format;
-use crate::auth::Denial;
-use crate::exposition::{json, page, text};
+use super::accept::{Format, MediaType};
+use crate::auth::{Denial, Permit};
+use crate::exposition::{json, page};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -46,27 +46,29 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const DESCRIPTION: &str = concat!(
     r#"{"name":"Metrics","description":"query params to filter response, e.g., "#,
     r#"?subsystemonly=1&metric=callback_receiver_events_insert_db&node=awx-1","#,
-    r#""renders":["text/plain","application/json","text/html"],"parses":[]}"#,
+    r#""renders":["text/plain","application/openmetrics-text","application/json","#,
+    r#""application/vnd.google.protobuf","text/html"],"parses":[]}"#,
 );
 
 impl Reply {
     /// 200 with a page.
     #[must_use]
-    pub fn page(format: Format, body: Rc<Vec<u8>>) -> Self {
+    pub fn page(media: MediaType, body: Rc<Vec<u8>>) -> Self {
         // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
         let body = if body.is_empty() { Rc::new(vec![b'\n']) } else { body };
-        let media_type = match format {
-            Format::Text => text::CONTENT_TYPE,
-            Format::Json { .. } => json::CONTENT_TYPE,
-            Format::Html => return Self::html(200, body, page::POLICY),
-        };
-        Self::new(200, media_type, body)
+        Self::new(200, media.content_type(), body)
+    }
+
+    /// 200 with the page for people. It holds nothing to see, but who is not let in is to be told so at once.
+    #[must_use]
+    pub fn for_people(_: &Permit) -> Self {
+        Self::html(200, page::DOCUMENT.into(), page::POLICY)
     }
 
     /// 200 with a description of the endpoint.
     #[must_use]
     pub fn options() -> Self {
-        Self::new(200, json::CONTENT_TYPE, Rc::new(DESCRIPTION.into()))
+        Self::new(200, json::CONTENT_TYPE.into(), Rc::new(DESCRIPTION.into()))
     }
 
     /// 401, as the controller says it. For people it links to the login that leads back to `path`, where there is one.
@@ -81,7 +83,7 @@ impl Reply {
             (Some(Format::Html), Challenge::Bearer) => {
                 let mut login = String::from(LOGIN);
                 login.extend(percent_encode(path, NON_ALPHANUMERIC));
-                Self::refusal(401, denial.sentence(), Some(&login))
+                Self::html(401, page::refusal(denial.sentence(), Some(&login)), page::INERT)
             }
             _ => Self::error(401, denial.sentence(), format),
         };
@@ -117,31 +119,27 @@ impl Reply {
 
     fn error(status: u16, sentence: &str, format: Option<Format>) -> Self {
         match format {
-            Some(Format::Text) => {
-                Self::new(status, TEXT, Rc::new(format!("{sentence}\n").into_bytes()))
-            }
-            Some(Format::Html) => Self::refusal(status, sentence, None),
             Some(Format::Json { .. }) | None => {
                 let body = serde_json::json!({ "detail": sentence });
-                Self::new(status, json::CONTENT_TYPE, Rc::new(body.to_string().into_bytes()))
+                Self::new(status, json::CONTENT_TYPE.into(), Rc::new(body.to_string().into_bytes()))
+            }
+            Some(Format::Html) => Self::html(status, page::refusal(sentence, None), page::INERT),
+            Some(_) => {
+                Self::new(status, TEXT.into(), Rc::new(format!("{sentence}\n").into_bytes()))
             }
         }
     }
 
-    fn refusal(status: u16, sentence: &str, login: Option<&str>) -> Self {
-        Self::html(status, Rc::new(page::refusal(sentence, login)), page::INERT)
-    }
-
-    fn html(status: u16, body: Rc<Vec<u8>>, policy: &'static str) -> Self {
-        let mut reply = Self::new(status, page::CONTENT_TYPE, body);
+    fn html(status: u16, body: Vec<u8>, policy: &'static str) -> Self {
+        let mut reply = Self::new(status, page::CONTENT_TYPE.into(), Rc::new(body));
         reply.headers.push(("content-security-policy", policy.into()));
         reply.headers.push(("referrer-policy", "no-referrer".into()));
         reply
     }
 
-    fn new(status: u16, media_type: &'static str, body: Rc<Vec<u8>>) -> Self {
+    fn new(status: u16, media_type: Cow<'static, str>, body: Rc<Vec<u8>>) -> Self {
         let headers = vec![
-            ("content-type", media_type.into()),
+            ("content-type", media_type),
             ("allow", ALLOW.into()),
             ("vary", "Accept, Authorization, Cookie".into()),
             ("cache-control", "no-store".into()),

@@ -37,7 +37,8 @@ fn lost(reason: Reason, samples: usize) -> Dropped {
     dropped
 }
 
-const NOTHING: Dropped = Dropped { duplicate: 0, type_conflict: 0, scrape_limit: 0 };
+const NOTHING: Dropped =
+    Dropped { duplicate: 0, type_conflict: 0, scrape_limit: 0, created: 0, exemplar: 0 };
 
 #[test]
 fn one_page_without_labels_stays_as_it_is() {
