@@ -56,7 +56,7 @@ screenshot: wasm .tools/envoy/bin/envoy commands ## takes the README's pictures 
 	@$(CARGO_RUN) screenshot
 
 .PHONY: bench
-bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=500 for more than its 150 short rounds
+bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=500 for more than its 150 short rounds, BENCH_ONLY=requests for a part
 	@$(CARGO_RUN) bench
 
 # The engine is C++ and needs a host's target of its own, or else its flags would reach build scripts too.

@@ -5,6 +5,7 @@ mod collect;
 mod config;
 mod envoy;
 mod faults;
+mod formats;
 mod hostile;
 mod observe;
 mod page;

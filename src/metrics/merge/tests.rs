@@ -100,6 +100,15 @@ fn a_name_is_not_at_once_a_family_and_part_of_a_histogram() {
 }
 
 #[test]
+fn a_histogram_that_goes_on_takes_no_name_of_another_family() {
+    let both = "# TYPE s summary\ns{quantile=\"1\"} 1\n# TYPE s_sum gauge\ns_sum 2\n";
+    let (page, dropped) = merged([(both, &[]), ("# TYPE s summary\ns_sum 3\ns_count 4\n", &[])]);
+    assert_eq!((page.as_str(), dropped), (both, [NOTHING, lost(Reason::TypeConflict, 2)]));
+    let (page, dropped) = merged([(both, &[("a", "1")]), (both, &[("a", "2")])]);
+    assert_eq!((page.lines().count(), dropped), (6, [NOTHING; 2]));
+}
+
+#[test]
 fn a_label_that_meets_an_added_one_is_exported() {
     let (page, _) = merged([("a{source=\"p\",z=\"1\"} 1\na{z=\"2\"} 2\n", &[("source", "x")])]);
     let expected = concat!(

@@ -207,3 +207,31 @@ fn kept_families_merge_with_the_gateways_own() {
     assert!(page.ends_with(both), "{page}");
     assert!(!bed.page(sources(&[1]), "").contains("awx_gateway_told_total{source"), "{page}");
 }
+
+#[test]
+fn openmetrics_has_the_series_of_text_and_ends_once() {
+    let bed = Bed::new(false);
+    for query in ["", "gateway=only", "gateway=none", "dbonly=1&subsystemonly=1", "name[]=up"] {
+        let page = |format| {
+            let page = bed.bytes(&Teller::default(), View::default(), query, format);
+            String::from_utf8(page.to_vec()).unwrap()
+        };
+        let series = |page: String| {
+            let lines = page.lines().filter(|line| !line.starts_with('#'));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let open = page(Format::OpenMetrics);
+        assert_eq!(series(open.clone()), series(page(Format::Text)), "{query}");
+        assert!(open.ends_with("# EOF\n") && open.matches("# EOF").count() == 1, "{open}");
+    }
+}
+
+#[test]
+fn the_gateways_own_types_stand_whatever_their_numbers_are() {
+    let bed = Bed::new(false);
+    let page = bed.bytes(&Teller::default(), View::default(), "", Format::OpenMetrics);
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    let told = "# TYPE awx_gateway_told counter\nawx_gateway_told_total{gateway=\"g\"} ";
+    assert!(page.contains(told), "{page}");
+    assert!(!page.contains(" unknown\n"), "{page}");
+}
