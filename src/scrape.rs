@@ -71,6 +71,7 @@ pub enum Step {
 struct Request {
     scheme: Scheme,
     method: Vec<u8>,
+    path: Vec<u8>,
     query: Query,
     media: Result<MediaType, NotAcceptable>,
 }
@@ -181,9 +182,11 @@ impl Scraper {
         ledger.attempted(host, request.scheme, verdict);
         let format = request.format();
         let (page, reply) = match (result, request.method.as_slice(), request.media) {
-            (Err(denial), _, _) => (None, Reply::denied(denial, Challenge::BearerAndBasic, format)),
-            (Ok(_), b"GET" | b"HEAD", Ok(MediaType { format: Format::Html, .. })) => {
-                (None, Reply::not_acceptable())
+            (Err(denial), _, _) => {
+                (None, Reply::denied(denial, Challenge::BearerAndBasic, format, &request.path))
+            }
+            (Ok(permit), b"GET" | b"HEAD", Ok(MediaType { format: Format::Html, .. })) => {
+                (format, Reply::for_people(&permit))
             }
             (Ok(permit), b"GET" | b"HEAD", Ok(media)) => {
                 let selection = &request.query.selection;
@@ -205,6 +208,7 @@ impl Request {
         Self {
             scheme,
             method: all(headers, ":method").next().unwrap_or_default().to_vec(),
+            path: route::normal_form(target).into_owned(),
             media: accept::choose(query.format.as_deref(), all(headers, "accept")),
             query,
         }

@@ -205,7 +205,14 @@ async fn every_method_is_answered_or_refused_by_name(stage: &Stage) {
     let options = stage.prometheus().request(Method::OPTIONS, METRICS, "").await.unwrap();
     assert_eq!(options.status(), 200);
     let described: Value = serde_json::from_slice(options.body()).unwrap();
-    assert_eq!(described["renders"], json!(["text/plain", "application/json"]));
+    let renders = [
+        "text/plain",
+        "application/openmetrics-text",
+        "application/json",
+        "application/vnd.google.protobuf",
+        "text/html",
+    ];
+    assert_eq!(described["renders"], json!(renders));
     let asked = stage.controller().requests();
     assert!(asked.iter().all(|request| request.method == "GET"), "{asked:?}");
 }

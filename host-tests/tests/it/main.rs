@@ -8,6 +8,7 @@ mod faults;
 mod formats;
 mod hostile;
 mod observe;
+mod page;
 mod passing;
 mod prometheus;
 mod proxy;
