@@ -4,8 +4,9 @@
 //! who asked for a page that is none of JSON.
 
 use super::accept::{Format, MediaType};
+use super::encoding::Encoding;
 use crate::auth::Denial;
-use crate::exposition::json;
+use crate::exposition::{gzip, json};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
@@ -50,10 +51,14 @@ const DESCRIPTION: &str = concat!(
 impl Reply {
     /// 200 with a page.
     #[must_use]
-    pub fn page(media: MediaType, body: Rc<Vec<u8>>) -> Self {
+    pub fn page(media: MediaType, (encoding, body): (Encoding, Rc<Vec<u8>>)) -> Self {
         // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
         let body = if body.is_empty() { Rc::new(vec![b'\n']) } else { body };
-        Self::new(200, media.content_type(), body)
+        let mut reply = Self::new(200, media.content_type(), body);
+        if encoding == Encoding::Gzip {
+            reply.headers.push(("content-encoding", gzip::CODING.into()));
+        }
+        reply
     }
 
     /// 200 with a description of the endpoint.
@@ -112,7 +117,7 @@ impl Reply {
         let headers = vec![
             ("content-type", media_type),
             ("allow", ALLOW.into()),
-            ("vary", "Accept, Authorization, Cookie".into()),
+            ("vary", "Accept, Accept-Encoding, Authorization, Cookie".into()),
             ("cache-control", "no-store".into()),
             ("x-content-type-options", "nosniff".into()),
         ];
