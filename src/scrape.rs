@@ -20,6 +20,7 @@ use crate::host::Host;
 use crate::limits;
 use crate::metrics::Sink;
 use accept::{Format, MediaType, NotAcceptable};
+use encoding::Encoding;
 use gather::Gatherer;
 use query::Query;
 use reply::{Challenge, Reply};
@@ -74,6 +75,7 @@ struct Request {
     path: Vec<u8>,
     query: Query,
     media: Result<MediaType, NotAcceptable>,
+    encoding: Encoding,
 }
 
 impl Scraper {
@@ -190,8 +192,9 @@ impl Scraper {
             }
             (Ok(permit), b"GET" | b"HEAD", Ok(media)) => {
                 let selection = &request.query.selection;
-                let body = self.gatherer.page(host, ledger, &permit, selection, media.format);
-                (format, Reply::page(media, body))
+                let wanted = (media.format, request.encoding);
+                let page = self.gatherer.page(host, ledger, &permit, selection, wanted);
+                (format, Reply::page(media, page))
             }
             (Ok(_), b"GET" | b"HEAD", Err(NotAcceptable)) => (None, Reply::not_acceptable()),
             (Ok(_), b"OPTIONS", _) => (None, Reply::options()),
@@ -210,6 +213,7 @@ impl Request {
             method: all(headers, ":method").next().unwrap_or_default().to_vec(),
             path: route::normal_form(target).into_owned(),
             media: accept::choose(query.format.as_deref(), all(headers, "accept")),
+            encoding: encoding::choose(all(headers, "accept-encoding")),
             query,
         }
     }

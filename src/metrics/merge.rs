@@ -111,8 +111,11 @@ impl<'a> Merger<'a> {
     fn add(&mut self, piece: Piece<'a>) {
         let name = piece.family.name();
         let known = self.ids.as_ref().and_then(|ids| ids.get(name).copied());
-        let is_taken =
-            self.has_names_of_another(&piece) || known.is_none() && self.is_part_of_another(&piece);
+        let is_taken = match known {
+            None => self.is_part_of_another(&piece) || self.may_have_names_of_another(&piece),
+            // One that goes on may lack what the other has.
+            Some(_) => self.may_have_names_of_another(&piece) && self.has_names_of_another(&piece),
+        };
         match known {
             _ if is_taken => {}
             None => {
@@ -140,12 +143,17 @@ impl<'a> Merger<'a> {
         })
     }
 
-    /// Whether the names of its `_sum`, say, are already those of another part's family.
-    fn has_names_of_another(&self, piece: &Piece<'_>) -> bool {
+    /// Whether the name of its `_sum`, say, is already that of another part's family.
+    fn may_have_names_of_another(&self, piece: &Piece<'_>) -> bool {
         let (name, kind) = (piece.family.name(), piece.family.kind());
         let suffixes = ["_bucket", "_sum", "_count"].into_iter().filter(|suffix| kind.has(suffix));
         let mut names = suffixes.map(|suffix| [name, suffix].concat());
         names.any(|name| self.kind_in_another(&name, piece).is_some())
+    }
+
+    fn has_names_of_another(&self, piece: &Piece<'_>) -> bool {
+        let mut suffixed = piece.family.samples().filter(|sample| !sample.suffix().is_empty());
+        suffixed.any(|sample| self.kind_in_another(sample.name(), piece).is_some())
     }
 
     fn kind_in_another(&self, name: &str, piece: &Piece<'_>) -> Option<Kind> {

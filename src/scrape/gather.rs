@@ -2,13 +2,14 @@
 //!
 //! A VM copies and parses a page only when its generation changed, and keeps what it rendered of it: of what did not
 //! change nothing is parsed, rendered or copied again. Of the gateway's own families only the numbers are new in every
-//! scrape; they are written behind the sources', in the same bytes as last time.
+//! scrape; they are written behind the sources', in the same bytes as last time. It is the same with what is compressed.
 
 mod own;
 mod rendered;
 
 use super::Ledger;
 use super::accept::Format;
+use super::encoding::Encoding;
 use crate::auth::{Permit, View};
 use crate::config::{Config, GatewayFamilies, Source};
 use crate::exposition::form::{Draft, Form};
@@ -64,15 +65,16 @@ impl Gatherer {
         }
     }
 
-    /// The page for who may see it. It is written in place by the next scrape, if nobody holds it any more.
+    /// The page for who may see it, and whether it is compressed: a small one is not, whatever is asked for. It is
+    /// written in place by the next scrape, if nobody holds it any more.
     pub fn page(
         &self,
         host: &dyn Host,
         ledger: &dyn Ledger,
         permit: &Permit,
         selection: &Selection,
-        format: Format,
-    ) -> Rc<Vec<u8>> {
+        (format, encoding): (Format, Encoding),
+    ) -> (Encoding, Rc<Vec<u8>>) {
         let sources = self.sources(host, permit.view());
         let key = Key {
             format,
@@ -85,7 +87,14 @@ impl Gatherer {
         if selection.has_gateway_families() {
             self.add_own(host, ledger, &sources, &key, &mut rendering);
         }
-        let page = Rc::clone(&rendering.page);
+        let compressed = match encoding {
+            Encoding::Identity => None,
+            Encoding::Gzip => rendering.compressed(),
+        };
+        let page = match compressed {
+            Some(compressed) => (Encoding::Gzip, compressed),
+            None => (Encoding::Identity, Rc::clone(&rendering.page)),
+        };
         self.rendered.borrow_mut().keep(key, rendering);
         page
     }
@@ -100,7 +109,13 @@ impl Gatherer {
         } else {
             page.extend_from_slice(end(key.format));
         }
-        Rendering { pulled: page.len(), page: Rc::new(page), withheld, own: Form::default() }
+        Rendering {
+            pulled: page.len(),
+            page: Rc::new(page),
+            withheld,
+            own: Form::default(),
+            compressed: None,
+        }
     }
 
     /// Writes the gateway's families behind the sources'.
@@ -112,7 +127,7 @@ impl Gatherer {
         key: &Key,
         rendering: &mut Rendering,
     ) {
-        let Rendering { page, pulled, withheld, own: form } = rendering;
+        let Rendering { page, pulled, withheld, own: form, .. } = rendering;
         let states = self.states(sources, withheld);
         let write = |sink: &mut dyn Sink| {
             self.own.write(sink, &states);

@@ -4,8 +4,9 @@
 //! who asked for a page that is none of JSON, in a small document for who asked for HTML.
 
 use super::accept::{Format, MediaType};
+use super::encoding::Encoding;
 use crate::auth::{Denial, Permit};
-use crate::exposition::{json, page};
+use crate::exposition::{gzip, json, page};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -53,10 +54,14 @@ const DESCRIPTION: &str = concat!(
 impl Reply {
     /// 200 with a page.
     #[must_use]
-    pub fn page(media: MediaType, body: Rc<Vec<u8>>) -> Self {
+    pub fn page(media: MediaType, (encoding, body): (Encoding, Rc<Vec<u8>>)) -> Self {
         // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
         let body = if body.is_empty() { Rc::new(vec![b'\n']) } else { body };
-        Self::new(200, media.content_type(), body)
+        let mut reply = Self::new(200, media.content_type(), body);
+        if encoding == Encoding::Gzip {
+            reply.headers.push(("content-encoding", gzip::CODING.into()));
+        }
+        reply
     }
 
     /// 200 with the page for people. It holds nothing to see, but who is not let in is to be told so at once.
@@ -141,7 +146,7 @@ impl Reply {
         let headers = vec![
             ("content-type", media_type),
             ("allow", ALLOW.into()),
-            ("vary", "Accept, Authorization, Cookie".into()),
+            ("vary", "Accept, Accept-Encoding, Authorization, Cookie".into()),
             ("cache-control", "no-store".into()),
             ("x-content-type-options", "nosniff".into()),
         ];

@@ -7,6 +7,7 @@ use crate::metrics::Kind;
 use crate::scrape::Verdict;
 use crate::scrape::query::Query;
 use crate::shared::snapshot::Outcome;
+use std::io::Read;
 
 const PAGES: [&str; 2] = ["# TYPE up gauge\nup 1\n", "# TYPE load gauge\nload 2\n"];
 
@@ -63,7 +64,8 @@ impl Bed {
 
     fn bytes(&self, ledger: &Teller, view: View, query: &str, format: Format) -> Rc<Vec<u8>> {
         let selection = Query::parse(query.as_bytes()).selection;
-        self.gatherer.page(&self.host, ledger, &Permit::of(view), &selection, format)
+        let wanted = (format, Encoding::Identity);
+        self.gatherer.page(&self.host, ledger, &Permit::of(view), &selection, wanted).1
     }
 
     fn page(&self, view: View, query: &str) -> String {
@@ -234,4 +236,35 @@ fn the_gateways_own_types_stand_whatever_their_numbers_are() {
     let told = "# TYPE awx_gateway_told counter\nawx_gateway_told_total{gateway=\"g\"} ";
     assert!(page.contains(told), "{page}");
     assert!(!page.contains(" unknown\n"), "{page}");
+}
+
+/// What a gzip member holds.
+fn unzipped(member: &[u8]) -> String {
+    let mut page = String::new();
+    flate2::read::GzDecoder::new(member).read_to_string(&mut page).unwrap();
+    page
+}
+
+#[test]
+fn a_compressed_page_is_the_page_and_begins_as_it_did_before() {
+    let (bed, teller) = (Bed::new(false), Teller::default());
+    let zipped = |query: &str, format| {
+        let selection = Query::parse(query.as_bytes()).selection;
+        let permit = Permit::of(View::default());
+        bed.gatherer.page(&bed.host, &teller, &permit, &selection, (format, Encoding::Gzip))
+    };
+    for format in [Format::Text, Format::OpenMetrics, Format::Json { indent: None }] {
+        for query in ["", "gateway=only"] {
+            // How often it was told is not the same.
+            let without_numbers = |page: &str| page.replace(|it: char| it.is_ascii_digit(), "");
+            let page = bed.bytes(&Teller::default(), View::default(), query, format);
+            let page = without_numbers(str::from_utf8(&page).unwrap());
+            let (encoding, member) = zipped(query, format);
+            assert_eq!((encoding, without_numbers(&unzipped(&member))), (Encoding::Gzip, page));
+        }
+    }
+    let (first, second) = (zipped("", Format::Text).1, zipped("", Format::Text).1);
+    let same = first.iter().zip(second.iter()).take_while(|(a, b)| a == b).count();
+    assert!(same > 50 && first != second, "{same} of {}", first.len());
+    assert_eq!(zipped("name[]=up", Format::Text).0, Encoding::Identity);
 }

@@ -53,6 +53,8 @@ fn family() -> impl Strategy<Value = String> {
         let samples = samples
             .iter()
             .map(|(labels, value, stamp)| format!("{name}{{{labels}}} {value}{stamp}\n"));
+        // prometheus_client reads a counter `x` of text as one whose samples are `x_total`.
+        let kind = if kind == "counter" && !name.ends_with("_total") { "gauge" } else { kind };
         format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{}", samples.collect::<String>())
     });
     prop_oneof![plain, histogram(), summary()]
