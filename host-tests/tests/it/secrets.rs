@@ -261,7 +261,8 @@ async fn a_vm_that_dies_with_a_secret_in_hand_does_not_tell_it() {
             false => Step::Proceed,
         });
         let died = eventually(PATIENCE, async || {
-            let asked = gateway.client().bearer(TOKEN).header("cookie", COOKIE).get(METRICS);
+            let client = gateway.client().bearer(TOKEN).header("cookie", COOKIE);
+            let asked = client.get(METRICS);
             if let Ok(Ok(reply)) = tokio::time::timeout(Duration::from_secs(2), asked).await {
                 tells_nothing(callback, &reply);
             }
