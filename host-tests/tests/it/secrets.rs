@@ -233,9 +233,10 @@ on_both_hosts! {
     async fn no_mistake_in_a_configuration_tells_what_else_is_in_it(host) {
         for mistake in mistakes() {
             let spec = GatewaySpec::new(&json!({})).plugin(&mistake).workers(1).traced();
+            let spec = spec.cluster("controller", ([127, 0, 0, 1], 1).into());
             match Gateway::start(host, &spec).await {
                 Err(error @ StartError::Refused { .. }) => {
-                    let refusal = error.refusal().expect("a refusal of the filter's own").to_owned();
+                    let refusal = error.refusal().unwrap_or_else(|| panic!("{mistake}: {error}")).to_owned();
                     tell_nothing("the refusal", &refusal);
                     let StartError::Refused { log } = error else { unreachable!() };
                     let lines = log.lines().filter(|line| line.contains("awx_metrics: "));
