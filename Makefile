@@ -24,8 +24,10 @@ help: ## lists what there is to make
 run: wasm .tools/envoy/bin/envoy ## starts Envoy with the filter; CONTROLLER=https://host:port for a real controller
 	@$(CARGO_RUN) run
 
+# Cargo does not know that the linker is a file of ours: without its last output it links again.
 .PHONY: wasm
-wasm: toolchain ## builds the module
+wasm: toolchain wasm-opt ## builds the module
+	@test $(MODULE) -nt .cargo/link-module || rm -f $(dir $(MODULE))deps/$(notdir $(MODULE))
 	cargo build --locked --release $(FILTER) --config .cargo/module.toml
 
 .PHONY: test
@@ -50,7 +52,7 @@ size: wasm ## checks the module against its size budget
 	test "$$bytes" -le $(MODULE_BYTES)
 
 .PHONY: bench
-bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=500 for more than its 150 short rounds
+bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=500 for more than its 150 short rounds, BENCH_ONLY=requests for a part
 	@$(CARGO_RUN) bench
 
 # The engine is C++ and needs a host's target of its own, or else its flags would reach build scripts too.
@@ -120,6 +122,12 @@ commands:
 	    command -v $$command > /dev/null || missing+=" $$command"; \
 	done; \
 	if test -n "$$missing"; then $(call debian,prometheus wrk chromium); fi
+
+.PHONY: wasm-opt
+wasm-opt:
+	@if ! command -v wasm-opt > /dev/null; then \
+	    missing=' wasm-opt'; $(call debian,binaryen); \
+	fi
 
 .PHONY: pip
 pip:

@@ -30,6 +30,12 @@ impl Permit {
         Self(Rc::default())
     }
 
+    /// One that opens this.
+    #[cfg(test)]
+    pub(crate) fn of(view: View) -> Self {
+        Self(Rc::new(view))
+    }
+
     /// What it opens.
     #[must_use]
     pub fn view(&self) -> &Rc<View> {

@@ -23,12 +23,14 @@ pub mod number;
 pub(crate) mod order;
 pub mod report;
 pub mod select;
+pub mod sink;
 
 pub use builder::PageBuilder;
 pub use label::Labels;
 pub use merge::{Merged, Part, merge};
 pub use report::{Dropped, Reason, Report};
 pub use select::{GatewayFamilies, Group, Selection};
+pub use sink::Sink;
 
 /// The names of the gateway's own families begin with it.
 pub const GATEWAY_PREFIX: &str = "awx_gateway_";

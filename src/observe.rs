@@ -84,10 +84,13 @@ impl Observer {
         self.publish(host);
     }
 
-    /// Counts credentials that were checked.
+    /// Counts credentials that were checked. [`Observer::scraped`] is to follow, and publishes it; this VM's
+    /// [`Observer::gather`] has it at once.
     pub fn attempted(&mut self, host: &dyn Host, scheme: Scheme, outcome: Outcome) {
         self.tally.other(Series::Attempt { scheme, outcome });
-        self.publish(host);
+        if !self.member.is_seated() {
+            self.publish(host);
+        }
     }
 
     /// To be called at every tick: shows, about once a second, that this VM lives, and looks after those that do not.
@@ -115,10 +118,10 @@ impl Observer {
         }
     }
 
-    /// What all VMs of the scope counted; `None` where shared data does not say.
+    /// What all VMs of the scope counted, this one up to this moment; `None` where shared data does not say.
     #[must_use]
     pub fn gather(&self, host: &dyn Host) -> Option<Counts> {
-        self.member.directory().gather(host).map(Counts::new)
+        self.member.gather(host, self.tally.shard()).map(Counts::new)
     }
 
     fn publish(&mut self, host: &dyn Host) {

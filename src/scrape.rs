@@ -5,6 +5,7 @@
 //! ([`Step::Wait`]); everything else is answered at once.
 
 pub mod accept;
+pub mod encoding;
 pub mod gather;
 pub mod query;
 pub mod reply;
@@ -17,8 +18,8 @@ use crate::auth::{self, Credentials, Decision, Denial, Permit, Remembered, Schem
 use crate::config::Config;
 use crate::host::Host;
 use crate::limits;
-use crate::metrics::PageBuilder;
-use accept::{Format, NotAcceptable};
+use crate::metrics::Sink;
+use accept::{Format, MediaType, NotAcceptable};
 use gather::Gatherer;
 use query::Query;
 use reply::{Challenge, Reply};
@@ -36,12 +37,12 @@ pub struct Scraper {
 
 /// Who counts what scrapes do, and has the families that the gateway counts.
 pub trait Ledger {
-    /// Credentials were checked.
+    /// Credentials were checked. It may be published with the scrape that follows.
     fn attempted(&self, host: &dyn Host, scheme: Scheme, verdict: Verdict);
     /// A scrape was answered, with a page of this format or with none.
     fn scraped(&self, host: &dyn Host, format: Option<Format>, status: u16);
     /// Writes the families.
-    fn write(&self, host: &dyn Host, page: &mut PageBuilder);
+    fn write(&self, host: &dyn Host, page: &mut dyn Sink);
 }
 
 /// What a check of credentials came to.
@@ -71,7 +72,7 @@ struct Request {
     scheme: Scheme,
     method: Vec<u8>,
     query: Query,
-    format: Result<Format, NotAcceptable>,
+    media: Result<MediaType, NotAcceptable>,
 }
 
 impl Scraper {
@@ -158,11 +159,11 @@ impl Scraper {
     }
 
     fn wait(&self, host: &dyn Host, ledger: &dyn Ledger, waiter: Waiter) -> Step {
-        let (format, scheme) = (waiter.request.format, waiter.request.scheme);
+        let (format, scheme) = (waiter.request.format(), waiter.request.scheme);
         if self.waiting.borrow_mut().push(waiter).is_ok() {
             return Step::Wait;
         }
-        let reply = Reply::throttled(limits::RETRY_AFTER, format.ok());
+        let reply = Reply::throttled(limits::RETRY_AFTER, format);
         ledger.attempted(host, scheme, Verdict::Throttled);
         ledger.scraped(host, None, reply.status);
         Step::Reply(reply)
@@ -178,19 +179,20 @@ impl Scraper {
     ) -> Reply {
         let verdict = if result.is_ok() { Verdict::Allowed } else { Verdict::Denied };
         ledger.attempted(host, request.scheme, verdict);
-        let format = request.format;
-        let (page, reply) = match (result, request.method.as_slice(), format) {
-            (Err(denial), _, _) => {
-                (None, Reply::denied(denial, Challenge::BearerAndBasic, format.ok()))
+        let format = request.format();
+        let (page, reply) = match (result, request.method.as_slice(), request.media) {
+            (Err(denial), _, _) => (None, Reply::denied(denial, Challenge::BearerAndBasic, format)),
+            (Ok(_), b"GET" | b"HEAD", Ok(MediaType { format: Format::Html, .. })) => {
+                (None, Reply::not_acceptable())
             }
-            (Ok(permit), b"GET" | b"HEAD", Ok(format)) => {
+            (Ok(permit), b"GET" | b"HEAD", Ok(media)) => {
                 let selection = &request.query.selection;
-                let body = self.gatherer.page(host, ledger, &permit, selection, format);
-                (Some(format), Reply::page(format, body))
+                let body = self.gatherer.page(host, ledger, &permit, selection, media.format);
+                (format, Reply::page(media, body))
             }
             (Ok(_), b"GET" | b"HEAD", Err(NotAcceptable)) => (None, Reply::not_acceptable()),
             (Ok(_), b"OPTIONS", _) => (None, Reply::options()),
-            (Ok(_), method, _) => (None, Reply::method_not_allowed(method, format.ok())),
+            (Ok(_), method, _) => (None, Reply::method_not_allowed(method, format)),
         };
         ledger.scraped(host, page, reply.status);
         reply
@@ -203,9 +205,14 @@ impl Request {
         Self {
             scheme,
             method: all(headers, ":method").next().unwrap_or_default().to_vec(),
-            format: accept::choose(query.format.as_deref(), all(headers, "accept")),
+            media: accept::choose(query.format.as_deref(), all(headers, "accept")),
             query,
         }
+    }
+
+    /// The format that it gets, if there is one for it.
+    fn format(&self) -> Option<Format> {
+        self.media.ok().map(|media| media.format)
     }
 }
 

@@ -4,6 +4,7 @@ pub mod capture;
 pub mod certificate;
 pub mod client;
 pub mod controller;
+pub mod doomed;
 pub mod envoy;
 pub mod gateway;
 pub mod module;

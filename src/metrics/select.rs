@@ -56,6 +56,19 @@ pub(crate) enum Share {
 }
 
 impl Selection {
+    /// Whether any of the gateway's families may be asked for.
+    #[must_use]
+    pub fn has_gateway_families(&self) -> bool {
+        let names_one = |names: &BTreeSet<String>| {
+            names.is_empty() || names.iter().any(|name| name.starts_with(GATEWAY_PREFIX))
+        };
+        self.gateway != GatewayFamilies::None
+            && matches!(self.group, Group::All | Group::Subsystem)
+            && self.nodes.is_empty()
+            && names_one(&self.names)
+            && names_one(&self.metrics)
+    }
+
     /// What of the family of this name is asked for.
     pub(crate) fn share_of(&self, name: &str) -> Share {
         let is_gateway = name.starts_with(GATEWAY_PREFIX);

@@ -8,7 +8,7 @@ use super::method::Method;
 use super::resource::{Meaning, Resource};
 use super::series::{Format, Outcome, Series};
 use crate::auth::Scheme;
-use crate::metrics::{Kind, PageBuilder};
+use crate::metrics::{Kind, Sink};
 use crate::shared::codec::{Buckets, Entry, HISTOGRAM};
 use crate::shared::directory::Gathered;
 
@@ -54,7 +54,9 @@ impl Counts {
     }
 
     /// Writes the families.
-    pub fn write(&self, page: &mut PageBuilder) {
+    pub fn write(&self, page: &mut dyn Sink) {
+        // Which series there are follows from the keys alone.
+        self.gathered.sum.entries().for_each(|entry| page.shape(entry.key()));
         self.requests(page);
         self.durations(page);
         self.derived.write(page);
@@ -63,17 +65,17 @@ impl Counts {
             "awx_gateway_workers",
             Kind::Gauge,
             "Worker threads on which the Envoy filter lives and has seen a request",
-        )
-        .sample("", &[], serving);
+        );
+        page.sample("", &[], serving.into());
         page.family(
             "awx_gateway_vm_takeovers_total",
             Kind::Counter,
             "VMs of the Envoy filter that ended, and whose counters were taken over",
-        )
-        .sample("", &[], self.gathered.takeovers);
+        );
+        page.sample("", &[], self.gathered.takeovers.into());
     }
 
-    fn requests(&self, page: &mut PageBuilder) {
+    fn requests(&self, page: &mut dyn Sink) {
         page.family(
             "awx_gateway_requests_total",
             Kind::Counter,
@@ -81,14 +83,15 @@ impl Counts {
         );
         for (series, count) in series(&self.gathered) {
             if let Series::Request { method, resource, code } = series {
-                let (resource, code) = (resource.label(), code.to_string());
-                let labels = [("method", method.label()), ("resource", resource), ("code", &code)];
-                page.sample("", &labels, count);
+                let mut digits = itoa::Buffer::new();
+                let (resource, code) = (resource.label(), digits.format(code));
+                let labels = [("method", method.label()), ("resource", resource), ("code", code)];
+                page.sample("", &labels, count.into());
             }
         }
     }
 
-    fn durations(&self, page: &mut PageBuilder) {
+    fn durations(&self, page: &mut dyn Sink) {
         page.family(
             "awx_gateway_request_duration_seconds",
             Kind::Histogram,
@@ -126,16 +129,16 @@ fn series(gathered: &Gathered) -> impl Iterator<Item = (Series, u64)> {
     })
 }
 
-fn histogram(page: &mut PageBuilder, resource: &str, buckets: &Buckets<'_>, microseconds: u64) {
+fn histogram(page: &mut dyn Sink, resource: &str, buckets: &Buckets<'_>, microseconds: u64) {
     let mut cumulative = 0;
     for (bound, count) in BOUNDS.iter().zip(buckets.counts()) {
         cumulative += count;
-        page.sample("_bucket", &[("resource", resource), ("le", bound)], cumulative);
+        page.sample("_bucket", &[("resource", resource), ("le", bound)], cumulative.into());
     }
     // Exact up to 2^53 us, 285 years of requests.
     let seconds = microseconds as f64 / 1e6;
-    page.sample("_sum", &[("resource", resource)], seconds);
-    page.sample("_count", &[("resource", resource)], cumulative);
+    page.sample("_sum", &[("resource", resource)], seconds.into());
+    page.sample("_count", &[("resource", resource)], cumulative.into());
 }
 
 impl Derived {
@@ -181,15 +184,17 @@ impl Derived {
         }
     }
 
-    fn write(&self, page: &mut PageBuilder) {
+    fn write(&self, page: &mut dyn Sink) {
         self.write_posts(page);
         page.family(
             "awx_gateway_scrapes_total",
             Kind::Counter,
             "Scrapes that the Envoy filter answered; format none for those without a page",
         );
+        let mut digits = itoa::Buffer::new();
         for ((format, code), count) in &self.scrapes {
-            page.sample("", &[("format", format.label()), ("code", &code.to_string())], *count);
+            let labels = [("format", format.label()), ("code", digits.format(*code))];
+            page.sample("", &labels, (*count).into());
         }
         page.family(
             "awx_gateway_auth_attempts_total",
@@ -199,25 +204,25 @@ impl Derived {
         for (scheme, attempts) in Scheme::ALL.iter().zip(self.attempts) {
             for (outcome, count) in Outcome::ALL.iter().zip(attempts) {
                 let labels = [("scheme", scheme.as_str()), ("outcome", outcome.label())];
-                page.sample("", &labels, count);
+                page.sample("", &labels, count.into());
             }
         }
         page.family(
             "awx_gateway_overflowed_requests_total",
             Kind::Counter,
             "Requests that the Envoy filter counted here alone, since they would have made too many series",
-        )
-        .sample("", &[], self.overflow);
+        );
+        page.sample("", &[], self.overflow.into());
     }
 
-    fn write_posts(&self, page: &mut PageBuilder) {
+    fn write_posts(&self, page: &mut dyn Sink) {
         page.family(
             "awx_gateway_logins_total",
             Kind::Counter,
             "Logins to the controller, as the Envoy filter saw them",
         );
         for (outcome, count) in ["success", "failure"].iter().zip(self.logins) {
-            page.sample("", &[("outcome", outcome)], count);
+            page.sample("", &[("outcome", outcome)], count.into());
         }
         page.family(
             "awx_gateway_job_launches_total",
@@ -226,14 +231,15 @@ impl Derived {
         );
         for (resource, launches) in &self.launches {
             for (outcome, count) in ["accepted", "refused"].iter().zip(launches) {
-                page.sample("", &[("resource", resource.label()), ("outcome", outcome)], *count);
+                let labels = [("resource", resource.label()), ("outcome", outcome)];
+                page.sample("", &labels, (*count).into());
             }
         }
         page.family(
             "awx_gateway_tokens_created_total",
             Kind::Counter,
             "Tokens that the controller created, as the Envoy filter saw it",
-        )
-        .sample("", &[], self.tokens);
+        );
+        page.sample("", &[], self.tokens.into());
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::exposition::form::{Draft, Form};
 use crate::host::Write;
 use crate::host::fake::FakeHost;
 use crate::metrics::PageBuilder;
@@ -175,6 +176,60 @@ fn requests_that_are_no_ordinary_ones_are_counted_once_each() {
     assert!(!page.contains(r#"_count{resource="websocket"}"#));
 }
 
+/// Requests of which no two are alike.
+const HOSTILE: u32 = 10_000_000;
+
+#[test]
+fn ten_million_different_requests_grow_nothing_and_all_are_counted() {
+    let host = FakeHost::at(1);
+    let mut observer = vm(&host, 1);
+    let begins = ["/api/v2/jobs/", "/api/v2/hosts/5/", "/api/v2/", "/", "", "\u{202e}%2e./"];
+    let methods = ["GET", "POST", "PROPFIND", "get", ""];
+    let (mut method, mut path) = (Vec::new(), Vec::new());
+    for number in 0..HOSTILE {
+        // Coprime, so that in time each beginning meets each method and each code.
+        let at = number as usize;
+        method.clear();
+        path.clear();
+        method.extend_from_slice(methods[at % methods.len()].as_bytes());
+        path.extend_from_slice(begins[at % begins.len()].as_bytes());
+        if method.is_empty() {
+            method.extend_from_slice(&number.to_le_bytes());
+        }
+        path.extend_from_slice(&number.to_le_bytes());
+        observer.record(
+            &host,
+            &Facts {
+                method: Some(&method),
+                path: Some(&path),
+                code: (number / 30 % 65_521) as u16,
+                duration: Some(Duration::from_micros(number.into())),
+                websocket: number % 101 == 0,
+            },
+        );
+    }
+    let shared = host.shared.borrow();
+    // The directory and one shard.
+    assert_eq!(shared.len(), 2);
+    assert!(shared.values().all(|shared| shared.value.len() <= limits::SHARD_BYTES));
+    drop(shared);
+    let (series, counted, overflowed) = requests(&page(&host));
+    assert!(series <= limits::REQUEST_SERIES, "{series} series");
+    assert!(overflowed > 0);
+    assert_eq!(counted + overflowed, u64::from(HOSTILE));
+}
+
+/// How many series of requests there are, what they have counted, and what overflowed.
+fn requests(page: &str) -> (usize, u64, u64) {
+    let values = |name: &'static str| {
+        let lines = page.lines().filter_map(move |line| line.strip_prefix(name));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+    };
+    let series = || values("awx_gateway_requests_total{");
+    let overflowed = values("awx_gateway_overflowed_requests_total ").sum();
+    (series().count(), series().sum(), overflowed)
+}
+
 #[test]
 fn a_vm_that_died_is_taken_over_and_its_slot_used_again() {
     let host = FakeHost::at(1);
@@ -293,7 +348,75 @@ fn a_directory_that_is_overwritten_with_garbage_is_made_anew_and_the_living_ente
     assert_has(&page(&host), &[ui]);
 }
 
+/// Of an observer on a host of its own, page by page: with a form where one fits, and without.
+#[derive(Default)]
+struct Forms {
+    form: Form,
+    page: Vec<u8>,
+    fitted: usize,
+}
+
+impl Forms {
+    fn assert_filled_in(&mut self, host: &FakeHost) {
+        let counts = Observer::new("default", 99).gather(host).unwrap();
+        let mut numbers = self.form.numbers();
+        counts.write(&mut numbers);
+        if self.form.fits(&numbers) {
+            self.fitted += 1;
+        } else {
+            let mut draft = Draft::default();
+            counts.write(&mut draft);
+            let page;
+            (page, numbers) = draft.finish();
+            self.form = Form::new(page.as_text().as_bytes(), &numbers);
+        }
+        self.form.fill(&numbers, &mut self.page, 0);
+        assert_eq!(str::from_utf8(&self.page).unwrap(), page(host));
+    }
+}
+
+#[test]
+fn a_form_fits_until_there_is_a_new_series() {
+    let host = FakeHost::at(1);
+    let (mut observer, mut forms) = (vm(&host, 1), Forms::default());
+    for (method, path, code) in [
+        ("POST", "/api/login/", 302),
+        ("POST", "/api/login/", 302),
+        ("POST", "/api/login/", 401),
+        ("GET", "/api/v2/jobs/", 200),
+        ("POST", "/api/login/", 401),
+        ("GET", "/api/v2/jobs/", 200),
+    ] {
+        observer.record(&host, &facts(method, path, code));
+        forms.assert_filled_in(&host);
+    }
+    observer.attempted(&host, Scheme::Bearer, Outcome::Allowed);
+    observer.scraped(&host, Format::Text, 200);
+    forms.assert_filled_in(&host);
+    observer.scraped(&host, Format::Text, 200);
+    forms.assert_filled_in(&host);
+    assert_eq!(forms.fitted, 4);
+}
+
 proptest! {
+    #[test]
+    fn a_form_that_fits_gives_the_same_page(
+        requests in proptest::collection::vec((0..3_usize, 0..4_usize, 0..5_usize), 0..30),
+    ) {
+        let host = FakeHost::at(1);
+        let (mut vms, mut forms) = ([vm(&host, 1), vm(&host, 2)], Forms::default());
+        for (at, (method, path, code)) in requests.into_iter().enumerate() {
+            let method = ["GET", "POST", "BREW"][method];
+            let path = ["/", "/api/login/", "/api/v2/tokens/", "/api/v2/jobs/1/relaunch/"][path];
+            let code = [0, 200, 302, 401, 1_000][code];
+            vms[at % 2].record(&host, &facts(method, path, code));
+            if at % 3 == 0 {
+                vms[at % 2].scraped(&host, Format::ALL[at % 6], code);
+            }
+            forms.assert_filled_in(&host);
+        }
+    }
+
     #[test]
     fn every_request_is_counted_once_whatever_it_is(
         requests in proptest::collection::vec(

@@ -1,22 +1,25 @@
-//! What is served: the sources' last good pages, and the gateway's own families beside them.
+//! What is served: the sources' last good pages, and the gateway's own families behind them.
 //!
 //! A VM copies and parses a page only when its generation changed, and keeps what it rendered of it: of what did not
-//! change nothing is parsed or rendered again. Only the gateway's own families are new in every scrape.
+//! change nothing is parsed, rendered or copied again. Of the gateway's own families only the numbers are new in every
+//! scrape; they are written behind the sources', in the same bytes as last time.
 
 mod own;
 mod rendered;
 
 use super::Ledger;
 use super::accept::Format;
-use crate::auth::Permit;
+use crate::auth::{Permit, View};
 use crate::config::{Config, GatewayFamilies, Source};
-use crate::exposition::{json, parse, text};
+use crate::exposition::form::{Draft, Form};
+use crate::exposition::openmetrics::{self, Values};
+use crate::exposition::{json, parse, protobuf, text};
 use crate::host::{Host, Time};
 use crate::limits;
-use crate::metrics::{self, Dropped, Merged, Page, PageBuilder, Part, Selection, merge};
+use crate::metrics::{self, Merged, Page, PageBuilder, Part, Selection, Sink, merge};
 use crate::shared::snapshot::{Head, Keys};
 use own::{Own, State};
-use rendered::{Key, Rendered};
+use rendered::{Key, Rendered, Rendering};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -26,16 +29,8 @@ pub struct Gatherer {
     keys: Vec<Keys>,
     loaded: RefCell<Vec<Loaded>>,
     rendered: RefCell<Rendered>,
-    withheld: RefCell<Withheld>,
     wanted: Cell<Time>,
     own: Own,
-}
-
-/// What of each source's page is not served beside the others', while their generations are these.
-#[derive(Default)]
-struct Withheld {
-    generations: Vec<u64>,
-    dropped: Vec<Dropped>,
 }
 
 /// A source's page as this VM has it; generation 0 where it has none.
@@ -43,6 +38,14 @@ struct Withheld {
 struct Loaded {
     generation: u64,
     page: Rc<Page>,
+}
+
+/// The sources as one scrape finds them.
+struct Sources {
+    /// None for those that may not be seen.
+    heads: Vec<Option<Head>>,
+    /// Generation 0 in place of the pages that may not be seen, or are too old.
+    served: Vec<Loaded>,
 }
 
 impl Gatherer {
@@ -55,62 +58,115 @@ impl Gatherer {
             loaded: RefCell::new(vec![Loaded::default(); keys.len()]),
             own: Own::new(&config, host),
             rendered: RefCell::default(),
-            withheld: RefCell::default(),
             wanted: Cell::default(),
             config,
             keys,
         }
     }
 
-    /// The page for who may see it.
+    /// The page for who may see it. It is written in place by the next scrape, if nobody holds it any more.
     pub fn page(
         &self,
         host: &dyn Host,
         ledger: &dyn Ledger,
-        _permit: &Permit,
+        permit: &Permit,
         selection: &Selection,
         format: Format,
-    ) -> Vec<u8> {
-        let now = host.now();
-        self.want(host, now);
-        let heads = self.heads(host);
-        self.load(host, &heads);
-        let served = self.served(&heads, now);
-        let pulled = self.pulled(&served, selection, format);
-        if selection.gateway == metrics::GatewayFamilies::None {
-            return pulled.to_vec();
+    ) -> Rc<Vec<u8>> {
+        let sources = self.sources(host, permit.view());
+        let key = Key {
+            format,
+            selection: selection.clone(),
+            view: Rc::clone(permit.view()),
+            generations: sources.served.iter().map(|served| served.generation).collect(),
+        };
+        let rendering = self.rendered.borrow_mut().take(&key);
+        let mut rendering = rendering.unwrap_or_else(|| self.pulled(&sources, &key));
+        if selection.has_gateway_families() {
+            self.add_own(host, ledger, &sources, &key, &mut rendering);
         }
-        let mut own = PageBuilder::new();
-        self.withhold(&served);
-        self.own.write(&mut own, &self.states(&heads, &served, &self.withheld.borrow().dropped));
-        ledger.write(host, &mut own);
-        let own = self.own(&own.build(), &served, selection, format);
-        join(format, &pulled, own)
+        let page = Rc::clone(&rendering.page);
+        self.rendered.borrow_mut().keep(key, rendering);
+        page
     }
 
-    /// The sources' families: rendered once for each kind of scrape, while no page changes.
-    fn pulled(&self, served: &[Loaded], selection: &Selection, format: Format) -> Rc<[u8]> {
-        if selection.gateway == metrics::GatewayFamilies::Only {
-            return Rc::default();
+    /// The sources' families.
+    fn pulled(&self, sources: &Sources, key: &Key) -> Rendering {
+        let merged = merge(&self.parts(sources, |_| false));
+        let withheld = (0..sources.served.len()).map(|part| merged.dropped(part)).collect();
+        let mut page = render(key, merged, metrics::GatewayFamilies::None, Values::Real);
+        if key.selection.has_gateway_families() {
+            open(key.format, &mut page);
+        } else {
+            page.extend_from_slice(end(key.format));
         }
-        let generations = generations(served);
-        let key = Key { format, selection: selection.clone(), generations };
-        self.rendered.borrow_mut().of(key, || {
-            let merged = merge(&self.parts(served, |_| false));
-            render(format, &merged, &only(selection, metrics::GatewayFamilies::None))
-        })
+        Rendering { pulled: page.len(), page: Rc::new(page), withheld, own: Form::default() }
+    }
+
+    /// Writes the gateway's families behind the sources'.
+    fn add_own(
+        &self,
+        host: &dyn Host,
+        ledger: &dyn Ledger,
+        sources: &Sources,
+        key: &Key,
+        rendering: &mut Rendering,
+    ) {
+        let Rendering { page, pulled, withheld, own: form } = rendering;
+        let states = self.states(sources, withheld);
+        let write = |sink: &mut dyn Sink| {
+            self.own.write(sink, &states);
+            ledger.write(host, sink);
+        };
+        let page = Rc::make_mut(page);
+        if !has_forms(key.format) || self.keeps_any() {
+            page.truncate(*pulled);
+            let mut own = PageBuilder::new();
+            write(&mut own);
+            let own = self.render_own(&own.build(), Values::Real, sources, key);
+            return close(key.format, page, &own);
+        }
+        let mut numbers = form.numbers();
+        write(&mut numbers);
+        if !form.fits(&numbers) {
+            // First, so that the new one can have its memory.
+            (*form, numbers) = Default::default();
+            let mut draft = Draft::default();
+            write(&mut draft);
+            let own;
+            (own, numbers) = draft.finish();
+            let mut text = self.render_own(&own, Values::Places, sources, key);
+            text.extend_from_slice(end(key.format));
+            *form = Form::new(&text, &numbers);
+        }
+        form.fill(&numbers, page, *pulled);
     }
 
     /// The gateway's families, with what a source's page may bring along of the same names.
-    fn own(&self, own: &Page, served: &[Loaded], selection: &Selection, format: Format) -> Vec<u8> {
+    fn render_own(&self, own: &Page, values: Values, sources: &Sources, key: &Key) -> Vec<u8> {
         let mut parts = vec![Part { page: own, labels: self.own.labels(), gateway_families: true }];
-        let keeps = |source: &Source| source.gateway_families == GatewayFamilies::Keep;
-        parts.extend(self.parts(served, keeps).into_iter().filter(|part| part.gateway_families));
-        render(format, &merge(&parts), &only(selection, metrics::GatewayFamilies::Only))
+        parts.extend(self.parts(sources, keeps).into_iter().filter(|part| part.gateway_families));
+        render(key, merge(&parts), metrics::GatewayFamilies::Only, values)
     }
 
-    /// The pages that are young enough to be served; generation 0 in place of the others.
-    fn served(&self, heads: &[Head], now: Time) -> Vec<Loaded> {
+    fn keeps_any(&self) -> bool {
+        self.config.sources.iter().any(keeps)
+    }
+
+    fn sources(&self, host: &dyn Host, view: &View) -> Sources {
+        let now = host.now();
+        self.want(host, now);
+        let heads = self.keys.iter().enumerate().map(|(place, keys)| {
+            let head = |keys: &Keys| keys.head(host).map(|read| read.head).unwrap_or_default();
+            view.opens_source(place).then(|| head(keys))
+        });
+        let heads: Vec<_> = heads.collect();
+        self.load(host, &heads);
+        let served = self.served(&heads, now);
+        Sources { heads, served }
+    }
+
+    fn served(&self, heads: &[Option<Head>], now: Time) -> Vec<Loaded> {
         let loaded = self.loaded.borrow();
         let fresh = |head: &Head, source: &Source| {
             // A page of the future can only come from a clock that was set back since: its age is not known.
@@ -118,51 +174,38 @@ impl Gatherer {
             let age = now.saturating_sub(head.succeeded);
             head.generation > 0 && is_of_now && age <= source.stale_after
         };
-        loaded
-            .iter()
-            .zip(heads.iter().zip(&self.config.sources))
-            .map(
-                |(loaded, (head, source))| {
-                    if fresh(head, source) { loaded.clone() } else { Loaded::default() }
-                },
-            )
-            .collect()
+        let served = loaded.iter().zip(heads).zip(&self.config.sources);
+        let served = served.map(|((loaded, head), source)| match head {
+            Some(head) if fresh(head, source) => loaded.clone(),
+            _ => Loaded::default(),
+        });
+        served.collect()
     }
 
-    fn parts<'a>(&'a self, served: &'a [Loaded], keeps: impl Fn(&Source) -> bool) -> Vec<Part<'a>> {
+    fn parts<'a>(&'a self, sources: &'a Sources, keeps: impl Fn(&Source) -> bool) -> Vec<Part<'a>> {
         let part = |(served, source): (&'a Loaded, &'a Source)| Part {
             page: &served.page,
             labels: &source.labels,
             gateway_families: keeps(source),
         };
-        served.iter().zip(&self.config.sources).map(part).collect()
+        sources.served.iter().zip(&self.config.sources).map(part).collect()
     }
 
-    /// Finds out what the sources' pages leave each other no room for, where one of them is new.
-    fn withhold(&self, served: &[Loaded]) {
-        let mut withheld = self.withheld.borrow_mut();
-        let generations = generations(served);
-        if withheld.generations != generations || withheld.dropped.len() != served.len() {
-            let merged = merge(&self.parts(served, |_| false));
-            let dropped = (0..served.len()).map(|part| merged.dropped(part)).collect();
-            *withheld = Withheld { generations, dropped };
-        }
-    }
-
-    fn states<'a>(
-        &'a self,
-        heads: &'a [Head],
-        served: &[Loaded],
-        withheld: &[Dropped],
-    ) -> Vec<State<'a>> {
-        let sources = self.config.sources.iter().zip(heads).zip(served.iter().zip(withheld));
-        let state = |((source, head), (served, &withheld)): ((_, _), (&Loaded, _))| State {
-            source,
-            head,
-            fresh: served.generation > 0,
-            withheld,
+    /// What there is to say of the sources that may be seen.
+    fn states<'a>(&'a self, sources: &'a Sources, withheld: &[metrics::Dropped]) -> Vec<State<'a>> {
+        let known = sources.heads.iter().zip(&sources.served).zip(withheld);
+        let states = self.config.sources.iter().zip(known).enumerate();
+        let state = |(place, (source, ((head, served), &withheld)))| {
+            let (head, served): (&'a Option<Head>, &Loaded) = (head, served);
+            Some(State {
+                source,
+                head: head.as_ref()?,
+                unsent: self.own.problem(place),
+                fresh: served.generation > 0,
+                withheld,
+            })
         };
-        sources.map(state).collect()
+        states.filter_map(state).collect()
     }
 
     /// Tells whoever pulls that the sources are wanted.
@@ -176,16 +219,11 @@ impl Gatherer {
         }
     }
 
-    fn heads(&self, host: &dyn Host) -> Vec<Head> {
-        let head = |keys: &Keys| keys.head(host).map(|read| read.head).unwrap_or_default();
-        self.keys.iter().map(head).collect()
-    }
-
     /// Copies and parses the pages whose generation is another than the one at hand.
-    fn load(&self, host: &dyn Host, heads: &[Head]) {
+    fn load(&self, host: &dyn Host, heads: &[Option<Head>]) {
         let mut loaded = self.loaded.borrow_mut();
         for ((keys, head), loaded) in self.keys.iter().zip(heads).zip(loaded.iter_mut()) {
-            if head.generation == loaded.generation {
+            if head.as_ref().is_none_or(|head| head.generation == loaded.generation) {
                 continue;
             }
             // Of a page that cannot be read the last one stays, until a new one comes.
@@ -198,43 +236,72 @@ impl Gatherer {
     }
 }
 
-fn generations(served: &[Loaded]) -> Vec<u64> {
-    served.iter().map(|served| served.generation).collect()
+fn keeps(source: &Source) -> bool {
+    source.gateway_families == GatewayFamilies::Keep
 }
 
-/// The same selection, of one side.
-fn only(selection: &Selection, gateway: metrics::GatewayFamilies) -> Selection {
-    Selection { gateway, ..selection.clone() }
-}
-
-fn render(format: Format, merged: &Merged<'_>, selection: &Selection) -> Vec<u8> {
+/// What of the families of one side is asked for and may be seen.
+fn render(
+    key: &Key,
+    mut merged: Merged<'_>,
+    gateway: metrics::GatewayFamilies,
+    values: Values,
+) -> Vec<u8> {
     let mut out = Vec::new();
-    match format {
-        Format::Text => text::render(merged, selection, &mut out),
+    if key.view.families.is_some() {
+        merged.retain(|name| key.view.opens_family(name));
+    }
+    let asked = key.selection.gateway;
+    if asked != metrics::GatewayFamilies::All && asked != gateway {
+        merged.retain(|_| false);
+    }
+    let selection = Selection { gateway, ..key.selection.clone() };
+    match key.format {
+        Format::Text => text::render(&merged, &selection, &mut out),
         Format::Json { indent } => {
-            json::render(merged, selection, indent.map(usize::from), &mut out)
+            json::render(&merged, &selection, indent.map(usize::from), &mut out);
         }
+        Format::OpenMetrics => openmetrics::render(&merged, &selection, values, &mut out),
+        Format::Protobuf => protobuf::render(&merged, &selection, &mut out),
+        Format::Html => {}
     }
     out
 }
 
-/// Both sides as one page.
-fn join(format: Format, pulled: &[u8], own: Vec<u8>) -> Vec<u8> {
+/// Whether a format is text line by line, whose numbers are filled in.
+const fn has_forms(format: Format) -> bool {
+    matches!(format, Format::Text | Format::OpenMetrics)
+}
+
+/// What stands behind the last family.
+const fn end(format: Format) -> &'static [u8] {
     match format {
-        _ if pulled.is_empty() => own,
-        _ if own.is_empty() => pulled.to_vec(),
-        Format::Text => [pulled, &own].concat(),
-        Format::Json { .. } => join_objects(pulled, own),
+        Format::OpenMetrics => openmetrics::END,
+        _ => b"",
     }
 }
 
-/// Two JSON objects of different members as one.
-fn join_objects(first: &[u8], second: Vec<u8>) -> Vec<u8> {
-    let members = first.strip_suffix(b"}").unwrap_or(first).trim_ascii_end();
-    match (members, second.as_slice()) {
-        (b"{", _) => second,
-        (_, b"{}") => first.to_vec(),
-        (members, [b'{', rest @ ..]) => [members, b",", rest].concat(),
-        (_, _) => first.to_vec(),
+/// Takes off the end of the sources' families what is to stand behind the gateway's.
+fn open(format: Format, page: &mut Vec<u8>) {
+    if let Format::Json { .. } = format {
+        let members = page.strip_suffix(b"}").unwrap_or(page).trim_ascii_end().len();
+        page.truncate(members);
     }
 }
+
+/// Puts the gateway's families behind the sources', and the end behind both.
+fn close(format: Format, page: &mut Vec<u8>, own: &[u8]) {
+    match (format, own) {
+        (Format::Json { .. }, b"{}") => page.push(b'}'),
+        (Format::Json { .. }, [b'{', members @ ..]) => {
+            if page != b"{" {
+                page.push(b',');
+            }
+            page.extend_from_slice(members);
+        }
+        _ => [own, end(format)].iter().for_each(|part| page.extend_from_slice(part)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,13 @@
 //! The replies to a scrape: the only place with status codes.
 //!
 //! Errors are what the controller says, in its words: JSON `{"detail": ".."}`, or the sentence alone as plain text for
-//! who asked for text.
+//! who asked for a page that is none of JSON.
 
-use super::accept::Format;
+use super::accept::{Format, MediaType};
 use crate::auth::Denial;
-use crate::exposition::{json, text};
+use crate::exposition::json;
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// An answer to the client.
@@ -17,7 +18,7 @@ pub struct Reply {
     /// The headers, without `content-length`, which the host adds.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body. To be sent for HEAD too: Envoy drops it then, and keeps its length.
-    pub body: Vec<u8>,
+    pub body: Rc<Vec<u8>>,
 }
 
 /// Whether a 401 asks for a user name and password as well.
@@ -42,28 +43,23 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const DESCRIPTION: &str = concat!(
     r#"{"name":"Metrics","description":"query params to filter response, e.g., "#,
     r#"?subsystemonly=1&metric=callback_receiver_events_insert_db&node=awx-1","#,
-    r#""renders":["text/plain","application/json"],"parses":[]}"#,
+    r#""renders":["text/plain","application/openmetrics-text","application/json","#,
+    r#""application/vnd.google.protobuf"],"parses":[]}"#,
 );
 
 impl Reply {
     /// 200 with a page.
     #[must_use]
-    pub fn page(format: Format, mut body: Vec<u8>) -> Self {
-        if body.is_empty() {
-            // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
-            body.push(b'\n');
-        }
-        let media_type = match format {
-            Format::Text => text::CONTENT_TYPE,
-            Format::Json { .. } => json::CONTENT_TYPE,
-        };
-        Self::new(200, media_type, body)
+    pub fn page(media: MediaType, body: Rc<Vec<u8>>) -> Self {
+        // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
+        let body = if body.is_empty() { Rc::new(vec![b'\n']) } else { body };
+        Self::new(200, media.content_type(), body)
     }
 
     /// 200 with a description of the endpoint.
     #[must_use]
     pub fn options() -> Self {
-        Self::new(200, json::CONTENT_TYPE, DESCRIPTION.into())
+        Self::new(200, json::CONTENT_TYPE.into(), Rc::new(DESCRIPTION.into()))
     }
 
     /// 401, as the controller says it.
@@ -102,17 +98,19 @@ impl Reply {
 
     fn error(status: u16, sentence: &str, format: Option<Format>) -> Self {
         match format {
-            Some(Format::Text) => Self::new(status, TEXT, format!("{sentence}\n").into_bytes()),
             Some(Format::Json { .. }) | None => {
                 let body = serde_json::json!({ "detail": sentence });
-                Self::new(status, json::CONTENT_TYPE, body.to_string().into_bytes())
+                Self::new(status, json::CONTENT_TYPE.into(), Rc::new(body.to_string().into_bytes()))
+            }
+            Some(_) => {
+                Self::new(status, TEXT.into(), Rc::new(format!("{sentence}\n").into_bytes()))
             }
         }
     }
 
-    fn new(status: u16, media_type: &'static str, body: Vec<u8>) -> Self {
+    fn new(status: u16, media_type: Cow<'static, str>, body: Rc<Vec<u8>>) -> Self {
         let headers = vec![
-            ("content-type", media_type.into()),
+            ("content-type", media_type),
             ("allow", ALLOW.into()),
             ("vary", "Accept, Authorization, Cookie".into()),
             ("cache-control", "no-store".into()),

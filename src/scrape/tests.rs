@@ -37,8 +37,9 @@ impl Ledger for Notes {
         self.scrapes.borrow_mut().push((format, status));
     }
 
-    fn write(&self, _: &dyn Host, page: &mut PageBuilder) {
-        page.family("awx_gateway_counted", Kind::Counter, "Counted.").sample("", &[], 42_u64);
+    fn write(&self, _: &dyn Host, page: &mut dyn Sink) {
+        page.family("awx_gateway_counted", Kind::Counter, "Counted.");
+        page.sample("", &[], 42_u64.into());
     }
 }
 
@@ -89,7 +90,7 @@ impl Bed {
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.reply("/api/v2/metrics", GET).body).unwrap()
+        String::from_utf8(self.reply("/api/v2/metrics", GET).body.to_vec()).unwrap()
     }
 }
 
@@ -142,7 +143,7 @@ fn an_empty_page_still_has_its_type() {
     let reply = bed.reply("/api/v2/metrics?dbonly=1&subsystemonly=1", GET);
     assert_eq!((reply.status, reply.body.as_slice()), (200, &b"\n"[..]));
     let reply = bed.reply("/api/v2/metrics?dbonly=1&subsystemonly=1&format=json", GET);
-    assert_eq!(reply.body, b"{}");
+    assert_eq!(*reply.body, b"{}");
 }
 
 #[test]
@@ -222,9 +223,9 @@ fn errors_are_json_or_the_sentence_alone() {
     let sentence = "Method \"POST\" not allowed.";
     let with = |accept| [&GET[1..], &[(":method", "POST"), ("accept", accept)]].concat();
     let reply = bed.reply("/api/v2/metrics", &with("application/json"));
-    assert_eq!(reply.body, br#"{"detail":"Method \"POST\" not allowed."}"#);
+    assert_eq!(*reply.body, br#"{"detail":"Method \"POST\" not allowed."}"#);
     let reply = bed.reply("/api/v2/metrics", &with("text/plain"));
-    assert_eq!(reply.body, format!("{sentence}\n").as_bytes());
+    assert_eq!(*reply.body, format!("{sentence}\n").as_bytes());
     assert_eq!((reply.status, header(&reply, "allow")), (405, vec!["GET, HEAD, OPTIONS"]));
 }
 

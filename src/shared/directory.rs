@@ -89,21 +89,36 @@ impl Directory {
         }
     }
 
-    /// Adds up what all VMs counted; `None` where there is no directory, or it changes all the time.
+    /// Adds up what all VMs counted; `None` where there is no directory, or it changes all the time. `own`: of the slot of
+    /// whoever asks, its shard and whether it serves, which then need not be read.
     #[must_use]
-    pub fn gather(&self, host: &dyn Host) -> Option<Gathered> {
+    pub(super) fn gather<'a>(
+        &self,
+        host: &dyn Host,
+        own: impl Fn(usize, &Slot) -> Option<(&'a Shard, bool)>,
+    ) -> Option<Gathered> {
         (0..limits::DIRECTORY_TRIES).find_map(|_| {
             let read = self.read(host)?;
-            let gathered = self.sum(host, &read.roster);
+            let gathered = self.sum(host, &read.roster, &own);
             (host.shared(&self.key)?.guard == read.guard).then_some(gathered)
         })
     }
 
-    fn sum(&self, host: &dyn Host, roster: &Roster) -> Gathered {
+    fn sum<'a>(
+        &self,
+        host: &dyn Host,
+        roster: &Roster,
+        own: impl Fn(usize, &Slot) -> Option<(&'a Shard, bool)>,
+    ) -> Gathered {
         let takeovers = roster.takeovers;
         let mut gathered = Gathered { sum: roster.retired(), serving: 0, takeovers };
         for (place, slot) in roster.slots.iter().enumerate() {
             if slot.state == State::Free {
+                continue;
+            }
+            if let Some((shard, serves)) = own(place, slot) {
+                gathered.sum.absorb(&shard.view());
+                gathered.serving += usize::from(serves && slot.state == State::Owned);
                 continue;
             }
             let Some(shared) = host.shared(&self.shard_key(place, slot.incarnation)) else {

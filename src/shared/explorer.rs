@@ -368,7 +368,7 @@ impl Work {
                 None
             }
             Self::Gather => {
-                let gathered = member.directory().gather(host)?;
+                let gathered = member.gather(host, shard)?;
                 let requests = gathered.sum.entries().find_map(|entry| match entry {
                     Entry::Series { key: REQUESTS, count } => Some(count),
                     _ => None,

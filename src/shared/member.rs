@@ -1,7 +1,7 @@
 //! [`Member`]: a VM's part in the directory: its seat, its beats, and its eye on the others.
 
-use super::directory::{Directory, Guarded, SERVES};
-use super::roster::State;
+use super::directory::{Directory, Gathered, Guarded, SERVES};
+use super::roster::{Slot, State};
 use super::shard::Shard;
 use crate::host::{Host, Write};
 use crate::limits;
@@ -107,6 +107,17 @@ impl Member {
             // A host that cannot store now may be able to next time, and the shard is written whole.
             let _ = host.share(&seat.key, bytes, Write::Always);
         }
+    }
+
+    /// What all VMs counted: of the others what they published, of this one the shard as it stands. What that has
+    /// beyond its last publication is to be published before anybody is told.
+    #[must_use]
+    pub fn gather(&self, host: &dyn Host, shard: &Shard) -> Option<Gathered> {
+        let own = |place, slot: &Slot| {
+            let seat = self.seat.as_ref().filter(|seat| seat.place == place)?;
+            slot.is_of(self.owner, seat.incarnation).then_some((shard, self.serves))
+        };
+        self.directory.gather(host, own)
     }
 
     /// Shows that this VM lives, and looks after those that do not.

@@ -17,7 +17,7 @@ const BASIC: &str = "Basic realm=\"api\"";
 
 /// What begins so is about what a gateway cannot decide that knows tokens and users, but no roles, sessions or states of
 /// its controller; or it is answered otherwise on purpose. `scrape.rs` has more of these, about queries.
-const LEFT_OUT: [(&str, &str); 26] = [
+const LEFT_OUT: [(&str, &str); 27] = [
     ("anonok-bob", "200 there, since everybody may: here he is one more wrong password"),
     ("m-bob-", "403 is for people that are known and may not: here nobody is known but who may"),
     ("m-bearer-bob", "the same"),
@@ -33,7 +33,8 @@ const LEFT_OUT: [(&str, &str); 26] = [
     ("m-anon-format-xml", "the same"),
     ("m-admin-accept-", "406, where the controller says 500"),
     ("m-admin-emptyaccept", "an empty Accept is as good as none; the controller says 500"),
-    ("m-admin-openmetrics-only", "406, where the controller says 500"),
+    ("m-admin-openmetrics-only", "OpenMetrics, where the controller says 500"),
+    ("m-admin-prom", "what these servers ask for first, which the controller does not have"),
     ("m-admin-json-q", "q-values count here"),
     ("m-admin-FOO", "over HTTP/1.1 Envoy itself knows no such method, and says 400"),
     ("m-admin-POST-form", "405 before the body is looked at, which is never read"),

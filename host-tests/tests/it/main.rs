@@ -7,6 +7,7 @@ mod driven;
 mod envoy;
 mod faults;
 mod flood;
+mod formats;
 mod hostile;
 mod observe;
 mod passing;

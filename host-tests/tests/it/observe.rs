@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod changes;
+mod deaths;
 mod exact;
+mod rewritten;
 mod scopes;
 mod threads;
 mod traffic;

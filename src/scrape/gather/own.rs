@@ -3,7 +3,7 @@
 use crate::config::{Config, GatewayLabels, Source};
 use crate::host::Host;
 use crate::metrics::builder::Value;
-use crate::metrics::{Dropped, Kind, PageBuilder, Reason};
+use crate::metrics::{Dropped, Kind, Reason, Sink};
 use crate::shared::snapshot::{Head, Outcome};
 
 /// What does not change while a configuration lives.
@@ -18,6 +18,8 @@ pub(super) struct Own {
 pub(super) struct State<'a> {
     pub(super) source: &'a Source,
     pub(super) head: &'a Head,
+    /// Why it cannot be pulled at all, if it cannot.
+    pub(super) unsent: Option<&'a str>,
     /// Whether its page is young enough to be served.
     pub(super) fresh: bool,
     /// What of its page another source's page leaves no room for.
@@ -44,44 +46,52 @@ impl Own {
         }
     }
 
+    /// Why the source at this place of the configuration cannot be pulled, if it cannot.
+    pub(super) fn problem(&self, place: usize) -> Option<&str> {
+        self.problems.get(place)?.as_deref()
+    }
+
     /// The labels that every series of the gateway carries.
     pub(super) fn labels(&self) -> &[(String, String)] {
         &self.labels
     }
 
     /// Writes the families.
-    pub(super) fn write(&self, page: &mut PageBuilder, sources: &[State<'_>]) {
-        page.family("awx_gateway_build_info", Kind::Gauge, "The Envoy filter that answers")
-            .sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1_u64)
-            .family("awx_gateway_config_info", Kind::Gauge, "The Envoy filter's configuration")
-            .sample("", &[("hash", &self.hash)], 1_u64);
+    pub(super) fn write(&self, page: &mut dyn Sink, sources: &[State<'_>]) {
+        page.family("awx_gateway_build_info", Kind::Gauge, "The Envoy filter that answers");
+        page.sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1_u64.into());
+        page.family("awx_gateway_config_info", Kind::Gauge, "The Envoy filter's configuration");
+        page.sample("", &[("hash", &self.hash)], 1_u64.into());
         gauges(page, sources);
         counters(page, sources);
         withheld(page, sources);
-        self.problem_info(page, sources);
+        problem_info(page, sources);
     }
+}
 
-    fn problem_info(&self, page: &mut PageBuilder, sources: &[State<'_>]) {
-        page.family(
-            "awx_gateway_source_problem_info",
-            Kind::Gauge,
-            "Why the Envoy filter has no current page of a source, while it has none",
-        );
-        for (state, unsent) in sources.iter().zip(&self.problems) {
-            if !state.is_up() {
-                let reason = unsent.as_deref().unwrap_or(match state.head.outcome {
-                    None => "not pulled yet",
-                    Some(Outcome::Ok) => "stale",
-                    Some(outcome) => outcome.label(),
-                });
-                let labels = [("source", state.source.name.as_str()), ("reason", reason)];
-                page.sample("", &labels, 1_u64);
-            }
+fn problem_info(page: &mut dyn Sink, sources: &[State<'_>]) {
+    page.family(
+        "awx_gateway_source_problem_info",
+        Kind::Gauge,
+        "Why the Envoy filter has no current page of a source, while it has none",
+    );
+    for state in sources {
+        let (shape, reason) = match state.head.outcome {
+            _ if state.is_up() => (0, None),
+            None => (1, Some("not pulled yet")),
+            Some(Outcome::Ok) => (2, Some("stale")),
+            Some(outcome) => (3 + outcome as u32, Some(outcome.label())),
+        };
+        page.shape(shape);
+        if let Some(reason) = reason {
+            let reason = state.unsent.unwrap_or(reason);
+            let labels = [("source", state.source.name.as_str()), ("reason", reason)];
+            page.sample("", &labels, 1_u64.into());
         }
     }
 }
 
-fn gauges(page: &mut PageBuilder, sources: &[State<'_>]) {
+fn gauges(page: &mut dyn Sink, sources: &[State<'_>]) {
     type Gauge = (&'static str, &'static str, fn(&State<'_>) -> Value);
     let gauges: [Gauge; 4] = [
         (
@@ -111,7 +121,7 @@ fn gauges(page: &mut PageBuilder, sources: &[State<'_>]) {
     }
 }
 
-fn counters(page: &mut PageBuilder, sources: &[State<'_>]) {
+fn counters(page: &mut dyn Sink, sources: &[State<'_>]) {
     page.family(
         "awx_gateway_source_fetches_total",
         Kind::Counter,
@@ -120,7 +130,7 @@ fn counters(page: &mut PageBuilder, sources: &[State<'_>]) {
     for state in sources {
         for (outcome, count) in Outcome::ALL.into_iter().zip(state.head.fetches) {
             let labels = [("source", state.source.name.as_str()), ("outcome", outcome.label())];
-            page.sample("", &labels, count);
+            page.sample("", &labels, count.into());
         }
     }
     page.family(
@@ -131,7 +141,7 @@ fn counters(page: &mut PageBuilder, sources: &[State<'_>]) {
     for state in sources {
         for (reason, count) in Head::DROPPED.into_iter().zip(state.head.dropped) {
             let labels = [("source", state.source.name.as_str()), ("reason", reason.as_str())];
-            page.sample("", &labels, count);
+            page.sample("", &labels, count.into());
         }
     }
     page.family(
@@ -140,21 +150,21 @@ fn counters(page: &mut PageBuilder, sources: &[State<'_>]) {
         "Lines of pulled pages that the Envoy filter could not read",
     );
     for state in sources {
-        page.sample("", &[("source", &state.source.name)], state.head.unreadable_lines);
+        page.sample("", &[("source", &state.source.name)], state.head.unreadable_lines.into());
     }
 }
 
 /// A gauge: which samples collide is a matter of the present pages, and every VM finds the same.
-fn withheld(page: &mut PageBuilder, sources: &[State<'_>]) {
+fn withheld(page: &mut dyn Sink, sources: &[State<'_>]) {
     page.family(
         "awx_gateway_source_withheld_samples",
         Kind::Gauge,
         "Samples of a source's page that the Envoy filter leaves out beside other sources' pages",
     );
     for state in sources {
-        for reason in Reason::ALL {
+        for reason in Reason::OF_MERGING {
             let labels = [("source", state.source.name.as_str()), ("reason", reason.as_str())];
-            page.sample("", &labels, state.withheld.of(reason));
+            page.sample("", &labels, state.withheld.of(reason).into());
         }
     }
 }

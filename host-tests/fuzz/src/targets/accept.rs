@@ -1,9 +1,9 @@
 //! The choice of a format by Accept headers, a line of input each.
 //!
 //! Of plain media ranges with weights the choice is what a second reading of RFC 9110, section 12.5.1, says; and no
-//! header whatever is read otherwise for its blanks, its case, or being cut in two at a comma.
+//! header without quotes is read otherwise for its blanks, its case, or being cut in two at a comma.
 
-use awx_metrics_filter::scrape::accept::{Format, NotAcceptable, choose};
+use awx_metrics_filter::scrape::accept::{Format, MediaType, NotAcceptable, choose};
 
 use crate::{PLANTED, Target};
 
@@ -35,13 +35,25 @@ pub(crate) const TARGET: Target = Target {
 };
 
 /// What there is, most wanted first.
-const OFFERS: [(&str, &str); 2] = [("text", "plain"), ("application", "json")];
+const OFFERS: [(&str, &str); 5] = [
+    ("text", "plain"),
+    ("application", "json"),
+    ("application", "openmetrics-text"),
+    ("application", "vnd.google.protobuf"),
+    ("text", "html"),
+];
+
+/// How many of these a range gets that does not name them.
+const FOR_ANYBODY: usize = 2;
 
 fn run(bytes: &[u8]) {
     let headers: Vec<Vec<u8>> = bytes.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
     let found = subject(&headers);
     if let Some(ranges) = ranges(&headers) {
-        assert_eq!(found.map(media_type), best(&ranges).ok_or(NotAcceptable));
+        assert_eq!(found.map(|media| media_type(media.format)), best(&ranges).ok_or(NotAcceptable));
+    }
+    if bytes.contains(&b'"') {
+        return;
     }
     for same in [cut_in_two(&headers), joined(&headers), widened(&headers), in_upper_case(&headers)]
     {
@@ -49,7 +61,7 @@ fn run(bytes: &[u8]) {
     }
 }
 
-fn subject(headers: &[Vec<u8>]) -> Result<Format, NotAcceptable> {
+fn subject(headers: &[Vec<u8>]) -> Result<MediaType, NotAcceptable> {
     if !PLANTED {
         return chosen(headers);
     }
@@ -58,7 +70,7 @@ fn subject(headers: &[Vec<u8>]) -> Result<Format, NotAcceptable> {
     chosen(&headers.iter().map(without).collect::<Vec<_>>())
 }
 
-fn chosen(headers: &[Vec<u8>]) -> Result<Format, NotAcceptable> {
+fn chosen(headers: &[Vec<u8>]) -> Result<MediaType, NotAcceptable> {
     choose(None, headers.iter().map(Vec::as_slice))
 }
 
@@ -66,6 +78,9 @@ fn media_type(format: Format) -> (&'static str, &'static str) {
     match format {
         Format::Text => OFFERS[0],
         Format::Json { .. } => OFFERS[1],
+        Format::OpenMetrics => OFFERS[2],
+        Format::Protobuf => OFFERS[3],
+        Format::Html => OFFERS[4],
     }
 }
 
@@ -116,7 +131,8 @@ fn range(element: &str) -> Option<(String, String, u16)> {
         None => (element, 1000),
     };
     let (kind, subtype) = range.trim_ascii().split_once('/')?;
-    let is_token = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-*".contains(c));
+    let is_token =
+        |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-*.".contains(c));
     let fits = is_token(kind) && is_token(subtype) && (kind != "*" || subtype == "*");
     fits.then(|| (kind.to_owned(), subtype.to_owned(), weight))
 }
@@ -132,16 +148,25 @@ fn thousandths(text: &str) -> Option<u16> {
 }
 
 fn best(ranges: &[(String, String, u16)]) -> Option<(&'static str, &'static str)> {
-    let weights = OFFERS.map(|offer| if ranges.is_empty() { 1000 } else { weight(offer, ranges) });
+    let weights: Vec<_> = (0..OFFERS.len()).map(|at| weight(at, ranges)).collect();
     let most = *weights.iter().max()?;
     let first = weights.iter().position(|&weight| weight == most && most > 0)?;
     Some(OFFERS[first])
 }
 
-fn weight((kind, subtype): (&str, &str), ranges: &[(String, String, u16)]) -> u16 {
+fn weight(at: usize, ranges: &[(String, String, u16)]) -> u16 {
+    let (kind, subtype) = OFFERS[at];
+    let is_for_anybody = at < FOR_ANYBODY;
+    if ranges.is_empty() {
+        return if is_for_anybody { 1000 } else { 0 };
+    }
     let of = |kind: &str, subtype: &str| {
         let same = ranges.iter().filter(|range| range.0 == kind && range.1 == subtype);
         same.map(|range| range.2).max()
     };
-    of(kind, subtype).or(of(kind, "*")).or(of("*", "*")).unwrap_or(0)
+    let named = of(kind, subtype);
+    if !is_for_anybody {
+        return named.unwrap_or(0);
+    }
+    named.or(of(kind, "*")).or(of("*", "*")).unwrap_or(0)
 }

@@ -10,12 +10,13 @@
 //! these are the same on every machine and in every run.
 //!
 //! `BENCH_ROUNDS` says how many rounds there are where CPU time is compared, some 50 ms for each contender ([`ROUNDS`]
-//! where it is not set: about two minutes in all).
+//! where it is not set: about two minutes in all). `BENCH_ONLY` says which parts, by a piece of their names: `requests`.
 
 mod cpu;
 mod envoys;
 mod load;
 mod pages;
+mod prices;
 mod proxied;
 mod report;
 mod rounds;
@@ -42,6 +43,8 @@ const ROUNDS: u32 = 150;
 /// How thoroughly to measure.
 struct Settings {
     rounds: u32,
+    /// What the names of the parts that are wanted contain.
+    only: String,
 }
 
 /// Why something could not be measured.
@@ -49,6 +52,8 @@ struct Settings {
 enum BenchError {
     #[error("BENCH_ROUNDS is no number of rounds")]
     Rounds,
+    #[error("BENCH_ONLY is in the name of no part: {}", PARTS.map(|(name, _)| name).join(", "))]
+    Nothing,
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("Envoy was {0}")]
@@ -98,31 +103,66 @@ async fn main() -> ExitCode {
         }
     };
     let mut report = Report::default();
-    // Each by itself: what one cannot measure does not keep the others from it.
-    let outcomes = [
-        ("proxied requests", proxied::measure(&settings, &mut report).await),
-        ("requests counted by the filter", wasm::observed_by_filter(&mut report)),
-        ("requests counted by the access logger", wasm::observed_by_access_logger(&mut report)),
-        (
-            "scrapes beside direct_response",
-            scrapes::of_the_same_bytes(&settings, &mut report).await,
-        ),
-        ("scrapes beside Envoy's own", scrapes::of_as_many_series(&settings, &mut report).await),
-        ("scrapes on our host", wasm::scraped(&mut report)),
-        ("parsing", wasm::parsed(&settings, &mut report)),
-        ("growth", wasm::grown(&mut report)),
-        ("the module", wasm::size(&mut report)),
-        ("bench.json", write(&report)),
-    ];
-    println!("{report}");
     let mut code = ExitCode::SUCCESS;
-    for (part, outcome) in outcomes {
-        if let Err(error) = outcome {
-            eprintln!("bench: {part}: {error}");
+    // Each by itself: what one cannot measure does not keep the others from it.
+    for (name, part) in PARTS.into_iter().filter(|(name, _)| settings.wants(name)) {
+        if let Err(error) = part.measure(&settings, &mut report).await {
+            eprintln!("bench: {name}: {error}");
             code = ExitCode::FAILURE;
         }
     }
+    println!("{report}");
+    if let Err(error) = write(&report) {
+        eprintln!("bench: bench.json: {error}");
+        code = ExitCode::FAILURE;
+    }
     code
+}
+
+/// What is measured together.
+#[derive(Clone, Copy)]
+enum Part {
+    Proxied,
+    CountedByFilter,
+    CountedByAccessLogger,
+    HostCalls,
+    BesideDirectResponse,
+    BesideEnvoysOwn,
+    OnOurHost,
+    Parsing,
+    Growth,
+    Size,
+}
+
+/// In the table's order.
+const PARTS: [(&str, Part); 10] = [
+    ("proxied requests", Part::Proxied),
+    ("requests counted by the filter", Part::CountedByFilter),
+    ("requests counted by the access logger", Part::CountedByAccessLogger),
+    ("host calls", Part::HostCalls),
+    ("scrapes beside direct_response", Part::BesideDirectResponse),
+    ("scrapes beside Envoy's own", Part::BesideEnvoysOwn),
+    ("scrapes on our host", Part::OnOurHost),
+    ("parsing", Part::Parsing),
+    ("growth", Part::Growth),
+    ("the module", Part::Size),
+];
+
+impl Part {
+    async fn measure(self, settings: &Settings, report: &mut Report) -> Result<(), BenchError> {
+        match self {
+            Self::Proxied => proxied::measure(settings, report).await,
+            Self::CountedByFilter => wasm::observed_by_filter(report),
+            Self::CountedByAccessLogger => wasm::observed_by_access_logger(report),
+            Self::HostCalls => prices::measure(report).await,
+            Self::BesideDirectResponse => scrapes::of_the_same_bytes(settings, report).await,
+            Self::BesideEnvoysOwn => scrapes::of_as_many_series(settings, report).await,
+            Self::OnOurHost => wasm::scraped(report),
+            Self::Parsing => wasm::parsed(settings, report),
+            Self::Growth => wasm::grown(report),
+            Self::Size => wasm::size(report),
+        }
+    }
 }
 
 impl Settings {
@@ -132,13 +172,23 @@ impl Settings {
     }
 
     fn from_environment() -> Result<Self, BenchError> {
-        match env::var("BENCH_ROUNDS").as_deref() {
-            Err(_) | Ok("") => Ok(Self { rounds: ROUNDS }),
+        let rounds = match env::var("BENCH_ROUNDS").as_deref() {
+            Err(_) | Ok("") => ROUNDS,
             Ok(rounds) => match rounds.parse() {
-                Ok(rounds @ 1..) => Ok(Self { rounds }),
-                _ => Err(BenchError::Rounds),
+                Ok(rounds @ 1..) => rounds,
+                _ => return Err(BenchError::Rounds),
             },
+        };
+        let only = env::var("BENCH_ONLY").unwrap_or_default();
+        if PARTS.iter().any(|(name, _)| name.contains(&only)) {
+            Ok(Self { rounds, only })
+        } else {
+            Err(BenchError::Nothing)
         }
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        part.contains(&self.only)
     }
 }
 

@@ -168,6 +168,11 @@ impl Sent {
         Self(super::added(self.0, &other.0))
     }
 
+    /// By method, resource and code.
+    pub(super) fn requests(&self) -> &Requests {
+        &self.0
+    }
+
     pub(super) fn total(&self) -> u64 {
         self.0.values().sum()
     }
