@@ -68,9 +68,9 @@ pub struct Call<'a> {
     pub timeout: Duration,
 }
 
-/// Headers of a [`Call`] for a page: the format that a controller has, and who asks.
+/// Headers of a [`Call`] for a page: the format that a controller has, OpenMetrics of who has no other, and who asks.
 pub const ASKING: [(&str, &str); 2] = [
-    ("accept", "text/plain;version=0.0.4"),
+    ("accept", "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5"),
     ("user-agent", concat!("awx-metrics-filter/", env!("CARGO_PKG_VERSION"))),
 ];
 

@@ -7,6 +7,7 @@
 pub mod accept;
 mod admission;
 mod desk;
+pub mod encoding;
 pub mod gather;
 pub mod query;
 mod question;
@@ -24,9 +25,10 @@ use crate::metrics::Sink;
 use crate::shared::asking;
 use crate::shared::throttle::Throttle;
 use crate::shared::verdicts::Verdicts;
-use accept::{Format, NotAcceptable};
+use accept::{Format, MediaType, NotAcceptable};
 use admission::Ruling;
 use desk::Desk;
+use encoding::Encoding;
 use gather::Gatherer;
 use query::Query;
 use reply::{Challenge, Reply};
@@ -108,8 +110,10 @@ pub enum Step {
 struct Request {
     scheme: Scheme,
     method: Vec<u8>,
+    path: Vec<u8>,
     query: Query,
-    format: Result<Format, NotAcceptable>,
+    media: Result<MediaType, NotAcceptable>,
+    encoding: Encoding,
 }
 
 impl Scraper {
@@ -191,12 +195,14 @@ impl Scraper {
     fn answer(&self, around: Around<'_>, request: &Request, ruling: Ruling) -> Reply {
         let Around { host, ledger, .. } = around;
         ledger.attempted(host, request.scheme, ruling.attempt());
-        let format = request.format.ok();
+        let format = request.format();
         let (page, reply) = match ruling {
             Ruling::Allowed(permit) | Ruling::AllowedWhileDown(permit) => {
                 self.serve(around, request, &permit)
             }
-            Ruling::Denied(denial) => (None, Reply::denied(&denial, self.challenge(), format)),
+            Ruling::Denied(denial) => {
+                (None, Reply::denied(&denial, self.challenge(), format, &request.path))
+            }
             Ruling::Throttled(wait) => (None, Reply::throttled(wait, format)),
             Ruling::Unavailable => (None, Reply::unavailable(limits::DOWN_FOR, format)),
         };
@@ -218,16 +224,21 @@ impl Scraper {
         request: &Request,
         permit: &Permit,
     ) -> (Option<Format>, Reply) {
-        match (request.method.as_slice(), request.format) {
-            (b"GET" | b"HEAD", Ok(format)) => {
+        let format = request.format();
+        match (request.method.as_slice(), request.media) {
+            (b"GET" | b"HEAD", Ok(MediaType { format: Format::Html, .. })) => {
+                (format, Reply::for_people(permit))
+            }
+            (b"GET" | b"HEAD", Ok(media)) => {
                 let selection = &request.query.selection;
+                let wanted = (media.format, request.encoding);
                 let Around { host, ledger, .. } = around;
-                let body = self.gatherer.page(host, ledger, permit, selection, format);
-                (Some(format), Reply::page(format, body))
+                let page = self.gatherer.page(host, ledger, permit, selection, wanted);
+                (format, Reply::page(media, page))
             }
             (b"GET" | b"HEAD", Err(NotAcceptable)) => (None, Reply::not_acceptable()),
             (b"OPTIONS", _) => (None, Reply::options()),
-            (method, format) => (None, Reply::method_not_allowed(method, format.ok())),
+            (method, _) => (None, Reply::method_not_allowed(method, format)),
         }
     }
 }
@@ -238,9 +249,16 @@ impl Request {
         Self {
             scheme,
             method: all(headers, ":method").next().unwrap_or_default().to_vec(),
-            format: accept::choose(query.format.as_deref(), all(headers, "accept")),
+            path: route::normal_form(target).into_owned(),
+            media: accept::choose(query.format.as_deref(), all(headers, "accept")),
+            encoding: encoding::choose(all(headers, "accept-encoding")),
             query,
         }
+    }
+
+    /// The format that it gets, if there is one for it.
+    fn format(&self) -> Option<Format> {
+        self.media.ok().map(|media| media.format)
     }
 }
 

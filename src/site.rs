@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// What a scrape counts as, whatever path is configured and however a client spells it.
-const METRICS: &[u8] = b"/api/v2/metrics/";
+pub const METRICS: &[u8] = b"/api/v2/metrics/";
 
 /// What a root is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,13 +125,17 @@ impl Site {
         self.config.serves_asking(authority)
     }
 
-    /// A request that ended.
+    /// The path that a request counts by: [`METRICS`] for those that are scrapes.
+    #[must_use]
+    pub fn counted_as<'a>(&self, path: &'a [u8]) -> &'a [u8] {
+        if self.scraper.has_path(path) { METRICS } else { path }
+    }
+
+    /// A request that ended. Its path is the one to count it by.
     pub fn ended(&self, host: &dyn Host, facts: &Facts<'_>) {
         // An access logger may never see a stream.
         self.vm.serve();
-        let is_scrape = facts.path.is_some_and(|path| self.scraper.has_path(path));
-        let path = if is_scrape { Some(METRICS) } else { facts.path };
-        self.observer.borrow_mut().record(host, &Facts { path, ..*facts });
+        self.observer.borrow_mut().record(host, facts);
     }
 
     /// A stream that is gone, if it waited.
@@ -217,7 +221,10 @@ impl Ledger for Site {
     fn scraped(&self, host: &dyn Host, format: Option<accept::Format>, status: u16) {
         let format = match format {
             Some(accept::Format::Text) => Format::Text,
+            Some(accept::Format::OpenMetrics) => Format::OpenMetrics,
             Some(accept::Format::Json { .. }) => Format::Json,
+            Some(accept::Format::Protobuf) => Format::Protobuf,
+            Some(accept::Format::Html) => Format::Html,
             None => Format::None,
         };
         self.observer.borrow_mut().scraped(host, format, status);

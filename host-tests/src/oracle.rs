@@ -3,10 +3,13 @@
 //!
 //! Python's packages stand in `.tools/python`, where `make tools` puts them.
 
+pub mod protobuf;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::{Command, Output, Stdio};
 
+use awx_metrics_filter::metrics::number::Repr;
 use serde::{Deserialize, Serialize};
 
 use crate::tools;
@@ -137,6 +140,29 @@ pub fn series(families: &[OracleFamily]) -> BTreeMap<Series, String> {
         series.entry((sample.name.clone(), labels)).or_insert_with(|| sample.value.clone());
     }
     series
+}
+
+/// Series whose bounds and quantiles are numbers, for comparing with formats that spell them in their own way.
+#[must_use]
+pub fn with_points_as_numbers(series: BTreeMap<Series, String>) -> BTreeMap<Series, String> {
+    let as_number = |(name, value): (String, String)| match value.parse() {
+        Ok(point) if name == "le" || name == "quantile" => (name, python_float(point)),
+        _ => (name, value),
+    };
+    let of_series = |((name, labels), value): (Series, String)| {
+        ((name, labels.into_iter().map(as_number).collect()), value)
+    };
+    series.into_iter().map(of_series).collect()
+}
+
+/// A float as Python prints it.
+fn python_float(value: f64) -> String {
+    match Repr::of(value).as_str() {
+        "NaN" => "nan".to_owned(),
+        "+Inf" => "inf".to_owned(),
+        "-Inf" => "-inf".to_owned(),
+        number => number.to_owned(),
+    }
 }
 
 #[derive(Serialize)]

@@ -1,7 +1,7 @@
 //! One pull: what is asked, and what the answer is worth.
 
 use crate::config::{CredentialError, Source};
-use crate::exposition::parse;
+use crate::exposition::parse::{self, Refused};
 use crate::host::{ASKING, Answer, Call, CallId, Host};
 use crate::metrics::Page;
 use crate::shared::snapshot::Outcome;
@@ -51,10 +51,17 @@ pub fn judge(answer: Answer) -> Result<Page, Outcome> {
         // Cut off, or beyond what Envoy buffers: it does not say which.
         None => return Err(Outcome::Unreadable),
     }
-    if !answer.header("content-type").is_some_and(is_text) {
-        return Err(Outcome::Unreadable);
-    }
-    let page = parse::text(answer.body).map_err(|_| Outcome::TooLarge)?;
+    let media_type = answer.header("content-type").map(essence).unwrap_or_default();
+    let read: Parser = match media_type.to_ascii_lowercase().as_slice() {
+        b"text/plain" => parse::text,
+        b"application/openmetrics-text" => parse::openmetrics,
+        // A controller that shows a login page answers HTML.
+        _ => return Err(Outcome::Unreadable),
+    };
+    let page = read(answer.body).map_err(|refused| match refused {
+        Refused::CutOff => Outcome::Unreadable,
+        Refused::Bytes(_) | Refused::Samples | Refused::Names => Outcome::TooLarge,
+    })?;
     if page.report().samples == 0 { Err(Outcome::Unreadable) } else { Ok(page) }
 }
 
@@ -64,8 +71,9 @@ fn made_by_envoy(answer: &Answer) -> bool {
     answer.header("x-envoy-upstream-service-time").is_none()
 }
 
-/// Whether a media type is that of a text page. A controller that shows a login page answers HTML.
-fn is_text(media_type: &[u8]) -> bool {
-    let essence = media_type.split(|&byte| byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"text/plain")
+type Parser = fn(Vec<u8>) -> Result<Page, Refused>;
+
+/// A media type without its parameters.
+fn essence(media_type: &[u8]) -> &[u8] {
+    media_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii()
 }

@@ -1,4 +1,4 @@
-//! Reads text format 0.0.4 into a [`Page`]: as strict as Prometheus, line by line.
+//! Reads text format 0.0.4, and OpenMetrics, into a [`Page`]: as strict as Prometheus, line by line.
 //!
 //! A line that cannot be read is counted and costs nothing but itself. No input panics; time is linear in the page, but
 //! for sorting what does not stand in order; memory is at most six times the page and 200 bytes for each of its samples
@@ -32,11 +32,15 @@
 //! 5. Another escape is an error, as in prometheus/common, and not a backslash, as in the server: only so is what is
 //!    escaped the one spelling of what it stands for.
 //! 6. See [`crate::metrics::number`]. Hexadecimal digits and underscores are refused, as the server does.
+//!
+//! What is different in OpenMetrics stands in `parse/openmetrics.rs`.
 
 mod cursor;
+mod openmetrics;
 mod sample;
 
 use self::cursor::Cursor;
+use self::openmetrics::OpenMetrics;
 use self::sample::Label;
 use crate::limits;
 use crate::metrics::draft::{Draft, DraftFamily, count};
@@ -45,7 +49,7 @@ use std::collections::HashMap;
 
 /// A page that is refused whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TooLarge {
+pub enum Refused {
     /// Beyond [`limits::PAGE_BYTES`].
     #[error("the page has {0} bytes")]
     Bytes(usize),
@@ -55,18 +59,30 @@ pub enum TooLarge {
     /// Beyond [`limits::SOURCE_NAMES`].
     #[error("the page has more than {} names", limits::SOURCE_NAMES)]
     Names,
+    /// In OpenMetrics, without `# EOF`: this is only its beginning.
+    #[error("the page is cut off")]
+    CutOff,
 }
 
 /// Reads a page in text format 0.0.4. What could not be read is in its report.
 ///
 /// # Errors
 /// Where the page is beyond the limits.
-pub fn text(bytes: Vec<u8>) -> Result<Page, TooLarge> {
-    if bytes.len() > limits::PAGE_BYTES {
-        return Err(TooLarge::Bytes(bytes.len()));
-    }
-    let (mut ink, not_utf8) = readable(bytes);
-    let (mut draft, fresh) = Reader::new(&ink).read()?;
+pub fn text(bytes: Vec<u8>) -> Result<Page, Refused> {
+    read(readable(bytes)?, None)
+}
+
+/// Reads a page in OpenMetrics 1.0.0, or 0.0.1. What could not be read is in its report.
+///
+/// # Errors
+/// Where the page is beyond the limits, or does not end as it should.
+pub fn openmetrics(bytes: Vec<u8>) -> Result<Page, Refused> {
+    let (page, not_utf8) = readable(bytes)?;
+    read((openmetrics::with_escapes_of_text(page), not_utf8), Some(OpenMetrics::default()))
+}
+
+fn read((mut ink, not_utf8): (String, u64), open: Option<OpenMetrics>) -> Result<Page, Refused> {
+    let (mut draft, fresh) = Reader::new(&ink, open).read()?;
     draft.report.unreadable_lines += not_utf8;
     ink.reserve_exact(fresh.len());
     ink.push_str(&fresh);
@@ -75,9 +91,12 @@ pub fn text(bytes: Vec<u8>) -> Result<Page, TooLarge> {
 }
 
 /// The page without the lines that are not UTF-8, and how many these are.
-fn readable(bytes: Vec<u8>) -> (String, u64) {
+fn readable(bytes: Vec<u8>) -> Result<(String, u64), Refused> {
+    if bytes.len() > limits::PAGE_BYTES {
+        return Err(Refused::Bytes(bytes.len()));
+    }
     let bytes = match String::from_utf8(bytes) {
-        Ok(text) => return (text, 0),
+        Ok(text) => return Ok((text, 0)),
         Err(error) => error.into_bytes(),
     };
     let mut text = String::with_capacity(bytes.len());
@@ -88,7 +107,7 @@ fn readable(bytes: Vec<u8>) -> (String, u64) {
             Err(_) => unreadable += 1,
         }
     }
-    (text, unreadable)
+    Ok((text, unreadable))
 }
 
 /// A line is no line of the format.
@@ -106,6 +125,8 @@ struct Reader<'a> {
     fresh: String,
     /// The labels of the line at hand.
     labels: Vec<Label<'a>>,
+    /// What is known beyond that of a page in OpenMetrics.
+    open: Option<OpenMetrics>,
 }
 
 /// A metric's name, and where it stands in the page.
@@ -116,7 +137,7 @@ struct Name<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(page: &'a str) -> Self {
+    fn new(page: &'a str, open: Option<OpenMetrics>) -> Self {
         Self {
             cursor: Cursor::at_start(page),
             draft: Draft::default(),
@@ -124,10 +145,11 @@ impl<'a> Reader<'a> {
             last: ("", 0),
             fresh: String::new(),
             labels: Vec::new(),
+            open,
         }
     }
 
-    fn read(mut self) -> Result<(Draft, String), TooLarge> {
+    fn read(mut self) -> Result<(Draft, String), Refused> {
         while !self.cursor.is_at_end() {
             if let Err(Unreadable) = self.line() {
                 self.draft.report.unreadable_lines += 1;
@@ -135,13 +157,18 @@ impl<'a> Reader<'a> {
             }
             self.cursor.eat(b'\n');
             if self.draft.samples.len() > limits::SOURCE_SAMPLES {
-                return Err(TooLarge::Samples);
+                return Err(Refused::Samples);
             }
             if self.draft.families.len() > limits::SOURCE_NAMES {
-                return Err(TooLarge::Names);
+                return Err(Refused::Names);
             }
         }
-        let Self { cursor, mut draft, ids, fresh, .. } = self;
+        let Self { cursor, mut draft, ids, fresh, open, .. } = self;
+        match open {
+            Some(open) if open.is_finished => open.settle(cursor.page, &ids, &mut draft),
+            Some(_) => return Err(Refused::CutOff),
+            None => {}
+        }
         draft.adopt_suffixed(cursor.page, |name| ids.get(name).copied());
         Ok((draft, fresh))
     }
@@ -161,6 +188,7 @@ impl<'a> Reader<'a> {
         match keyword {
             "HELP" => self.help(),
             "TYPE" => self.kind(),
+            "EOF" if self.open.is_some() => self.end(),
             _ => {
                 self.cursor.skip_to_line_end();
                 Ok(())
@@ -184,7 +212,11 @@ impl<'a> Reader<'a> {
 
     fn kind(&mut self) -> Result<(), Unreadable> {
         let name = self.described()?;
-        let kind = match self.cursor.rest_of_line().0 {
+        let word = self.cursor.rest_of_line().0;
+        if self.declare(name, word) {
+            return Ok(());
+        }
+        let kind = match word {
             "counter" => Kind::Counter,
             "gauge" => Kind::Gauge,
             "histogram" => Kind::Histogram,
@@ -196,6 +228,16 @@ impl<'a> Reader<'a> {
             family.kind.get_or_insert(kind);
         }
         Ok(())
+    }
+
+    /// Ends a page in OpenMetrics. Whatever stands behind its end is one line that cannot be read.
+    fn end(&mut self) -> Result<(), Unreadable> {
+        if let Some(open) = &mut self.open {
+            open.is_finished = true;
+        }
+        let rest = self.cursor.rest();
+        self.cursor.at += rest.len();
+        rest.trim_ascii().is_empty().then_some(()).ok_or(Unreadable)
     }
 
     /// The name that a HELP or TYPE is about.

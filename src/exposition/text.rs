@@ -7,6 +7,9 @@ use crate::metrics::{Merged, Sample, Selection};
 /// The media type.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// The media type of version 1.0.0, which is the same for names of the legacy character set.
+pub const CONTENT_TYPE_1: &str = "text/plain; version=1.0.0; charset=utf-8";
+
 /// Appends the selected families of a merged page.
 pub fn render(merged: &Merged<'_>, selection: &Selection, out: &mut Vec<u8>) {
     for family in merged.families() {
@@ -59,25 +62,37 @@ fn samples_of_nodes<'a>(
 }
 
 fn sample<'a>(added: Option<&Added<'a>>, piece: &Piece<'a>, sample: Sample<'a>, out: &mut Vec<u8>) {
-    let Some(added) = added else {
+    if added.is_none() {
         return out.extend_from_slice(sample.line().as_bytes());
+    }
+    series(added, piece, sample, out);
+    push_all(out, &[sample.tail()]);
+}
+
+/// Writes a sample's name and labels.
+pub(super) fn series<'a>(
+    added: Option<&Added<'a>>,
+    piece: &Piece<'a>,
+    sample: Sample<'a>,
+    out: &mut Vec<u8>,
+) {
+    let Some(added) = added else {
+        return push_all(out, &[sample.name(), sample.label_block()]);
     };
     push_all(out, &[sample.name(), &added.block]);
     if piece.renames() {
         for (name, value) in piece.labels(sample) {
             push_all(out, &[",", name, "=\"", value, "\""]);
         }
-        push_all(out, &["}", sample.tail()]);
-    } else {
-        // Behind the opening brace: the page's labels, or nothing.
-        let labels = sample.label_block().get(1..);
-        match labels {
-            Some(labels) => push_all(out, &[",", labels, sample.tail()]),
-            None => push_all(out, &["}", sample.tail()]),
-        }
+        return push_all(out, &["}"]);
+    }
+    // Behind the opening brace: the page's labels, or nothing.
+    match sample.label_block().get(1..) {
+        Some(labels) => push_all(out, &[",", labels]),
+        None => push_all(out, &["}"]),
     }
 }
 
-fn push_all(out: &mut Vec<u8>, parts: &[&str]) {
+pub(super) fn push_all(out: &mut Vec<u8>, parts: &[&str]) {
     parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }

@@ -8,7 +8,7 @@ mod piece;
 
 use self::duplicates::Search;
 pub(crate) use self::piece::{Added, MergedFamily, Piece};
-use super::{Dropped, Family, Page, Reason, draft};
+use super::{Dropped, Family, Kind, Page, Reason, draft};
 use crate::limits;
 use std::collections::HashMap;
 
@@ -71,6 +71,12 @@ impl<'a> Merged<'a> {
         self.families.iter()
     }
 
+    /// Whether samples of one histogram or summary come from several pages, and so do not stand together.
+    pub(crate) fn mixes_groups(&self, family: &MergedFamily<'a>) -> bool {
+        let is_one = family.rest.is_empty() || family.is_apart(&self.added);
+        !is_one && Search::default().mixes_groups(family, &self.added)
+    }
+
     /// The labels that a piece's samples get.
     pub(crate) fn added(&self, piece: &Piece<'_>) -> Option<&Added<'a>> {
         self.added.get(piece.part as usize).filter(|added| !added.labels.is_empty())
@@ -105,32 +111,54 @@ impl<'a> Merger<'a> {
     fn add(&mut self, piece: Piece<'a>) {
         let name = piece.family.name();
         let known = self.ids.as_ref().and_then(|ids| ids.get(name).copied());
-        if known.is_none() && !self.is_taken(&piece) {
-            if let Some(ids) = &mut self.ids {
-                ids.insert(name, self.merged.families.len());
+        let is_taken = match known {
+            None => self.is_part_of_another(&piece) || self.may_have_names_of_another(&piece),
+            // One that goes on may lack what the other has.
+            Some(_) => self.may_have_names_of_another(&piece) && self.has_names_of_another(&piece),
+        };
+        match known {
+            _ if is_taken => {}
+            None => {
+                if let Some(ids) = &mut self.ids {
+                    ids.insert(name, self.merged.families.len());
+                }
+                return self.merged.families.push(MergedFamily { first: piece, rest: Vec::new() });
             }
-            return self.merged.families.push(MergedFamily { first: piece, rest: Vec::new() });
+            Some(at) => {
+                if let Some(family) = self.merged.families.get_mut(at)
+                    && family.kind() == piece.family.kind()
+                {
+                    return family.rest.push(piece);
+                }
+            }
         }
-        match known.and_then(|at| self.merged.families.get_mut(at)) {
-            Some(family) if family.kind() == piece.family.kind() => family.rest.push(piece),
-            _ => self.drop_samples(piece.part, Reason::TypeConflict, piece.family.len()),
-        }
+        self.drop_samples(piece.part, Reason::TypeConflict, piece.family.len());
     }
 
-    /// Whether names of this family's samples are already those of another part's, one of the two being the `_sum`,
-    /// say, of a histogram.
-    fn is_taken(&self, piece: &Piece<'_>) -> bool {
-        let kind_of = |name: &str| {
-            let family = self.merged.families.get(*self.ids.as_ref()?.get(name)?)?;
-            (family.first.part != piece.part).then(|| family.kind())
-        };
-        let name = piece.family.name();
-        let is_part_of_another = draft::split_suffix(name)
-            .is_some_and(|(base, suffix)| kind_of(base).is_some_and(|kind| kind.has(suffix)));
-        let kind = piece.family.kind();
+    /// Whether its samples' name is already the `_sum`, say, of another part's histogram.
+    fn is_part_of_another(&self, piece: &Piece<'_>) -> bool {
+        let parts = draft::split_suffix(piece.family.name());
+        parts.is_some_and(|(base, suffix)| {
+            self.kind_in_another(base, piece).is_some_and(|kind| kind.has(suffix))
+        })
+    }
+
+    /// Whether the name of its `_sum`, say, is already that of another part's family.
+    fn may_have_names_of_another(&self, piece: &Piece<'_>) -> bool {
+        let (name, kind) = (piece.family.name(), piece.family.kind());
         let suffixes = ["_bucket", "_sum", "_count"].into_iter().filter(|suffix| kind.has(suffix));
-        is_part_of_another
-            || suffixes.map(|suffix| [name, suffix].concat()).any(|name| kind_of(&name).is_some())
+        let mut names = suffixes.map(|suffix| [name, suffix].concat());
+        names.any(|name| self.kind_in_another(&name, piece).is_some())
+    }
+
+    fn has_names_of_another(&self, piece: &Piece<'_>) -> bool {
+        let mut suffixed = piece.family.samples().filter(|sample| !sample.suffix().is_empty());
+        suffixed.any(|sample| self.kind_in_another(sample.name(), piece).is_some())
+    }
+
+    fn kind_in_another(&self, name: &str, piece: &Piece<'_>) -> Option<Kind> {
+        let family = self.merged.families.get(*self.ids.as_ref()?.get(name)?)?;
+        (family.first.part != piece.part).then(|| family.kind())
     }
 
     fn drop_samples(&mut self, part: u32, reason: Reason, samples: usize) {

@@ -103,11 +103,10 @@ impl Repr {
         if value < 1e15 && whole as f64 == value {
             return write!(self, "{whole}.0");
         }
-        let mut scientific = Self { bytes: [0; Self::CAPACITY], len: 0 };
-        write!(scientific, "{value:e}")?;
-        let (mantissa, exponent) = scientific.as_str().split_once('e').ok_or(fmt::Error)?;
-        let (first, more) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        self.lay_out(first, more, exponent.parse().map_err(|_| fmt::Error)?)
+        let mut buffer = zmij::Buffer::new();
+        let (digits, exponent) = shortest(buffer.format_finite(value)).ok_or(fmt::Error)?;
+        let (first, more) = digits.as_str().split_at_checked(1).ok_or(fmt::Error)?;
+        self.lay_out(first, more, exponent)
     }
 
     /// Writes `first.more * 10^exponent` as Python does: plain from 1e-4 up to 1e16, else with an exponent of two
@@ -133,6 +132,22 @@ impl Repr {
             }
         }
     }
+}
+
+/// The significant digits of a positive decimal (`0.00123`, `120.0`, `1.2e-7`), and the power of ten that the first of
+/// them stands for.
+fn shortest(decimal: &str) -> Option<(Repr, i32)> {
+    let (mantissa, exponent) = decimal.split_once('e').unwrap_or((decimal, "0"));
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut digits = Repr { bytes: [0; Repr::CAPACITY], len: 0 };
+    digits.write_str(whole).ok()?;
+    digits.write_str(part).ok()?;
+    let zeros = digits.as_str().bytes().take_while(|&digit| digit == b'0').count();
+    let trimmed = digits.as_str().trim_matches('0');
+    let mut significant = Repr { bytes: [0; Repr::CAPACITY], len: 0 };
+    significant.write_str(trimmed).ok()?;
+    let place = i32::try_from(whole.len()).ok()? - 1 - i32::try_from(zeros).ok()?;
+    Some((significant, exponent.parse::<i32>().ok()? + place))
 }
 
 impl Write for Repr {

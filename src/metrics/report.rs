@@ -20,11 +20,19 @@ pub enum Reason {
     TypeConflict,
     /// Its page would have taken the scrape over `limits::SCRAPE_SAMPLES`.
     ScrapeLimit,
+    /// It says when a series began, which no page of ours does.
+    Created,
+    /// Not a sample but its exemplar, which text has no place for.
+    Exemplar,
 }
 
 impl Reason {
-    /// Each of them.
-    pub const ALL: [Self; 3] = [Self::Duplicate, Self::TypeConflict, Self::ScrapeLimit];
+    /// Why something of a single page is.
+    pub const OF_READING: [Self; 4] =
+        [Self::Duplicate, Self::TypeConflict, Self::Created, Self::Exemplar];
+
+    /// Why something is beside other pages.
+    pub const OF_MERGING: [Self; 3] = [Self::Duplicate, Self::TypeConflict, Self::ScrapeLimit];
 
     /// The value of the label `reason`.
     #[must_use]
@@ -33,6 +41,8 @@ impl Reason {
             Self::Duplicate => "duplicate",
             Self::TypeConflict => "type_conflict",
             Self::ScrapeLimit => "scrape_limit",
+            Self::Created => "created",
+            Self::Exemplar => "exemplar",
         }
     }
 }
@@ -43,6 +53,8 @@ pub struct Dropped {
     pub(super) duplicate: u64,
     pub(super) type_conflict: u64,
     pub(super) scrape_limit: u64,
+    pub(super) created: u64,
+    pub(super) exemplar: u64,
 }
 
 impl Dropped {
@@ -53,13 +65,15 @@ impl Dropped {
             Reason::Duplicate => self.duplicate,
             Reason::TypeConflict => self.type_conflict,
             Reason::ScrapeLimit => self.scrape_limit,
+            Reason::Created => self.created,
+            Reason::Exemplar => self.exemplar,
         }
     }
 
     /// How many in all.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.duplicate + self.type_conflict + self.scrape_limit
+        self.duplicate + self.type_conflict + self.scrape_limit + self.created + self.exemplar
     }
 
     pub(crate) const fn add(&mut self, reason: Reason, samples: usize) {
@@ -67,6 +81,8 @@ impl Dropped {
             Reason::Duplicate => &mut self.duplicate,
             Reason::TypeConflict => &mut self.type_conflict,
             Reason::ScrapeLimit => &mut self.scrape_limit,
+            Reason::Created => &mut self.created,
+            Reason::Exemplar => &mut self.exemplar,
         };
         *count += samples as u64;
     }

@@ -1,38 +1,97 @@
 //! Which format a client gets: `?format=`, else its Accept headers.
 //!
 //! Accept is read as RFC 9110, section 12.5.1, has it: media ranges with weights, where the most specific range that
-//! matches a format says its weight. An element that does not parse is passed over; nothing here fails or allocates on
-//! hostile bytes.
+//! matches an offer says its weight. Of the offers of the heaviest weight the first one wins. A parameter that an offer
+//! has must be the same in a range; one that it has not narrows nothing, or a client that adds one would get 406 for
+//! it. An element that does not parse is passed over; nothing here fails or allocates on hostile bytes.
+
+use crate::exposition::{json, openmetrics, page, protobuf, text};
+use std::borrow::Cow;
 
 /// A format that the filter renders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// The Prometheus text format 0.0.4.
+    /// The Prometheus text format. Its versions 0.0.4 and 1.0.0 differ in names that no page has.
     Text,
+    /// OpenMetrics. So do its versions 0.0.1 and 1.0.0 in what no page has.
+    OpenMetrics,
     /// The controller's own JSON.
     Json {
         /// Spaces a level, from `application/json; indent=N`; none for the compact form.
         indent: Option<u8>,
     },
+    /// Prometheus protobuf, delimited.
+    Protobuf,
+    /// The page for people.
+    Html,
+}
+
+/// A format under the name by which the client asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaType {
+    /// The format.
+    pub format: Format,
+    name: &'static str,
+    /// How names would be escaped that are none of the legacy character set, which ours all are.
+    escaping: Option<&'static str>,
 }
 
 /// No format that we render is acceptable to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAcceptable;
 
-/// The offers, most wanted first: what wins where the client weighs several the same.
-const OFFERS: [Offer; 2] = [
-    Offer { kind: "text", subtype: "plain", version: Some("0.0.4") },
-    Offer { kind: "application", subtype: "json", version: None },
+/// What there is, most wanted first: what wins where the client weighs several the same.
+const OFFERS: [Offer; 7] = [
+    Offer { format: Format::Text, name: text::CONTENT_TYPE, to: To::Anybody },
+    Offer { format: JSON, name: json::CONTENT_TYPE, to: To::Anybody },
+    Offer { format: Format::OpenMetrics, name: openmetrics::CONTENT_TYPE, to: To::WhoNamesIt },
+    Offer { format: Format::OpenMetrics, name: openmetrics::CONTENT_TYPE_0, to: To::WhoNamesIt },
+    Offer { format: Format::Text, name: text::CONTENT_TYPE_1, to: To::WhoNamesItsVersion },
+    Offer { format: Format::Protobuf, name: protobuf::CONTENT_TYPE, to: To::WhoNamesIt },
+    Offer { format: Format::Html, name: page::CONTENT_TYPE, to: To::WhoNamesIt },
 ];
+
+const JSON: Format = Format::Json { indent: None };
+
+/// Who asks for these versions may say how names are to be escaped (Prometheus documentation, "Escaping schemes").
+const WITH_ESCAPING: [&str; 2] = [text::CONTENT_TYPE_1, openmetrics::CONTENT_TYPE];
+const ESCAPINGS: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
 
 /// `indent=` is honoured up to here, as by the controller (Django REST framework, `JSONRenderer`).
 const WIDEST_INDENT: u8 = 8;
 
 struct Offer {
-    kind: &'static str,
-    subtype: &'static str,
-    version: Option<&'static str>,
+    format: Format,
+    /// The media type with all its parameters.
+    name: &'static str,
+    to: To,
+}
+
+/// How specific a range must be to get an offer, by its precedence.
+#[derive(Clone, Copy)]
+enum To {
+    /// `*/*` will do.
+    Anybody = ANYTHING as isize,
+    /// Type and subtype.
+    WhoNamesIt = SUBTYPE as isize,
+    /// And a parameter.
+    WhoNamesItsVersion = SUBTYPE as isize + 1,
+}
+
+/// The precedence of `*/*`, of `type/*` and of `type/subtype`. Each parameter adds one.
+const ANYTHING: u8 = 1;
+const TYPE: u8 = 2;
+const SUBTYPE: u8 = 3;
+
+impl MediaType {
+    /// The value of Content-Type.
+    #[must_use]
+    pub fn content_type(&self) -> Cow<'static, str> {
+        match self.escaping {
+            Some(escaping) => format!("{}; escaping={escaping}", self.name).into(),
+            None => self.name.into(),
+        }
+    }
 }
 
 /// Chooses by the value of `?format=` where there is one, else by the values of all Accept headers.
@@ -42,45 +101,66 @@ struct Offer {
 pub fn choose<'a>(
     format: Option<&str>,
     accept: impl Iterator<Item = &'a [u8]> + Clone,
-) -> Result<Format, NotAcceptable> {
-    match format {
-        None | Some("") => by_accept(accept),
-        Some("txt") => Ok(Format::Text),
-        Some("json") => Ok(Format::Json { indent: None }),
-        Some(_) => Err(NotAcceptable),
-    }
+) -> Result<MediaType, NotAcceptable> {
+    let format = match format {
+        None | Some("") => return by_accept(accept),
+        Some("txt") => Format::Text,
+        Some("openmetrics") => Format::OpenMetrics,
+        Some("json") => JSON,
+        Some("protobuf") => Format::Protobuf,
+        // The controller calls its own page for people by the second name.
+        Some("html" | "api") => Format::Html,
+        Some(_) => return Err(NotAcceptable),
+    };
+    let offer = OFFERS.iter().find(|offer| offer.format == format).ok_or(NotAcceptable)?;
+    Ok(MediaType { format, name: offer.name, escaping: None })
 }
 
-fn by_accept<'a>(accept: impl Iterator<Item = &'a [u8]> + Clone) -> Result<Format, NotAcceptable> {
-    let mut best: Option<(Match, usize)> = None;
-    for (index, offer) in OFFERS.iter().enumerate() {
+fn by_accept<'a>(
+    accept: impl Iterator<Item = &'a [u8]> + Clone,
+) -> Result<MediaType, NotAcceptable> {
+    let mut best: Option<(Match, &Offer)> = None;
+    for offer in &OFFERS {
         let found = weigh(offer, accept.clone());
-        if found.weight > 0 && best.is_none_or(|(so_far, _)| found.weight > so_far.weight) {
-            best = Some((found, index));
+        if found.precedence >= offer.to as u8
+            && found.weight > best.map_or(0, |(so_far, _)| so_far.weight)
+        {
+            best = Some((found, offer));
         }
     }
-    match best {
-        Some((_, 0)) => Ok(Format::Text),
-        Some((found, _)) => Ok(Format::Json { indent: found.indent }),
-        None => Err(NotAcceptable),
-    }
+    best.map(|(found, offer)| found.media_type(offer)).ok_or(NotAcceptable)
 }
 
-/// The precedence of a range that names type, subtype and parameters.
-const WITH_PARAMETERS: u8 = 4;
-
-/// How much the client wants an offer, in thousandths.
+/// How much the client wants an offer, in thousandths, by the range that says it; and what else that range says.
 #[derive(Clone, Copy, Default)]
 struct Match {
     precedence: u8,
     weight: u16,
     indent: Option<u8>,
+    escaping: Option<&'static str>,
+}
+
+impl Match {
+    fn of(precedence: u8) -> Self {
+        Self { precedence, weight: 1000, ..Self::default() }
+    }
+
+    fn media_type(self, offer: &Offer) -> MediaType {
+        let format = match offer.format {
+            Format::Json { .. } => Format::Json { indent: self.indent },
+            format => format,
+        };
+        // Text 1.0.0 always says how, and what it says to those who did not ask is the default.
+        let default = (offer.name == text::CONTENT_TYPE_1).then_some("underscores");
+        let escaping = self.escaping.filter(|_| WITH_ESCAPING.contains(&offer.name)).or(default);
+        MediaType { format, name: offer.name, escaping }
+    }
 }
 
 fn weigh<'a>(offer: &Offer, accept: impl Iterator<Item = &'a [u8]>) -> Match {
     let mut best = Match::default();
     let mut asked = false;
-    for range in accept.flat_map(|value| value.split(|&byte| byte == b',')) {
+    for range in accept.flat_map(|value| split(value, b',')) {
         let range = range.trim_ascii();
         asked |= !range.is_empty();
         if let Some(found) = match_range(offer, range)
@@ -89,57 +169,67 @@ fn weigh<'a>(offer: &Offer, accept: impl Iterator<Item = &'a [u8]>) -> Match {
             best = found;
         }
     }
-    if asked { best } else { Match { precedence: 1, weight: 1000, indent: None } }
+    if asked { best } else { Match::of(ANYTHING) }
 }
 
-/// How one media range matches an offer: `*/*` least, then `type/*`, `type/subtype`, and that with parameters.
 fn match_range(offer: &Offer, range: &[u8]) -> Option<Match> {
-    let mut parts = range.split(|&byte| byte == b';');
-    let media = parts.next()?.trim_ascii();
-    let slash = media.iter().position(|&byte| byte == b'/')?;
-    let (kind, subtype) = (media.get(..slash)?, media.get(slash + 1..)?);
-    let mut found = Match { precedence: 1, weight: 1000, indent: None };
-    if kind.eq_ignore_ascii_case(offer.kind.as_bytes()) {
-        found.precedence = 2;
-        if subtype.eq_ignore_ascii_case(offer.subtype.as_bytes()) {
-            found.precedence = 3;
-        } else if subtype != b"*" {
-            return None;
-        }
-    } else if media != b"*/*" {
-        return None;
-    }
+    let mut parts = split(range, b';');
+    let (media, offered) = offer.name.split_once(';').unwrap_or((offer.name, ""));
+    let mut found = match_media(media, parts.next()?.trim_ascii())?;
+    let offered = offered.split(';').filter_map(|parameter| parameter.trim().split_once('='));
     for parameter in parts {
-        found = match_parameter(offer, found, parameter.trim_ascii())?;
+        let (name, value) = name_and_value(parameter)?;
+        let is_same = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+        if let Some((_, wanted)) = offered.clone().find(|(name, _)| is_same(name)) {
+            if !value.eq_ignore_ascii_case(wanted.as_bytes()) {
+                return None;
+            }
+            found.precedence = found.precedence.saturating_add(1);
+        } else if is_same("q") {
+            found.weight = thousandths(value)?;
+        } else if is_same("indent") {
+            found.indent = indent(value);
+        } else if is_same("escaping") {
+            found.escaping = ESCAPINGS.into_iter().find(|known| known.as_bytes() == value);
+        }
     }
     Some(found)
 }
 
-/// A parameter that we know must fit. One that we do not know narrows nothing, or a client that adds one would get 406
-/// for it.
-fn match_parameter(offer: &Offer, mut found: Match, parameter: &[u8]) -> Option<Match> {
-    let equals = parameter.iter().position(|&byte| byte == b'=').unwrap_or(parameter.len());
-    let name = parameter.get(..equals)?.trim_ascii().to_ascii_lowercase();
-    let value = parameter.get(equals + 1..).unwrap_or_default().trim_ascii();
-    let value = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
-    match name.as_slice() {
-        b"q" => {
-            found.weight = thousandths(value)?;
-            return Some(found);
-        }
-        b"version" if offer.version.is_some_and(|version| version.as_bytes() != value) => {
-            return None;
-        }
-        b"charset" if !value.eq_ignore_ascii_case(b"utf-8") => return None,
-        b"indent" => found.indent = indent(value),
-        _ => {}
+fn match_media(offered: &str, range: &[u8]) -> Option<Match> {
+    let (kind, subtype) = offered.split_once('/')?;
+    let slash = range.iter().position(|&byte| byte == b'/')?;
+    match (range.get(..slash)?, range.get(slash + 1..)?) {
+        (b"*", b"*") => Some(Match::of(ANYTHING)),
+        (first, _) if !first.eq_ignore_ascii_case(kind.as_bytes()) => None,
+        (_, b"*") => Some(Match::of(TYPE)),
+        (_, second) if second.eq_ignore_ascii_case(subtype.as_bytes()) => Some(Match::of(SUBTYPE)),
+        _ => None,
     }
-    found.precedence = WITH_PARAMETERS;
-    Some(found)
+}
+
+/// The parts between separators that stand in no quoted string.
+fn split(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> + Clone {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    bytes.split(move |&byte| {
+        let ends = byte == separator && !is_quoted;
+        is_quoted ^= byte == b'"' && !is_escaped;
+        is_escaped = is_quoted && byte == b'\\' && !is_escaped;
+        ends
+    })
+}
+
+/// A parameter, its value without quotes.
+fn name_and_value(parameter: &[u8]) -> Option<(&[u8], &[u8])> {
+    let equals = parameter.iter().position(|&byte| byte == b'=').unwrap_or(parameter.len());
+    let name = parameter.get(..equals)?.trim_ascii();
+    let value = parameter.get(equals + 1..).unwrap_or_default().trim_ascii();
+    let value = value.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\"")).unwrap_or(value);
+    Some((name, value))
 }
 
 /// `qvalue` of RFC 9110, section 12.4.2: 0 to 1, at most three digits behind the point.
-fn thousandths(value: &[u8]) -> Option<u16> {
+pub(super) fn thousandths(value: &[u8]) -> Option<u16> {
     let (whole, digits) = match value {
         [whole] => (whole, &[][..]),
         [whole, b'.', digits @ ..] if digits.len() <= 3 => (whole, digits),
@@ -163,98 +253,4 @@ fn indent(value: &[u8]) -> Option<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const JSON: Format = Format::Json { indent: None };
-
-    fn chosen(accept: &[&str]) -> Result<Format, NotAcceptable> {
-        choose(None, accept.iter().map(|value| value.as_bytes()))
-    }
-
-    #[test]
-    fn text_is_what_you_get_without_a_wish() {
-        for accept in [&[][..], &[""], &["*/*"], &["text/*"], &["text/plain, application/json"]] {
-            assert_eq!(chosen(accept), Ok(Format::Text), "{accept:?}");
-        }
-    }
-
-    #[test]
-    fn every_prometheus_gets_text_0_0_4() {
-        for accept in [
-            "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;\
-             q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-            "application/openmetrics-text;escaping=allow-utf-8;version=1.0.0;q=0.5,application/\
-             openmetrics-text;version=0.0.1;q=0.4,text/plain;escaping=allow-utf-8;version=1.0.0;\
-             q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
-        ] {
-            assert_eq!(chosen(&[accept]), Ok(Format::Text), "{accept}");
-        }
-    }
-
-    #[test]
-    fn the_heavier_weight_wins_whatever_stands_first() {
-        assert_eq!(chosen(&["text/plain;q=0.1, application/json;q=0.9"]), Ok(JSON));
-        assert_eq!(chosen(&["application/json;q=0.1", "text/plain;q=0.2"]), Ok(Format::Text));
-        assert_eq!(chosen(&["application/json, */*;q=0.1"]), Ok(JSON));
-        assert_eq!(chosen(&["application/*"]), Ok(JSON));
-        assert_eq!(chosen(&["APPLICATION/JSON"]), Ok(JSON));
-    }
-
-    #[test]
-    fn the_most_specific_range_says_the_weight() {
-        assert_eq!(chosen(&["text/plain;q=0, */*"]), Ok(JSON));
-        assert_eq!(
-            chosen(&["text/*;q=0.1, text/plain;q=0.9, application/*;q=0.5"]),
-            Ok(Format::Text)
-        );
-    }
-
-    #[test]
-    fn what_we_do_not_render_is_refused() {
-        for accept in [
-            "application/xml",
-            "foo",
-            "*/*;q=0",
-            "text/plain;version=1.0.0",
-            "text/plain;charset=latin1",
-            "application/json;q=2",
-            "application/json;q=0.1234",
-            "application/json;q=0.0 2",
-            "*/json",
-        ] {
-            assert_eq!(chosen(&[accept]), Err(NotAcceptable), "{accept}");
-        }
-    }
-
-    #[test]
-    fn an_indent_is_taken_up_to_the_widest() {
-        let indented = |indent| Ok(Format::Json { indent: Some(indent) });
-        assert_eq!(chosen(&["application/json; indent=4"]), indented(4));
-        assert_eq!(chosen(&["application/json; indent=200"]), indented(8));
-        assert_eq!(chosen(&["application/json; indent=many"]), Ok(JSON));
-    }
-
-    #[test]
-    fn the_query_overrides_accept() {
-        let json = || [&b"application/json"[..]].into_iter();
-        assert_eq!(choose(Some("txt"), json()), Ok(Format::Text));
-        assert_eq!(choose(Some("json"), [&b"text/plain"[..]].into_iter()), Ok(JSON));
-        assert_eq!(choose(Some(""), json()), Ok(JSON));
-        assert_eq!(choose(Some("xml"), json()), Err(NotAcceptable));
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(accept in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = choose(None, [accept.as_slice()].into_iter());
-        }
-
-        #[test]
-        fn no_header_of_likely_parts_makes_it_panic(accept in "[ ,;=/*q0.1\"a-z]{0,40}") {
-            let _ = choose(None, [accept.as_bytes()].into_iter());
-        }
-    }
-}
+mod tests;

@@ -2,17 +2,19 @@
 //!
 //! A VM copies and parses a page only when its generation changed, and keeps what it rendered of it: of what did not
 //! change nothing is parsed, rendered or copied again. Of the gateway's own families only the numbers are new in every
-//! scrape; they are written behind the sources', in the same bytes as last time.
+//! scrape; they are written behind the sources', in the same bytes as last time. It is the same with what is compressed.
 
 mod own;
 mod rendered;
 
 use super::Ledger;
 use super::accept::Format;
+use super::encoding::Encoding;
 use crate::auth::{Permit, View};
 use crate::config::{Config, GatewayFamilies, Source};
 use crate::exposition::form::{Draft, Form};
-use crate::exposition::{json, parse, text};
+use crate::exposition::openmetrics::{self, Values};
+use crate::exposition::{json, parse, protobuf, text};
 use crate::host::{Host, Time};
 use crate::limits;
 use crate::metrics::{self, Merged, Page, PageBuilder, Part, Selection, Sink, merge};
@@ -63,15 +65,16 @@ impl Gatherer {
         }
     }
 
-    /// The page for who may see it. It is written in place by the next scrape, if nobody holds it any more.
+    /// The page for who may see it, and whether it is compressed: a small one is not, whatever is asked for. It is
+    /// written in place by the next scrape, if nobody holds it any more.
     pub fn page(
         &self,
         host: &dyn Host,
         ledger: &dyn Ledger,
         permit: &Permit,
         selection: &Selection,
-        format: Format,
-    ) -> Rc<Vec<u8>> {
+        (format, encoding): (Format, Encoding),
+    ) -> (Encoding, Rc<Vec<u8>>) {
         let sources = self.sources(host, permit.view());
         let key = Key {
             format,
@@ -84,7 +87,14 @@ impl Gatherer {
         if selection.has_gateway_families() {
             self.add_own(host, ledger, &sources, &key, &mut rendering);
         }
-        let page = Rc::clone(&rendering.page);
+        let compressed = match encoding {
+            Encoding::Identity => None,
+            Encoding::Gzip => rendering.compressed(),
+        };
+        let page = match compressed {
+            Some(compressed) => (Encoding::Gzip, compressed),
+            None => (Encoding::Identity, Rc::clone(&rendering.page)),
+        };
         self.rendered.borrow_mut().keep(key, rendering);
         page
     }
@@ -93,11 +103,19 @@ impl Gatherer {
     fn pulled(&self, sources: &Sources, key: &Key) -> Rendering {
         let merged = merge(&self.parts(sources, |_| false));
         let withheld = (0..sources.served.len()).map(|part| merged.dropped(part)).collect();
-        let mut page = render(key, merged, metrics::GatewayFamilies::None);
+        let mut page = render(key, merged, metrics::GatewayFamilies::None, Values::Real);
         if key.selection.has_gateway_families() {
             open(key.format, &mut page);
+        } else {
+            page.extend_from_slice(end(key.format));
         }
-        Rendering { pulled: page.len(), page: Rc::new(page), withheld, own: Form::default() }
+        Rendering {
+            pulled: page.len(),
+            page: Rc::new(page),
+            withheld,
+            own: Form::default(),
+            compressed: None,
+        }
     }
 
     /// Writes the gateway's families behind the sources'.
@@ -109,36 +127,41 @@ impl Gatherer {
         key: &Key,
         rendering: &mut Rendering,
     ) {
-        let Rendering { page, pulled, withheld, own: form } = rendering;
+        let Rendering { page, pulled, withheld, own: form, .. } = rendering;
         let states = self.states(sources, withheld);
         let write = |sink: &mut dyn Sink| {
             self.own.write(sink, &states);
             ledger.write(host, sink);
         };
         let page = Rc::make_mut(page);
-        page.truncate(*pulled);
-        if key.format != Format::Text || self.keeps_any() {
+        if !has_forms(key.format) || self.keeps_any() {
+            page.truncate(*pulled);
             let mut own = PageBuilder::new();
             write(&mut own);
-            return close(key.format, page, &self.render_own(&own.build(), sources, key));
+            let own = self.render_own(&own.build(), Values::Real, sources, key);
+            return close(key.format, page, &own);
         }
         let mut numbers = form.numbers();
         write(&mut numbers);
         if !form.fits(&numbers) {
+            // First, so that the new one can have its memory.
+            *form = Form::default();
             let mut draft = Draft::default();
             write(&mut draft);
             let own;
             (own, numbers) = draft.finish();
-            *form = Form::new(&self.render_own(&own, sources, key), &numbers);
+            let mut text = self.render_own(&own, Values::Places, sources, key);
+            text.extend_from_slice(end(key.format));
+            *form = Form::new(&text, &numbers);
         }
-        form.fill(&numbers, page);
+        form.fill(&numbers, page, *pulled);
     }
 
     /// The gateway's families, with what a source's page may bring along of the same names.
-    fn render_own(&self, own: &Page, sources: &Sources, key: &Key) -> Vec<u8> {
+    fn render_own(&self, own: &Page, values: Values, sources: &Sources, key: &Key) -> Vec<u8> {
         let mut parts = vec![Part { page: own, labels: self.own.labels(), gateway_families: true }];
         parts.extend(self.parts(sources, keeps).into_iter().filter(|part| part.gateway_families));
-        render(key, merge(&parts), metrics::GatewayFamilies::Only)
+        render(key, merge(&parts), metrics::GatewayFamilies::Only, values)
     }
 
     fn keeps_any(&self) -> bool {
@@ -233,7 +256,12 @@ fn keeps(source: &Source) -> bool {
 }
 
 /// What of the families of one side is asked for and may be seen.
-fn render(key: &Key, mut merged: Merged<'_>, gateway: metrics::GatewayFamilies) -> Vec<u8> {
+fn render(
+    key: &Key,
+    mut merged: Merged<'_>,
+    gateway: metrics::GatewayFamilies,
+    values: Values,
+) -> Vec<u8> {
     let mut out = Vec::new();
     if key.view.families.is_some() {
         merged.retain(|name| key.view.opens_family(name));
@@ -248,8 +276,24 @@ fn render(key: &Key, mut merged: Merged<'_>, gateway: metrics::GatewayFamilies) 
         Format::Json { indent } => {
             json::render(&merged, &selection, indent.map(usize::from), &mut out);
         }
+        Format::OpenMetrics => openmetrics::render(&merged, &selection, values, &mut out),
+        Format::Protobuf => protobuf::render(&merged, &selection, &mut out),
+        Format::Html => {}
     }
     out
+}
+
+/// Whether a format is text line by line, whose numbers are filled in.
+const fn has_forms(format: Format) -> bool {
+    matches!(format, Format::Text | Format::OpenMetrics)
+}
+
+/// What stands behind the last family.
+const fn end(format: Format) -> &'static [u8] {
+    match format {
+        Format::OpenMetrics => openmetrics::END,
+        _ => b"",
+    }
 }
 
 /// Takes off the end of the sources' families what is to stand behind the gateway's.
@@ -270,7 +314,7 @@ fn close(format: Format, page: &mut Vec<u8>, own: &[u8]) {
             }
             page.extend_from_slice(members);
         }
-        _ => page.extend_from_slice(own),
+        _ => [own, end(format)].iter().for_each(|part| page.extend_from_slice(part)),
     }
 }
 

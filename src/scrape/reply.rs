@@ -1,11 +1,13 @@
 //! The replies to a scrape: the only place with status codes.
 //!
 //! Errors are what the controller says, in its words: JSON `{"detail": ".."}`, or the sentence alone as plain text for
-//! who asked for text.
+//! who asked for a page that is none of JSON, in a small document for who asked for HTML.
 
-use super::accept::Format;
-use crate::auth::Denial;
-use crate::exposition::{json, text};
+use super::accept::{Format, MediaType};
+use super::encoding::Encoding;
+use crate::auth::{Denial, Permit};
+use crate::exposition::{gzip, json, page};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
@@ -37,41 +39,63 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 /// The controller's own challenge, to the letter.
 const BEARER: &str = "Bearer realm=api authorization_url=/api/o/authorize/";
 const BASIC: &str = "Basic realm=\"api\"";
+/// The controller's own. It goes on to `next` where that is a path (`awx/templates/rest_framework/login.html`).
+const LOGIN: &str = "/api/login/?next=";
 /// Of an error. A page has its format's.
 const TEXT: &str = "text/plain; charset=utf-8";
 /// What OPTIONS says. `parses` is empty, since nothing is ever posted here.
 const DESCRIPTION: &str = concat!(
     r#"{"name":"Metrics","description":"query params to filter response, e.g., "#,
     r#"?subsystemonly=1&metric=callback_receiver_events_insert_db&node=awx-1","#,
-    r#""renders":["text/plain","application/json"],"parses":[]}"#,
+    r#""renders":["text/plain","application/openmetrics-text","application/json","#,
+    r#""application/vnd.google.protobuf","text/html"],"parses":[]}"#,
 );
 
 impl Reply {
     /// 200 with a page.
     #[must_use]
-    pub fn page(format: Format, body: Rc<Vec<u8>>) -> Self {
+    pub fn page(media: MediaType, (encoding, body): (Encoding, Rc<Vec<u8>>)) -> Self {
         // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
         let body = if body.is_empty() { Rc::new(vec![b'\n']) } else { body };
-        let media_type = match format {
-            Format::Text => text::CONTENT_TYPE,
-            Format::Json { .. } => json::CONTENT_TYPE,
-        };
-        Self::new(200, media_type, body)
+        let mut reply = Self::new(200, media.content_type(), body);
+        if encoding == Encoding::Gzip {
+            reply.headers.push(("content-encoding", gzip::CODING.into()));
+        }
+        reply
+    }
+
+    /// 200 with the page for people. It holds nothing to see, but who is not let in is to be told so at once.
+    #[must_use]
+    pub fn for_people(_: &Permit) -> Self {
+        Self::html(200, page::DOCUMENT.into(), page::POLICY)
     }
 
     /// 200 with a description of the endpoint.
     #[must_use]
     pub fn options() -> Self {
-        Self::new(200, json::CONTENT_TYPE, Rc::new(DESCRIPTION.into()))
+        Self::new(200, json::CONTENT_TYPE.into(), Rc::new(DESCRIPTION.into()))
     }
 
-    /// 401 or 403, as the controller says it.
+    /// 401 or 403, as the controller says it. For people a 401 links to the login that leads back to `path`, where there
+    /// is one.
     #[must_use]
-    pub fn denied(denial: &Denial, challenge: Challenge, format: Option<Format>) -> Self {
+    pub fn denied(
+        denial: &Denial,
+        challenge: Challenge,
+        format: Option<Format>,
+        path: &[u8],
+    ) -> Self {
         if denial.is_forbidden() {
             return Self::error(403, denial.sentence(), format);
         }
-        let mut reply = Self::error(401, denial.sentence(), format);
+        let mut reply = match (format, challenge) {
+            (Some(Format::Html), Challenge::Bearer) => {
+                let mut login = String::from(LOGIN);
+                login.extend(percent_encode(path, NON_ALPHANUMERIC));
+                Self::html(401, page::refusal(denial.sentence(), Some(&login)), page::INERT)
+            }
+            _ => Self::error(401, denial.sentence(), format),
+        };
         reply.headers.push(("www-authenticate", BEARER.into()));
         if challenge == Challenge::BearerAndBasic {
             reply.headers.push(("www-authenticate", BASIC.into()));
@@ -114,21 +138,29 @@ impl Reply {
 
     fn error(status: u16, sentence: &str, format: Option<Format>) -> Self {
         match format {
-            Some(Format::Text) => {
-                Self::new(status, TEXT, Rc::new(format!("{sentence}\n").into_bytes()))
-            }
             Some(Format::Json { .. }) | None => {
                 let body = serde_json::json!({ "detail": sentence });
-                Self::new(status, json::CONTENT_TYPE, Rc::new(body.to_string().into_bytes()))
+                Self::new(status, json::CONTENT_TYPE.into(), Rc::new(body.to_string().into_bytes()))
+            }
+            Some(Format::Html) => Self::html(status, page::refusal(sentence, None), page::INERT),
+            Some(_) => {
+                Self::new(status, TEXT.into(), Rc::new(format!("{sentence}\n").into_bytes()))
             }
         }
     }
 
-    fn new(status: u16, media_type: &'static str, body: Rc<Vec<u8>>) -> Self {
+    fn html(status: u16, body: Vec<u8>, policy: &'static str) -> Self {
+        let mut reply = Self::new(status, page::CONTENT_TYPE.into(), Rc::new(body));
+        reply.headers.push(("content-security-policy", policy.into()));
+        reply.headers.push(("referrer-policy", "no-referrer".into()));
+        reply
+    }
+
+    fn new(status: u16, media_type: Cow<'static, str>, body: Rc<Vec<u8>>) -> Self {
         let headers = vec![
-            ("content-type", media_type.into()),
+            ("content-type", media_type),
             ("allow", ALLOW.into()),
-            ("vary", "Accept, Authorization, Cookie".into()),
+            ("vary", "Accept, Accept-Encoding, Authorization, Cookie".into()),
             ("cache-control", "no-store".into()),
             ("x-content-type-options", "nosniff".into()),
         ];

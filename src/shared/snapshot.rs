@@ -55,7 +55,7 @@ pub struct Head {
 
 impl Head {
     /// Why a sample of a single page is dropped, in the order in which the counts are stored.
-    pub const DROPPED: [Reason; 2] = [Reason::Duplicate, Reason::TypeConflict];
+    pub const DROPPED: [Reason; Reason::OF_READING.len()] = Reason::OF_READING;
 }
 
 /// How a pull ended.
@@ -113,7 +113,7 @@ pub struct StoredPage {
 }
 
 /// Version of the values.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const PULLING: u8 = 1;
 const PAGE_HEADER: usize = 1 + 8;
 /// Stands for "no outcome yet" in a head.
@@ -269,7 +269,7 @@ mod tests {
             puller: u64::MAX,
             samples: 171,
             fetches: [1, 2, 3, 4, 5, 6],
-            dropped: [9, 8],
+            dropped: [9, 8, 7, 6],
             unreadable_lines: 7,
         }
     }
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(decode_head(&value[..value.len() - 1]), None);
         assert_eq!(decode_head(&[&value[..], &[0; 8]].concat()), None);
         let mut newer = value;
-        newer[0] = 2;
+        newer[0] += 1;
         assert_eq!(decode_head(&newer), None);
     }
 

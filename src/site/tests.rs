@@ -68,7 +68,8 @@ fn what_ended_stands_on_the_next_page_under_the_label_of_its_path() {
     let site = site(&host, r#"{"auth": {"anonymous": true}, "gateway": {"labels": {}}}"#);
     show(&host, &[(":method", "GET")]);
     for path in [b"/api/v2/jobs/1/".as_slice(), b"/api/./v2//metric%73"] {
-        let facts = Facts { method: Some(b"GET"), path: Some(path), code: 200, ..Facts::default() };
+        let path = Some(site.counted_as(path));
+        let facts = Facts { method: Some(b"GET"), path, code: 200, ..Facts::default() };
         site.ended(&host, &facts);
     }
     let page = page(&site, &host);

@@ -23,7 +23,7 @@ const BASIC: &str = "Basic realm=\"api\"";
 
 /// What is answered otherwise than by the controller on purpose, by what the captures' names begin with, and why.
 /// `scrape.rs` has more of these, about queries.
-const OTHERWISE: [(&str, &str); 22] = [
+const OTHERWISE: [(&str, &str); 23] = [
     (
         "m-405-bearer",
         "a token's scope is its controller's business: none of them lets anybody write here",
@@ -45,13 +45,14 @@ const OTHERWISE: [(&str, &str); 22] = [
     ("m-anon-format-xml", "the same"),
     ("m-admin-accept-", "406, where the controller says 500"),
     ("m-admin-emptyaccept", "an empty Accept is as good as none; the controller says 500"),
-    ("m-admin-openmetrics-only", "406, where the controller says 500"),
+    ("m-admin-openmetrics-only", "OpenMetrics, where the controller says 500"),
+    ("m-admin-prom", "what these servers ask for first, which the controller does not have"),
     ("m-admin-json-q", "q-values count here"),
     ("m-admin-FOO", "over HTTP/1.1 Envoy itself knows no such method, and says 400"),
     ("m-admin-POST-form", "405 before the body is looked at, which is never read"),
     ("m-admin-OPTIONS", "another description, of what is served here"),
     ("m-bearer-options-read", "the same"),
-    ("m-admin-gzip", "compression comes with a later version"),
+    ("m-admin-gzip", "compressed, which the controller does not do"),
     ("m-token-query", "a token in a URL is in every log"),
     ("m-noslash", "answered at once, without a redirect"),
     ("m-doubleslash", "every spelling of the path is answered"),
@@ -229,7 +230,14 @@ async fn every_method_is_answered_or_refused_by_name(stage: &Stage) {
     let options = stage.prometheus().request(Method::OPTIONS, METRICS, "").await.unwrap();
     assert_eq!(options.status(), 200);
     let described: Value = serde_json::from_slice(options.body()).unwrap();
-    assert_eq!(described["renders"], json!(["text/plain", "application/json"]));
+    let renders = [
+        "text/plain",
+        "application/openmetrics-text",
+        "application/json",
+        "application/vnd.google.protobuf",
+        "text/html",
+    ];
+    assert_eq!(described["renders"], json!(renders));
     let asked = stage.controller().requests();
     assert!(asked.iter().all(|request| request.method == "GET"), "{asked:?}");
 }

@@ -4,6 +4,7 @@
 use super::{Name, Reader, Unreadable, place};
 use crate::metrics::draft::{DraftSample, offset};
 use crate::metrics::{SampleSpan, name, number};
+use std::fmt::Write;
 
 /// A label of the line at hand, its value escaped.
 #[derive(Clone, Copy)]
@@ -18,8 +19,15 @@ struct Tokens<'a> {
     labels_end: usize,
     value: &'a str,
     number: number::Number,
-    timestamp: Option<&'a str>,
+    timestamp: Option<Timestamp<'a>>,
     tidy: bool,
+}
+
+/// When a sample was taken, in milliseconds.
+#[derive(Clone, Copy)]
+enum Timestamp<'a> {
+    AsItStands(&'a str),
+    Computed(i64),
 }
 
 impl<'a> Reader<'a> {
@@ -42,7 +50,11 @@ impl<'a> Reader<'a> {
         tidy &= gap == " " && number.spelling.is_none_or(|spelling| spelling == value);
         let gap = self.cursor.blanks();
         let timestamp = self.timestamp()?;
-        tidy &= timestamp.is_none() || gap == " ";
+        tidy &= match timestamp {
+            None => true,
+            Some(Timestamp::AsItStands(_)) => gap == " ",
+            Some(Timestamp::Computed(_)) => false,
+        };
         if name.text.is_empty() || !self.cursor.is_at_line_end() {
             return Err(Unreadable);
         }
@@ -61,7 +73,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The labels behind the brace. Says whether they are spelt canonically.
-    fn label_block(&mut self) -> Result<bool, Unreadable> {
+    pub(super) fn label_block(&mut self) -> Result<bool, Unreadable> {
         let mut tidy = self.cursor.blanks().is_empty();
         if self.cursor.eat(b'}') {
             return Ok(false);
@@ -95,14 +107,17 @@ impl<'a> Reader<'a> {
         Ok(tidy)
     }
 
-    fn timestamp(&mut self) -> Result<Option<&'a str>, Unreadable> {
+    fn timestamp(&mut self) -> Result<Option<Timestamp<'a>>, Unreadable> {
         let stamp = self.cursor.word();
         self.cursor.blanks();
         if stamp.is_empty() {
             return Ok(None);
         }
+        if self.open.is_some() {
+            return Ok(self.seconds(stamp)?.map(Timestamp::Computed));
+        }
         let is_legal = !stamp.starts_with('+') && stamp.parse::<i64>().is_ok();
-        is_legal.then_some(Some(stamp)).ok_or(Unreadable)
+        is_legal.then_some(Some(Timestamp::AsItStands(stamp))).ok_or(Unreadable)
     }
 
     fn keep(&mut self, line: Tokens<'a>) -> Result<(), Unreadable> {
@@ -139,9 +154,13 @@ impl<'a> Reader<'a> {
         out.push(' ');
         out.push_str(line.number.spelling.unwrap_or(line.value));
         let value_end = base + offset(out);
-        if let Some(stamp) = line.timestamp {
-            out.push(' ');
-            out.push_str(stamp);
+        match line.timestamp {
+            None => {}
+            Some(Timestamp::AsItStands(stamp)) => {
+                [" ", stamp].iter().for_each(|it| out.push_str(it))
+            }
+            // Writing to a string does not fail.
+            Some(Timestamp::Computed(stamp)) => drop(write!(out, " {stamp}")),
         }
         let value = line.number.value;
         (SampleSpan { value, start, name_end, labels_end, value_end }, base + offset(out))
@@ -154,8 +173,8 @@ impl Tokens<'_> {
         let labels_end = place(self.labels_end);
         let value_end = labels_end + 1 + place(self.value.len());
         let end = match self.timestamp {
-            Some(stamp) => value_end + 1 + place(stamp.len()),
-            None => value_end,
+            Some(Timestamp::AsItStands(stamp)) => value_end + 1 + place(stamp.len()),
+            _ => value_end,
         };
         let name_end = place(self.name.start + self.name.text.len());
         let (value, start) = (self.number.value, place(self.name.start));

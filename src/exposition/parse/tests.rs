@@ -2,6 +2,8 @@ use super::*;
 use crate::metrics::{Dropped, PageBuilder, Reason};
 use proptest::prelude::*;
 
+mod openmetrics;
+
 const CAPTURE: &str = include_str!("../../../host-tests/fixtures/captures/m-admin-text.body");
 const DISPATCHER: &str = include_str!("../../../host-tests/fixtures/captures/svc-8014.body");
 const CALLBACK_RECEIVER: &str = include_str!("../../../host-tests/fixtures/captures/svc-8015.body");
@@ -287,11 +289,11 @@ fn a_page_beyond_the_limits_is_refused_whole() {
     let line = "a 1\n";
     let full = line.repeat(limits::SOURCE_SAMPLES);
     assert_eq!(page(&full).report().samples, 1);
-    assert_eq!(text((full + line).into_bytes()), Err(TooLarge::Samples));
+    assert_eq!(text((full + line).into_bytes()), Err(Refused::Samples));
     let names = (0..=limits::SOURCE_NAMES).map(|at| format!("# TYPE a{at} gauge\n"));
-    assert_eq!(text(names.collect::<String>().into_bytes()), Err(TooLarge::Names));
+    assert_eq!(text(names.collect::<String>().into_bytes()), Err(Refused::Names));
     let bytes = limits::PAGE_BYTES + 1;
-    assert_eq!(text(vec![b'\n'; bytes]), Err(TooLarge::Bytes(bytes)));
+    assert_eq!(text(vec![b'\n'; bytes]), Err(Refused::Bytes(bytes)));
 }
 
 #[test]

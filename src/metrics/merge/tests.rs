@@ -37,7 +37,8 @@ fn lost(reason: Reason, samples: usize) -> Dropped {
     dropped
 }
 
-const NOTHING: Dropped = Dropped { duplicate: 0, type_conflict: 0, scrape_limit: 0 };
+const NOTHING: Dropped =
+    Dropped { duplicate: 0, type_conflict: 0, scrape_limit: 0, created: 0, exemplar: 0 };
 
 #[test]
 fn one_page_without_labels_stays_as_it_is() {
@@ -96,6 +97,15 @@ fn a_name_is_not_at_once_a_family_and_part_of_a_histogram() {
     let summary = "# TYPE s summary\ns_sum 1\n";
     let (page, dropped) = merged([(summary, &[]), (buckets, &[])]);
     assert_eq!((page, dropped), ([summary, buckets].concat(), [NOTHING; 2]));
+}
+
+#[test]
+fn a_histogram_that_goes_on_takes_no_name_of_another_family() {
+    let both = "# TYPE s summary\ns{quantile=\"1\"} 1\n# TYPE s_sum gauge\ns_sum 2\n";
+    let (page, dropped) = merged([(both, &[]), ("# TYPE s summary\ns_sum 3\ns_count 4\n", &[])]);
+    assert_eq!((page.as_str(), dropped), (both, [NOTHING, lost(Reason::TypeConflict, 2)]));
+    let (page, dropped) = merged([(both, &[("a", "1")]), (both, &[("a", "2")])]);
+    assert_eq!((page.lines().count(), dropped), (6, [NOTHING; 2]));
 }
 
 #[test]

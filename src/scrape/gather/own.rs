@@ -162,7 +162,7 @@ fn withheld(page: &mut dyn Sink, sources: &[State<'_>]) {
         "Samples of a source's page that the Envoy filter leaves out beside other sources' pages",
     );
     for state in sources {
-        for reason in Reason::ALL {
+        for reason in Reason::OF_MERGING {
             let labels = [("source", state.source.name.as_str()), ("reason", reason.as_str())];
             page.sample("", &labels, state.withheld.of(reason).into());
         }

@@ -2,6 +2,7 @@
 
 use crate::auth::View;
 use crate::exposition::form::Form;
+use crate::exposition::gzip::{self, Prefix};
 use crate::limits;
 use crate::metrics::{Dropped, Selection};
 use crate::scrape::accept::Format;
@@ -29,6 +30,22 @@ pub(super) struct Rendering {
     pub(super) withheld: Vec<Dropped>,
     /// The gateway's families without their numbers.
     pub(super) own: Form,
+    /// The sources' families compressed, once somebody asked for that.
+    pub(super) compressed: Option<Prefix>,
+}
+
+impl Rendering {
+    /// The page compressed, where that is worth it: what stays of it once, what stands behind that each time.
+    pub(super) fn compressed(&mut self) -> Option<Rc<Vec<u8>>> {
+        let (pulled, own) = self.page.split_at_checked(self.pulled)?;
+        if !gzip::is_worthwhile(self.page.len()) {
+            return None;
+        }
+        if self.compressed.is_none() {
+            self.compressed = Prefix::new(pulled);
+        }
+        self.compressed.as_mut()?.with_tail(own)
+    }
 }
 
 /// The latest renderings, the one used last at the end; at most [`limits::RENDERINGS`].

@@ -7,6 +7,7 @@ use crate::metrics::Kind;
 use crate::scrape::Attempt;
 use crate::scrape::query::Query;
 use crate::shared::snapshot::Outcome;
+use std::io::Read;
 
 const PAGES: [&str; 2] = ["# TYPE up gauge\nup 1\n", "# TYPE load gauge\nload 2\n"];
 
@@ -63,7 +64,8 @@ impl Bed {
 
     fn bytes(&self, ledger: &Teller, view: View, query: &str, format: Format) -> Rc<Vec<u8>> {
         let selection = Query::parse(query.as_bytes()).selection;
-        self.gatherer.page(&self.host, ledger, &Permit::of(view), &selection, format)
+        let wanted = (format, Encoding::Identity);
+        self.gatherer.page(&self.host, ledger, &Permit::of(view), &selection, wanted).1
     }
 
     fn page(&self, view: View, query: &str) -> String {
@@ -206,4 +208,63 @@ fn kept_families_merge_with_the_gateways_own() {
     let both = "awx_gateway_told_total{gateway=\"g\"} 1\nawx_gateway_told_total{source=\"a\"} 9\n";
     assert!(page.ends_with(both), "{page}");
     assert!(!bed.page(sources(&[1]), "").contains("awx_gateway_told_total{source"), "{page}");
+}
+
+#[test]
+fn openmetrics_has_the_series_of_text_and_ends_once() {
+    let bed = Bed::new(false);
+    for query in ["", "gateway=only", "gateway=none", "dbonly=1&subsystemonly=1", "name[]=up"] {
+        let page = |format| {
+            let page = bed.bytes(&Teller::default(), View::default(), query, format);
+            String::from_utf8(page.to_vec()).unwrap()
+        };
+        let series = |page: String| {
+            let lines = page.lines().filter(|line| !line.starts_with('#'));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let open = page(Format::OpenMetrics);
+        assert_eq!(series(open.clone()), series(page(Format::Text)), "{query}");
+        assert!(open.ends_with("# EOF\n") && open.matches("# EOF").count() == 1, "{open}");
+    }
+}
+
+#[test]
+fn the_gateways_own_types_stand_whatever_their_numbers_are() {
+    let bed = Bed::new(false);
+    let page = bed.bytes(&Teller::default(), View::default(), "", Format::OpenMetrics);
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    let told = "# TYPE awx_gateway_told counter\nawx_gateway_told_total{gateway=\"g\"} ";
+    assert!(page.contains(told), "{page}");
+    assert!(!page.contains(" unknown\n"), "{page}");
+}
+
+/// What a gzip member holds.
+fn unzipped(member: &[u8]) -> String {
+    let mut page = String::new();
+    flate2::read::GzDecoder::new(member).read_to_string(&mut page).unwrap();
+    page
+}
+
+#[test]
+fn a_compressed_page_is_the_page_and_begins_as_it_did_before() {
+    let (bed, teller) = (Bed::new(false), Teller::default());
+    let zipped = |query: &str, format| {
+        let selection = Query::parse(query.as_bytes()).selection;
+        let permit = Permit::of(View::default());
+        bed.gatherer.page(&bed.host, &teller, &permit, &selection, (format, Encoding::Gzip))
+    };
+    for format in [Format::Text, Format::OpenMetrics, Format::Json { indent: None }] {
+        for query in ["", "gateway=only"] {
+            // How often it was told is not the same.
+            let without_numbers = |page: &str| page.replace(|it: char| it.is_ascii_digit(), "");
+            let page = bed.bytes(&Teller::default(), View::default(), query, format);
+            let page = without_numbers(str::from_utf8(&page).unwrap());
+            let (encoding, member) = zipped(query, format);
+            assert_eq!((encoding, without_numbers(&unzipped(&member))), (Encoding::Gzip, page));
+        }
+    }
+    let (first, second) = (zipped("", Format::Text).1, zipped("", Format::Text).1);
+    let same = first.iter().zip(second.iter()).take_while(|(a, b)| a == b).count();
+    assert!(same > 50 && first != second, "{same} of {}", first.len());
+    assert_eq!(zipped("name[]=up", Format::Text).0, Encoding::Identity);
 }

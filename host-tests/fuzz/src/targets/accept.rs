@@ -1,9 +1,9 @@
 //! The choice of a format by Accept headers, a line of input each.
 //!
 //! Of plain media ranges with weights the choice is what a second reading of RFC 9110, section 12.5.1, says; and no
-//! header whatever is read otherwise for its blanks, its case, or being cut in two at a comma.
+//! header without quotes is read otherwise for its blanks, its case, or being cut in two at a comma.
 
-use awx_metrics_filter::scrape::accept::{Format, NotAcceptable, choose};
+use awx_metrics_filter::scrape::accept::{Format, MediaType, NotAcceptable, choose};
 
 use crate::{PLANTED, Target};
 
@@ -11,11 +11,12 @@ pub(crate) const TARGET: Target = Target {
     name: "accept",
     run,
     longest: 160,
-    thousands: 3_000,
+    thousands: 2_000,
     words: &[
         "text/plain",
         "application/json",
         "application/openmetrics-text",
+        "application/vnd.google.protobuf",
         "text/html",
         "*/*",
         "text/*",
@@ -34,14 +35,23 @@ pub(crate) const TARGET: Target = Target {
     fault: "a weight below one is nothing",
 };
 
-/// What there is, most wanted first.
-const OFFERS: [(&str, &str); 2] = [("text", "plain"), ("application", "json")];
+/// What those get who name no version, most wanted first; and whether a range with a star gets it too.
+const OFFERS: [(&str, &str, bool); 5] = [
+    ("text", "plain", true),
+    ("application", "json", true),
+    ("application", "openmetrics-text", false),
+    ("application", "vnd.google.protobuf", false),
+    ("text", "html", false),
+];
 
 fn run(bytes: &[u8]) {
     let headers: Vec<Vec<u8>> = bytes.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
     let found = subject(&headers);
     if let Some(ranges) = ranges(&headers) {
-        assert_eq!(found.map(media_type), best(&ranges).ok_or(NotAcceptable));
+        assert_eq!(found.map(|media| offer_of(media.format)), best(&ranges).ok_or(NotAcceptable));
+    }
+    if bytes.contains(&b'"') {
+        return;
     }
     for same in [cut_in_two(&headers), joined(&headers), widened(&headers), in_upper_case(&headers)]
     {
@@ -49,7 +59,7 @@ fn run(bytes: &[u8]) {
     }
 }
 
-fn subject(headers: &[Vec<u8>]) -> Result<Format, NotAcceptable> {
+fn subject(headers: &[Vec<u8>]) -> Result<MediaType, NotAcceptable> {
     if !PLANTED {
         return chosen(headers);
     }
@@ -58,14 +68,17 @@ fn subject(headers: &[Vec<u8>]) -> Result<Format, NotAcceptable> {
     chosen(&headers.iter().map(without).collect::<Vec<_>>())
 }
 
-fn chosen(headers: &[Vec<u8>]) -> Result<Format, NotAcceptable> {
+fn chosen(headers: &[Vec<u8>]) -> Result<MediaType, NotAcceptable> {
     choose(None, headers.iter().map(Vec::as_slice))
 }
 
-fn media_type(format: Format) -> (&'static str, &'static str) {
+fn offer_of(format: Format) -> usize {
     match format {
-        Format::Text => OFFERS[0],
-        Format::Json { .. } => OFFERS[1],
+        Format::Text => 0,
+        Format::Json { .. } => 1,
+        Format::OpenMetrics => 2,
+        Format::Protobuf => 3,
+        Format::Html => 4,
     }
 }
 
@@ -116,7 +129,8 @@ fn range(element: &str) -> Option<(String, String, u16)> {
         None => (element, 1000),
     };
     let (kind, subtype) = range.trim_ascii().split_once('/')?;
-    let is_token = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-*".contains(c));
+    let is_token =
+        |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-*.".contains(c));
     let fits = is_token(kind) && is_token(subtype) && (kind != "*" || subtype == "*");
     fits.then(|| (kind.to_owned(), subtype.to_owned(), weight))
 }
@@ -131,17 +145,21 @@ fn thousandths(text: &str) -> Option<u16> {
         .filter(|&all| is_weight && all <= 1000)
 }
 
-fn best(ranges: &[(String, String, u16)]) -> Option<(&'static str, &'static str)> {
-    let weights = OFFERS.map(|offer| if ranges.is_empty() { 1000 } else { weight(offer, ranges) });
+fn best(ranges: &[(String, String, u16)]) -> Option<usize> {
+    let weights = OFFERS.map(|offer| weight(offer, ranges));
     let most = *weights.iter().max()?;
-    let first = weights.iter().position(|&weight| weight == most && most > 0)?;
-    Some(OFFERS[first])
+    weights.iter().position(|&weight| weight == most && most > 0)
 }
 
-fn weight((kind, subtype): (&str, &str), ranges: &[(String, String, u16)]) -> u16 {
+fn weight(
+    (kind, subtype, to_anybody): (&str, &str, bool),
+    ranges: &[(String, String, u16)],
+) -> u16 {
     let of = |kind: &str, subtype: &str| {
         let same = ranges.iter().filter(|range| range.0 == kind && range.1 == subtype);
         same.map(|range| range.2).max()
     };
-    of(kind, subtype).or(of(kind, "*")).or(of("*", "*")).unwrap_or(0)
+    let by_name = of(kind, subtype);
+    let by_star = || of(kind, "*").or(of("*", "*")).or(ranges.is_empty().then_some(1000));
+    by_name.or_else(|| by_star().filter(|_| to_anybody)).unwrap_or(0)
 }

@@ -1,0 +1,130 @@
+use super::*;
+use crate::exposition::parse;
+use crate::metrics::{Page, Part, merge};
+
+fn page(source: &str) -> Page {
+    let page = parse::text(source.as_bytes().to_vec()).unwrap();
+    assert_eq!((page.report().unreadable_lines, page.report().dropped.total()), (0, 0));
+    page
+}
+
+fn rendered(source: &str) -> String {
+    let page = page(source);
+    let part = Part { page: &page, labels: &[], gateway_families: true };
+    let mut out = Vec::new();
+    render(&merge(&[part]), &Selection::default(), Values::Real, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// The header lines of what is made of these samples.
+fn headers(source: &str) -> Vec<String> {
+    let page = rendered(source);
+    page.lines().filter(|line| line.starts_with('#')).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_counter_has_its_suffix_in_its_samples_alone() {
+    assert_eq!(
+        rendered("# HELP a_total A \"b\" \\\\.\n# TYPE a_total counter\na_total{b=\"c\"} 1\n"),
+        "# TYPE a counter\n# HELP a A \\\"b\\\" \\\\.\na_total{b=\"c\"} 1\n"
+    );
+}
+
+#[test]
+fn what_says_no_type_is_unknown() {
+    assert_eq!(rendered("a 1\n"), "# TYPE a unknown\na 1\n");
+}
+
+#[test]
+fn a_counter_that_cannot_be_one_keeps_its_name_and_loses_its_type() {
+    for name in ["a", "_total"] {
+        let source = format!("# TYPE {name} counter\n{name} 1\n");
+        assert_eq!(rendered(&source), format!("# TYPE {name} unknown\n{name} 1\n"));
+    }
+    let negative = "# TYPE a_total counter\na_total -1\n";
+    assert_eq!(rendered(negative), "# TYPE a_total unknown\na_total -1\n");
+}
+
+#[test]
+fn a_gauge_with_the_suffix_of_a_counter_stays_what_it_is() {
+    let source = "# TYPE a_total gauge\na_total 1\n# TYPE a gauge\na 2\n";
+    assert_eq!(rendered(source), source);
+}
+
+#[test]
+fn a_histogram_that_cannot_be_one_stands_in_parts() {
+    let samples = ["h_bucket{le=\"1\"} 1\n", "h_sum 2\n", "h_count 3\n"];
+    assert_eq!(
+        rendered(&format!("# HELP h H\n# TYPE h histogram\n{}", samples.concat())),
+        format!(
+            "# TYPE h_bucket unknown\n# HELP h_bucket H\n{}# TYPE h_sum unknown\n# HELP h_sum H\n\
+             {}# TYPE h_count unknown\n# HELP h_count H\n{}",
+            samples[0], samples[1], samples[2]
+        )
+    );
+}
+
+#[test]
+fn bounds_stay_as_they_are_spelt() {
+    let source =
+        "# TYPE h histogram\nh_bucket{le=\"10\"} 1\nh_bucket{le=\"+Inf\"} 1\nh_sum 2\nh_count 1\n";
+    assert_eq!(rendered(source), source);
+}
+
+#[test]
+fn timestamps_are_in_seconds() {
+    for (milliseconds, seconds) in [
+        ("1520879607789", "1520879607.789"),
+        ("5", "0.005"),
+        ("-17", "-0.017"),
+        ("-9223372036854775808", "-9223372036854775.808"),
+    ] {
+        let expected = format!("# TYPE a gauge\na{{b=\"c\"}} 1e+5 {seconds}\n");
+        assert_eq!(
+            rendered(&format!("# TYPE a gauge\na{{b=\"c\"}} 1e+5 {milliseconds}\n")),
+            expected
+        );
+    }
+}
+
+#[test]
+fn no_family_has_a_name_that_another_reserves() {
+    let counter = "# TYPE x_total counter\nx_total 1\n";
+    for (other, kept) in [
+        ("# TYPE x gauge\nx 2\n", "# TYPE x gauge"),
+        ("# TYPE x_created gauge\nx_created 2\n", "# TYPE x_created gauge"),
+    ] {
+        let expected = vec!["# TYPE x_total unknown".to_owned(), kept.to_owned()];
+        assert_eq!(headers(&[counter, other].concat()), expected);
+    }
+    let histogram = "# TYPE x histogram\nx_bucket{le=\"+Inf\"} 1\nx_sum 2\nx_count 1\n";
+    let parts = ["# TYPE x_bucket unknown", "# TYPE x_sum unknown", "# TYPE x_count unknown"];
+    assert_eq!(headers(&[histogram, counter].concat())[..3], parts);
+    let reserving = "# TYPE x_created_total counter\nx_created_total 1\n";
+    let headers = headers(&[histogram, reserving].concat());
+    assert_eq!(headers[3], "# TYPE x_created_total unknown");
+    assert_eq!(headers[..3], parts);
+}
+
+#[test]
+fn a_name_that_only_looks_alike_costs_no_type() {
+    let source = "# TYPE x_total counter\nx_total 1\n# TYPE x_sum gauge\nx_sum 2\n";
+    assert_eq!(headers(source), ["# TYPE x counter", "# TYPE x_sum gauge"]);
+    let summary = "# TYPE x summary\nx_sum 2\nx_count 1\n# TYPE x_bucket gauge\nx_bucket 2\n";
+    assert_eq!(headers(summary), ["# TYPE x summary", "# TYPE x_bucket gauge"]);
+}
+
+#[test]
+fn units_are_said_of_the_gateways_own_families() {
+    let source = "# TYPE awx_gateway_a_seconds gauge\nawx_gateway_a_seconds 1\n\
+                  # TYPE b_seconds gauge\nb_seconds 2\n# TYPE awx_gateway_seconds gauge\n";
+    assert_eq!(
+        headers(source),
+        [
+            "# TYPE awx_gateway_a_seconds gauge",
+            "# UNIT awx_gateway_a_seconds seconds",
+            "# TYPE b_seconds gauge",
+            "# TYPE awx_gateway_seconds gauge"
+        ]
+    );
+}

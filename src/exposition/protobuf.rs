@@ -1,0 +1,279 @@
+//! Writes Prometheus protobuf: messages `io.prometheus.client.MetricFamily` (prometheus/client_model, `metrics.proto`),
+//! each behind its length.
+//!
+//! A histogram or summary is one message with a sum and a count there, so one that breaks the rules of its type or has
+//! not both (see [`super::sound`]) comes as untyped families of its parts: no series is made up, none is lost. Of a
+//! bound or quantile the number is written, not how it was spelt, and Prometheus spells it in its own way: `le="1"` of
+//! text is `le="1.0"` of protobuf there, as with every program that has both.
+
+use super::sound::{self, Soundness, soundness};
+use crate::metrics::merge::{Added, MergedFamily, Piece};
+use crate::metrics::select::Share;
+use crate::metrics::{Kind, Merged, Sample, Selection, label};
+
+/// The media type.
+pub const CONTENT_TYPE: &str = "application/vnd.google.protobuf; \
+                                proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
+/// The numbers of the fields.
+mod field {
+    pub(super) const FAMILY_NAME: u8 = 1;
+    pub(super) const FAMILY_HELP: u8 = 2;
+    pub(super) const FAMILY_TYPE: u8 = 3;
+    pub(super) const FAMILY_METRIC: u8 = 4;
+    pub(super) const METRIC_LABEL: u8 = 1;
+    pub(super) const METRIC_TIMESTAMP: u8 = 6;
+    pub(super) const LABEL_NAME: u8 = 1;
+    pub(super) const LABEL_VALUE: u8 = 2;
+    /// Of a counter, a gauge or an untyped value.
+    pub(super) const VALUE: u8 = 1;
+    /// Of a histogram and of a summary alike.
+    pub(super) const COUNT: u8 = 1;
+    pub(super) const SUM: u8 = 2;
+    pub(super) const POINT: u8 = 3;
+    pub(super) const BUCKET_COUNT: u8 = 1;
+    pub(super) const BUCKET_BOUND: u8 = 2;
+    pub(super) const QUANTILE: u8 = 1;
+    pub(super) const QUANTILE_VALUE: u8 = 2;
+}
+
+/// Appends the selected families of a merged page.
+pub fn render(merged: &Merged<'_>, selection: &Selection, out: &mut Vec<u8>) {
+    for family in merged.families() {
+        let nodes = match selection.share_of(family.name()) {
+            Share::Nothing => continue,
+            Share::All => None,
+            Share::Nodes => Some(selection),
+        };
+        let writer = Writer { merged, family, nodes };
+        if soundness(merged, family) == Soundness::Whole {
+            writer.write(family.name(), family.kind(), None, out);
+            continue;
+        }
+        match family.kind() {
+            Kind::Histogram | Kind::Summary => {
+                for suffix in ["", "_bucket", "_sum", "_count"] {
+                    let name = [family.name(), suffix].concat();
+                    writer.write(&name, Kind::Untyped, Some(suffix), out);
+                }
+            }
+            // A value below zero or none at all is no offence here.
+            kind => writer.write(family.name(), kind, None, out),
+        }
+    }
+}
+
+struct Writer<'a, 'm> {
+    merged: &'m Merged<'a>,
+    family: &'m MergedFamily<'a>,
+    nodes: Option<&'m Selection>,
+}
+
+impl<'a> Writer<'a, '_> {
+    /// Writes the samples of one suffix, or all, under this name and type. Without any there is no family.
+    fn write(&self, name: &str, kind: Kind, suffix: Option<&str>, out: &mut Vec<u8>) {
+        let family = out.len();
+        push_bytes(field::FAMILY_NAME, name, out);
+        let help = self.family.help();
+        if !help.is_empty() {
+            push_bytes(field::FAMILY_HELP, &label::unescape(help), out);
+        }
+        push_whole(field::FAMILY_TYPE, type_number(kind), out);
+        let first = out.len();
+        for piece in self.family.pieces() {
+            let added = self.merged.added(piece);
+            let has = |sample: &Sample<'a>| self.has(*sample, suffix);
+            let mut samples = piece.samples().filter(has).peekable();
+            while let Some(sample) = samples.next() {
+                let metric = open(field::FAMILY_METRIC, out);
+                push_labels(added, piece, (sample, kind), out);
+                let value = open(value_field(kind), out);
+                push_value(sample, kind, out);
+                if matches!(kind, Kind::Histogram | Kind::Summary) {
+                    let is_same = |next: &Sample<'a>| sound::is_same_group(sample, *next, kind);
+                    while let Some(next) = samples.next_if(is_same) {
+                        push_value(next, kind, out);
+                    }
+                }
+                close(value, out);
+                push_timestamp(sample, out);
+                close(metric, out);
+            }
+        }
+        if out.len() == first {
+            return out.truncate(family);
+        }
+        close(family, out);
+    }
+
+    fn has(&self, sample: Sample<'a>, suffix: Option<&str>) -> bool {
+        suffix.is_none_or(|suffix| sample.suffix() == suffix)
+            && self.nodes.is_none_or(|selection| selection.has_node(sample))
+    }
+}
+
+/// `MetricType`.
+const fn type_number(kind: Kind) -> u64 {
+    match kind {
+        Kind::Counter => 0,
+        Kind::Gauge => 1,
+        Kind::Summary => 2,
+        Kind::Untyped => 3,
+        Kind::Histogram => 4,
+    }
+}
+
+/// Where a `Metric` has its value.
+const fn value_field(kind: Kind) -> u8 {
+    match kind {
+        Kind::Gauge => 2,
+        Kind::Counter => 3,
+        Kind::Summary => 4,
+        Kind::Untyped => 5,
+        Kind::Histogram => 7,
+    }
+}
+
+fn push_labels<'a>(
+    added: Option<&Added<'a>>,
+    piece: &Piece<'a>,
+    (sample, kind): (Sample<'a>, Kind),
+    out: &mut Vec<u8>,
+) {
+    let point = match kind {
+        Kind::Histogram | Kind::Summary => sound::point_label(kind),
+        _ => "",
+    };
+    let added = added.into_iter().flat_map(|added| &added.labels);
+    let added = added.map(|(name, value)| (*name, value.as_str()));
+    for (name, value) in added.chain(piece.labels(sample)).filter(|(name, _)| *name != point) {
+        let pair = open(field::METRIC_LABEL, out);
+        push_bytes(field::LABEL_NAME, name, out);
+        push_bytes(field::LABEL_VALUE, &label::unescape(value), out);
+        close(pair, out);
+    }
+}
+
+/// Writes what a sample adds to the value of its metric.
+fn push_value(sample: Sample<'_>, kind: Kind, out: &mut Vec<u8>) {
+    let value = sample.value();
+    // Of a sound histogram or summary every count is a whole number.
+    let count = value as u64;
+    let point = || sound::point_of(sample, kind).map_or(f64::NAN, |(_, point)| point);
+    match (kind, sample.suffix()) {
+        (Kind::Counter | Kind::Gauge | Kind::Untyped, _) => push_float(field::VALUE, value, out),
+        (_, "_count") => push_whole(field::COUNT, count, out),
+        (_, "_sum") => push_float(field::SUM, value, out),
+        (Kind::Histogram, _) => {
+            let bucket = open(field::POINT, out);
+            push_whole(field::BUCKET_COUNT, count, out);
+            push_float(field::BUCKET_BOUND, point(), out);
+            close(bucket, out);
+        }
+        (Kind::Summary, _) => {
+            let quantile = open(field::POINT, out);
+            push_float(field::QUANTILE, point(), out);
+            push_float(field::QUANTILE_VALUE, value, out);
+            close(quantile, out);
+        }
+    }
+}
+
+fn push_timestamp(sample: Sample<'_>, out: &mut Vec<u8>) {
+    if let Some(milliseconds) = sample.timestamp().and_then(|stamp| stamp.parse::<i64>().ok()) {
+        push_whole(field::METRIC_TIMESTAMP, milliseconds.cast_unsigned(), out);
+    }
+}
+
+// The wire format (Protocol Buffers documentation, "Encoding"): a field's number and wire type, then its value.
+
+const VARINT: u8 = 0;
+const EIGHT_BYTES: u8 = 1;
+const LENGTH_DELIMITED: u8 = 2;
+
+fn push_tag(field: u8, wire: u8, out: &mut Vec<u8>) {
+    // All our numbers are below 16 and fit one byte.
+    out.push(field << 3 | wire);
+}
+
+fn push_whole(field: u8, value: u64, out: &mut Vec<u8>) {
+    push_tag(field, VARINT, out);
+    push_varint(value, out);
+}
+
+fn push_float(field: u8, value: f64, out: &mut Vec<u8>) {
+    push_tag(field, EIGHT_BYTES, out);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn push_bytes(field: u8, value: &str, out: &mut Vec<u8>) {
+    push_tag(field, LENGTH_DELIMITED, out);
+    push_varint(value.len() as u64, out);
+    out.extend_from_slice(value.as_bytes());
+}
+
+/// Begins a message within another; what it gives is for [`close`].
+fn open(field: u8, out: &mut Vec<u8>) -> usize {
+    push_tag(field, LENGTH_DELIMITED, out);
+    out.len()
+}
+
+/// Ends a message that began there: puts its length before it.
+fn close(start: usize, out: &mut Vec<u8>) {
+    let end = out.len();
+    push_varint((end - start) as u64, out);
+    let length = out.len() - end;
+    if let Some(message) = out.get_mut(start..) {
+        message.rotate_right(length);
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "seven bits at a time")]
+fn push_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposition::parse;
+    use crate::metrics::{Part, merge};
+
+    fn rendered(source: &str) -> Vec<u8> {
+        let page = parse::text(source.as_bytes().to_vec()).unwrap();
+        let part = Part { page: &page, labels: &[], gateway_families: true };
+        let mut out = Vec::new();
+        render(&merge(&[part]), &Selection::default(), &mut out);
+        out
+    }
+
+    #[test]
+    fn a_family_stands_behind_its_length() {
+        let mut expected = vec![42, 10, 1, b'a', 18, 4, b'H', b'\n', b'"', b'\\', 24, 1];
+        expected.extend([34, 28, 10, 6, 10, 1, b'b', 18, 1, b'"', 18, 9, 9]);
+        expected.extend(1.5_f64.to_le_bytes());
+        expected.extend([48, 0x88, 0x27]);
+        let length = expected.len();
+        let rendered = rendered("# HELP a H\\n\"\\\\\n# TYPE a gauge\na{b=\"\\\"\"} 1.5 5000\n");
+        expected[0] = u8::try_from(length - 1).unwrap();
+        expected[13] = u8::try_from(length - 14).unwrap();
+        assert_eq!(rendered, expected);
+    }
+
+    #[test]
+    fn a_family_without_samples_is_none() {
+        assert_eq!(rendered("# TYPE a gauge\n# HELP b B\n"), [0; 0]);
+    }
+
+    #[test]
+    fn a_length_beyond_one_byte_is_put_before_the_message() {
+        let help = "x".repeat(300);
+        let rendered = rendered(&format!("# HELP a {help}\n# TYPE a gauge\na 1\n"));
+        assert_eq!(rendered[..9], [0xc1, 0x02, 10, 1, b'a', 18, 0xac, 0x02, b'x']);
+        assert_eq!(rendered.len(), 2 + 0x141);
+    }
+}

@@ -1,0 +1,202 @@
+use super::*;
+use proptest::prelude::*;
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPEN_UTF8: &str =
+    "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
+const DELIMITED: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+                         encoding=delimited";
+
+fn chosen(accept: &[&str]) -> Result<MediaType, NotAcceptable> {
+    choose(None, accept.iter().map(|value| value.as_bytes()))
+}
+
+/// The Content-Type of the answer; empty for 406.
+fn named(accept: &str) -> String {
+    chosen(&[accept]).map(|media| media.content_type().into_owned()).unwrap_or_default()
+}
+
+fn format(accept: &str) -> Result<Format, NotAcceptable> {
+    chosen(&[accept]).map(|media| media.format)
+}
+
+#[test]
+fn text_is_what_you_get_without_a_wish() {
+    for accept in [&[][..], &[""], &[",", " "], &["*/*"], &["text/*"], &["text/plain, */*"]] {
+        assert_eq!(chosen(accept).unwrap().content_type(), TEXT, "{accept:?}");
+    }
+}
+
+/// What these servers sent to a real controller.
+#[test]
+fn every_prometheus_gets_what_it_asks_for_first() {
+    for (server, expected, accept) in [
+        (
+            "2.25",
+            "application/openmetrics-text; version=0.0.1; charset=utf-8",
+            "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        ),
+        (
+            "2.42",
+            OPEN,
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;\
+             q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        ),
+        (
+            "2.42 with native histograms",
+            DELIMITED,
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=\
+             delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-\
+             text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        ),
+        (
+            "3.0",
+            OPEN_UTF8,
+            "application/openmetrics-text;escaping=allow-utf-8;version=1.0.0;q=0.5,application/\
+             openmetrics-text;version=0.0.1;q=0.4,text/plain;escaping=allow-utf-8;version=1.0.0;\
+             q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+        ),
+        (
+            "3.x",
+            OPEN_UTF8,
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/\
+             openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;\
+             q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+        ),
+        (
+            "3.x told to take text",
+            "text/plain; version=1.0.0; charset=utf-8; escaping=underscores",
+            "text/plain;version=1.0.0;escaping=underscores;q=0.6,text/plain;version=0.0.4;q=0.5,\
+             */*;q=0.4",
+        ),
+    ] {
+        assert_eq!(named(accept), expected, "{server}");
+    }
+}
+
+#[test]
+fn a_browser_gets_the_page_for_people_and_nobody_else_does() {
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8";
+    assert_eq!(format(browser), Ok(Format::Html));
+    assert_eq!(format("text/*, text/plain;q=0.1"), Ok(Format::Text));
+    assert_eq!(chosen(&["*/*;q=0.1", "text/plain;q=0, application/json;q=0"]), Err(NotAcceptable));
+}
+
+#[test]
+fn the_heavier_weight_wins_whatever_stands_first() {
+    assert_eq!(format("text/plain;q=0.1, application/json;q=0.9"), Ok(JSON));
+    assert_eq!(format("application/json;q=0.1, text/plain;q=0.2"), Ok(Format::Text));
+    assert_eq!(format("application/json, */*;q=0.1"), Ok(JSON));
+    assert_eq!(format("application/*"), Ok(JSON));
+    assert_eq!(format("APPLICATION/JSON;Q=0.5, text/plain;q=0.4"), Ok(JSON));
+    assert_eq!(format("application/openmetrics-text"), Ok(Format::OpenMetrics));
+    assert_eq!(format("application/vnd.google.protobuf"), Ok(Format::Protobuf));
+}
+
+#[test]
+fn the_most_specific_range_says_the_weight() {
+    assert_eq!(format("text/plain;q=0, */*"), Ok(JSON));
+    assert_eq!(format("text/*;q=0.1, text/plain;q=0.9, application/*;q=0.5"), Ok(Format::Text));
+    let more_parameters = "text/plain;version=0.0.4;charset=utf-8;q=0.1, application/json;q=0.2, \
+                           text/plain;version=0.0.4;q=0.9";
+    assert_eq!(format(more_parameters), Ok(JSON));
+    let unknown = "text/plain;format=flowed;q=0.9, text/plain;q=0.1, application/json;q=0.5";
+    assert_eq!(format(unknown), Ok(Format::Text));
+}
+
+#[test]
+fn a_parameter_that_an_offer_has_must_be_the_same() {
+    let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily";
+    assert_eq!(format(&format!("{protobuf};encoding=text")), Err(NotAcceptable));
+    assert_eq!(format(&format!("{protobuf};encoding=delimited")), Ok(Format::Protobuf));
+    assert_eq!(named("text/plain;charset=\"UTF-8\";version=\"0.0.4\""), TEXT);
+    assert_eq!(named("application/openmetrics-text;version=0.0.2"), "");
+}
+
+#[test]
+fn what_stands_in_quotes_separates_nothing() {
+    assert_eq!(format("text/plain;q=0.1;a=\",application/json;q=0.9,\""), Ok(Format::Text));
+    assert_eq!(format("text/plain;a=\"\\\";q=0\";q=0.5, application/json;q=0.4"), Ok(Format::Text));
+    assert_eq!(format("text/plain;a=\"b, application/json"), Ok(Format::Text));
+}
+
+#[test]
+fn an_escaping_is_named_as_asked_by_the_versions_that_have_one() {
+    for (accept, expected) in [
+        (
+            "text/plain;version=1.0.0",
+            "text/plain; version=1.0.0; charset=utf-8; escaping=underscores",
+        ),
+        (
+            "text/plain;version=1.0.0;escaping=dots",
+            "text/plain; version=1.0.0; charset=utf-8; escaping=dots",
+        ),
+        (
+            "text/plain;version=1.0.0;escaping=\"\u{e9}\"",
+            "text/plain; version=1.0.0; charset=utf-8; escaping=underscores",
+        ),
+        ("text/plain;version=0.0.4;escaping=values", TEXT),
+        ("application/openmetrics-text;version=1.0.0;escaping=nonsense", OPEN),
+        ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8", OPEN_UTF8),
+    ] {
+        assert_eq!(named(accept), expected, "{accept}");
+    }
+}
+
+#[test]
+fn what_we_do_not_render_is_refused() {
+    for accept in [
+        "application/xml",
+        "foo",
+        "*/*;q=0",
+        "*",
+        "text/plain;version=2.0.0",
+        "text/plain;charset=latin1",
+        "application/json;q=2",
+        "application/json;q=0.1234",
+        "application/json;q=",
+        "application/json;q=0.0 2",
+        "*/json",
+    ] {
+        assert_eq!(format(accept), Err(NotAcceptable), "{accept}");
+    }
+}
+
+#[test]
+fn an_indent_is_taken_up_to_the_widest() {
+    let indented = |indent| Ok(Format::Json { indent: Some(indent) });
+    assert_eq!(format("application/json; indent=4"), indented(4));
+    assert_eq!(format("application/json; indent=200"), indented(8));
+    assert_eq!(format("application/json; indent=many"), Ok(JSON));
+}
+
+#[test]
+fn the_query_overrides_accept() {
+    let asked = |query, accept: &[u8]| choose(Some(query), [accept].into_iter());
+    for (query, format) in [
+        ("txt", Format::Text),
+        ("openmetrics", Format::OpenMetrics),
+        ("json", JSON),
+        ("protobuf", Format::Protobuf),
+        ("html", Format::Html),
+        ("api", Format::Html),
+    ] {
+        assert_eq!(asked(query, b"application/xml").map(|media| media.format), Ok(format));
+    }
+    assert_eq!(asked("openmetrics", b"").unwrap().content_type(), OPEN);
+    assert_eq!(asked("", b"application/json").map(|media| media.format), Ok(JSON));
+    assert_eq!(asked("xml", b"text/plain"), Err(NotAcceptable));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(accept in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let _ = choose(None, [accept.as_slice()].into_iter());
+    }
+
+    #[test]
+    fn no_header_of_likely_parts_makes_it_panic(accept in "[ ,;=/*q0.1\"\\\\a-z]{0,40}") {
+        let _ = choose(None, [accept.as_bytes()].into_iter());
+    }
+}

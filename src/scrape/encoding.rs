@@ -1,0 +1,201 @@
+//! Whether a page is sent compressed: by Accept-Encoding, as RFC 9110, section 12.5.3, has it.
+//!
+//! An element that does not parse is passed over; nothing here fails or allocates on hostile bytes. Who forbids all that
+//! we have gets the page as it is: the standard leaves that open, and a page is of more use than an error.
+
+use super::accept::thousandths;
+
+/// A content coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// As it is.
+    Identity,
+    /// A gzip member.
+    Gzip,
+}
+
+/// Chooses by the values of all Accept-Encoding headers: gzip where it is asked for and not less wanted than the page as
+/// it is. Without such a header any coding would be legal, but a client that says nothing may not know what to do with one.
+#[must_use]
+pub fn choose<'a>(accept_encoding: impl Iterator<Item = &'a [u8]>) -> Encoding {
+    let mut weights = Weights::default();
+    for element in accept_encoding.flat_map(|value| value.split(|&byte| byte == b',')) {
+        // What stands twice counts by its heavier weight.
+        if let Some((coding, weight)) = read(element)
+            && let Some(place) = weights.of(coding)
+        {
+            *place = (*place).max(Some(weight));
+        }
+    }
+    let gzip = weights.gzip.or(weights.others).unwrap_or(0);
+    // What is listed is wanted more than what is only not forbidden.
+    let identity = weights.identity.or(weights.others).unwrap_or(0);
+    if gzip > 0 && gzip >= identity { Encoding::Gzip } else { Encoding::Identity }
+}
+
+/// What the client says of each coding, in thousandths; none where it says nothing.
+#[derive(Default)]
+struct Weights {
+    gzip: Option<u16>,
+    identity: Option<u16>,
+    /// `*`: every coding that is not listed, `identity` among them.
+    others: Option<u16>,
+}
+
+impl Weights {
+    fn of(&mut self, coding: &[u8]) -> Option<&mut Option<u16>> {
+        let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
+        // The second is an old name of the first (RFC 9110, section 8.4.1.3).
+        if is("gzip") || is("x-gzip") {
+            Some(&mut self.gzip)
+        } else if is("identity") {
+            Some(&mut self.identity)
+        } else if is("*") {
+            Some(&mut self.others)
+        } else {
+            None
+        }
+    }
+}
+
+/// A coding and how much it is wanted.
+fn read(element: &[u8]) -> Option<(&[u8], u16)> {
+    let Some(semicolon) = element.iter().position(|&byte| byte == b';') else {
+        return Some((element.trim_ascii(), 1000));
+    };
+    let (coding, parameter) = element.split_at_checked(semicolon)?;
+    match parameter.get(1..)?.trim_ascii() {
+        [b'q' | b'Q', b'=', weight @ ..] => Some((coding.trim_ascii(), thousandths(weight)?)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Encoding::{Gzip, Identity};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn chosen(accept_encoding: &[&str]) -> Encoding {
+        choose(accept_encoding.iter().map(|value| value.as_bytes()))
+    }
+
+    #[test]
+    fn who_does_not_ask_gets_the_page_as_it_is() {
+        for accept in [&[][..], &[""], &[" "], &["identity"], &["br, deflate, zstd"], &["gzipped"]]
+        {
+            assert_eq!(chosen(accept), Identity, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn what_prometheus_curl_and_browsers_send_gives_gzip() {
+        for accept in ["gzip", "deflate, gzip", "gzip, deflate, br, zstd", "gzip;q=1.0,*;q=0"] {
+            assert_eq!(chosen(&[accept]), Gzip, "{accept}");
+        }
+    }
+
+    #[test]
+    fn the_heavier_weight_wins_and_gzip_where_they_are_the_same() {
+        for (accept, encoding) in [
+            ("gzip;q=0.5, identity;q=0.4", Gzip),
+            ("identity;q=0.5, gzip;q=0.5", Gzip),
+            ("gzip;q=0.5, identity", Identity),
+            ("gzip;q=0.499, identity;q=0.5", Identity),
+            ("gzip;q=0.001", Gzip),
+            ("gzip;q=0", Identity),
+            ("gzip;q=0.000, identity;q=0.001", Identity),
+            ("br, gzip;q=0.8, identity;q=0.1", Gzip),
+        ] {
+            assert_eq!(chosen(&[accept]), encoding, "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_what_is_not_listed() {
+        for (accept, encoding) in [
+            ("*", Gzip),
+            ("*;q=0.1", Gzip),
+            ("*;q=0", Identity),
+            ("gzip;q=0, *", Identity),
+            ("identity, *;q=0.9", Identity),
+            ("identity;q=0.5, *;q=0.9", Gzip),
+            ("gzip;q=0.5, *", Identity),
+            ("gzip;q=0.5, *;q=0", Gzip),
+        ] {
+            assert_eq!(chosen(&[accept]), encoding, "{accept}");
+        }
+    }
+
+    #[test]
+    fn who_forbids_the_page_as_it_is_gets_gzip_if_that_is_not_forbidden_too() {
+        assert_eq!(chosen(&["identity;q=0, gzip;q=0.1"]), Gzip);
+        assert_eq!(chosen(&["identity;q=0, *"]), Gzip);
+        assert_eq!(chosen(&["identity;q=0"]), Identity);
+        assert_eq!(chosen(&["identity;q=0, gzip;q=0"]), Identity);
+    }
+
+    #[test]
+    fn names_are_of_any_case_and_the_old_one_is_known() {
+        for accept in ["GZIP", "x-gzip", "X-Gzip;Q=0.5", "\tgzip ; q=0.5 "] {
+            assert_eq!(chosen(&[accept]), Gzip, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn several_headers_are_one_list() {
+        assert_eq!(chosen(&["br", "gzip"]), Gzip);
+        assert_eq!(chosen(&["gzip;q=0.5", "identity"]), Identity);
+        assert_eq!(chosen(&["", "gzip"]), Gzip);
+        assert_eq!(chosen(&["gzip;q=0", "x-gzip"]), Gzip);
+    }
+
+    #[test]
+    fn what_does_not_parse_is_passed_over() {
+        for accept in [
+            "gzip;q=2",
+            "gzip;q=0.1234",
+            "gzip;q=",
+            "gzip;q",
+            "gzip;",
+            "gzip;level=9",
+            "gzip;q=-1",
+            "gzip;q=1;q=1",
+            "gzip deflate",
+            "gzip;q =1",
+            ";q=1",
+            "*gzip",
+        ] {
+            assert_eq!(chosen(&[accept]), Identity, "{accept}");
+            assert_eq!(chosen(&[accept, "gzip;q=0.3"]), Gzip, "{accept}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(value in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = choose([value.as_slice()].into_iter());
+        }
+
+        #[test]
+        fn order_blanks_case_and_cuts_change_nothing(
+            elements in prop::collection::vec("(x-)?(gzip|identity|\\*|br)(;q=[01](\\.[0-9]{1,3})?)?", 0..6),
+        ) {
+            let once = elements.join(",");
+            let reversed: Vec<&str> = elements.iter().rev().map(String::as_str).collect();
+            let spelt = once.to_ascii_uppercase().replace(',', " ,,\t").replace(';', " ; ");
+            prop_assert_eq!(chosen(&reversed), chosen(&[&once]));
+            prop_assert_eq!(chosen(&[&spelt]), chosen(&[&once]));
+        }
+
+        #[test]
+        fn gzip_is_sent_only_to_who_does_not_forbid_it(
+            gzip in 0_u16..=1000, identity in 0_u16..=1000,
+        ) {
+            let weight = |it: u16| format!("{}.{:03}", it / 1000, it % 1000);
+            let accept = format!("identity;q={}, gzip;q={}", weight(identity), weight(gzip));
+            let expected = if gzip > 0 && gzip >= identity { Gzip } else { Identity };
+            prop_assert_eq!(chosen(&[&accept]), expected);
+        }
+    }
+}
