@@ -51,8 +51,12 @@ size: wasm ## checks the module against its size budget
 	@bytes=$$(wc -c < $(MODULE)); echo "$(MODULE): $$bytes of $(MODULE_BYTES) bytes"; \
 	test "$$bytes" -le $(MODULE_BYTES)
 
+.PHONY: screenshot
+screenshot: wasm .tools/envoy/bin/envoy commands ## takes the README's pictures of the page for people
+	@$(CARGO_RUN) screenshot
+
 .PHONY: bench
-bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=500 for more than its 150 short rounds
+bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=500 for more than its 150 short rounds, BENCH_ONLY=requests for a part
 	@$(CARGO_RUN) bench
 
 # The engine is C++ and needs a host's target of its own, or else its flags would reach build scripts too.

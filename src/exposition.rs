@@ -4,6 +4,7 @@ pub mod form;
 pub mod gzip;
 pub mod json;
 pub mod openmetrics;
+pub mod page;
 pub mod parse;
 pub mod protobuf;
 mod sound;

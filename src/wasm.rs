@@ -12,14 +12,16 @@ mod envoy;
 use crate::config::{Config, Observe};
 use crate::host::{Host, Level};
 use crate::observe::Facts;
-use crate::scrape::Step;
 use crate::scrape::reply::Reply;
-use crate::site::{Role, Site, Vm};
+use crate::scrape::{Step, StreamId};
+use crate::site::{self, Role, Site, Vm};
 use envoy::Envoy;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
+use std::borrow::Cow;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Root::default()));
@@ -58,7 +60,8 @@ impl Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, headers: usize, body: usize, _: usize) {
         if let Some(site) = &self.site {
-            site.answered(&Envoy, call, envoy::answer(headers, body));
+            send_all(&site.answered(&Envoy, call, envoy::answer(headers, body)));
+            set_tick(site);
         }
     }
 }
@@ -95,7 +98,7 @@ impl RootContext for Root {
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         VM.with(|vm| vm.serve());
         let site = self.site.clone();
-        Some(Box::new(Stream { id, site, counts: None, method: None, path: None, waits: false }))
+        Some(Box::new(Stream { id, site, seen: Seen::Nothing, waits: false }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -107,12 +110,18 @@ impl RootContext for Root {
 struct Stream {
     id: u32,
     site: Option<Rc<Site>>,
-    /// Whether it is counted here; none while its headers were not seen, and perhaps never are.
-    counts: Option<bool>,
-    method: Option<Vec<u8>>,
-    /// As the client sent it: a route may rewrite the headers later.
-    path: Option<Vec<u8>>,
+    seen: Seen,
     waits: bool,
+}
+
+/// What was seen of a request that is to be counted when it ends.
+enum Seen {
+    /// Nothing yet, and perhaps nothing ever.
+    Nothing,
+    /// That it is not counted here.
+    NotOurs,
+    /// As the client sent it: a route may rewrite the headers later.
+    Headers { came: Instant, method: Option<Vec<u8>>, path: Option<Cow<'static, [u8]>> },
 }
 
 impl Stream {
@@ -134,26 +143,32 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let Some(site) = self.site.clone() else { return Action::Continue };
-        self.path = Envoy.request_header(":path");
+        let came = envoy::instant();
+        let path = Envoy.request_header(":path");
+        let step = path.as_ref().map_or(Step::Pass, |path| site.request(&Envoy, self.id, path));
         let counts =
             site.observes_by(Observe::Filter) && site.serves(|| Envoy.request_header(":authority"));
-        if counts {
-            self.method = Envoy.request_header(":method");
-        }
-        self.counts = Some(counts);
-        let step = self.path.as_ref().map(|path| site.request(&Envoy, self.id, path));
-        self.obey(&site, step.unwrap_or(Step::Pass))
+        self.seen = if counts {
+            let path =
+                if step == Step::Pass { path.map(Cow::Owned) } else { Some(site::METRICS.into()) };
+            Seen::Headers { came, method: Envoy.request_header(":method"), path }
+        } else {
+            Seen::NotOurs
+        };
+        self.obey(&site, step)
     }
 
     fn on_log(&mut self) {
         let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::Filter)) else {
             return;
         };
-        match self.counts {
-            Some(true) => ended(site, self.method.as_deref(), self.path.as_deref()),
-            Some(false) => {}
+        match &self.seen {
+            Seen::Headers { came, method, path } => {
+                ended(site, method.as_deref(), path.as_deref(), Some(came.elapsed()));
+            }
+            Seen::NotOurs => {}
             // Refused by Envoy itself before any filter, for want of a host or the like.
-            None => log_request(site),
+            Seen::Nothing => log_request(site),
         }
     }
 }
@@ -176,36 +191,37 @@ fn log_request(site: &Site) {
         |original, header| Envoy.request_header(original).or_else(|| Envoy.request_header(header));
     if site.serves(|| sent("x-envoy-original-host", ":authority")) {
         let path = sent("x-envoy-original-path", ":path");
-        ended(site, Envoy.request_header(":method").as_deref(), path.as_deref());
+        let path = path.as_deref().map(|path| site.counted_as(path));
+        let nanoseconds = envoy::integer(&["request", "duration"]);
+        let duration = nanoseconds.and_then(|nanoseconds| u64::try_from(nanoseconds).ok());
+        let duration = duration.map(Duration::from_nanos);
+        ended(site, Envoy.request_header(":method").as_deref(), path, duration);
     }
 }
 
 /// Counts a request that ended, from within its log callback.
-fn ended(site: &Site, method: Option<&[u8]>, path: Option<&[u8]>) {
+fn ended(site: &Site, method: Option<&[u8]>, path: Option<&[u8]>, duration: Option<Duration>) {
     let code = envoy::integer(&["response", "code"]).unwrap_or_default();
     let code = u16::try_from(code).unwrap_or_default();
-    let nanoseconds = envoy::integer(&["request", "duration"]);
-    let duration = nanoseconds.and_then(|nanoseconds| u64::try_from(nanoseconds).ok());
-    let facts = Facts {
-        method,
-        path,
-        code,
-        duration: duration.map(std::time::Duration::from_nanos),
-        websocket: code == SWITCHING_PROTOCOLS,
-    };
-    site.ended(&Envoy, &facts);
+    let websocket = code == SWITCHING_PROTOCOLS;
+    site.ended(&Envoy, &Facts { method, path, code, duration, websocket });
 }
 
 /// The only protocol that Envoy lets a client switch to, where it is configured, is the websocket.
 const SWITCHING_PROTOCOLS: u16 = 101;
 
 fn tick(site: &Site) {
-    if let Some((stream, reply)) = site.tick(&Envoy)
-        && hostcalls::set_effective_context(stream).is_ok()
-    {
-        send(&reply);
-    }
+    send_all(&site.tick(&Envoy));
     set_tick(site);
+}
+
+/// Answers scrapes that waited, from a callback of the root.
+fn send_all(replies: &[(StreamId, Reply)]) {
+    for (stream, reply) in replies {
+        if hostcalls::set_effective_context(*stream).is_ok() {
+            send(reply);
+        }
+    }
 }
 
 fn set_tick(site: &Site) {

@@ -51,7 +51,7 @@ impl Envoy {
     /// # Panics
     /// Where Envoy is not installed, or its admin interface says what it never says.
     pub async fn start(bootstrap: &Bootstrap, options: &EnvoyOptions) -> Result<Self, StartError> {
-        Self::start_in(tempfile::tempdir()?, bootstrap, options).await
+        Self::start_in(tempfile::tempdir()?, bootstrap, options, &[]).await
     }
 
     /// Starts an Envoy as a spec describes it.
@@ -64,18 +64,22 @@ impl Envoy {
         let bootstrap = Bootstrap::of_spec(spec, &certificate.write_to(files.path())?);
         let environment = spec.environment.clone();
         let options = EnvoyOptions { release, workers: spec.workers, environment };
-        Self::start_in(files, &bootstrap, &options).await
+        let arguments = ["--component-log-level", "wasm:trace"];
+        let arguments = if spec.traced { &arguments[..] } else { &[] };
+        Self::start_in(files, &bootstrap, &options, arguments).await
     }
 
     async fn start_in(
         files: TempDir,
         bootstrap: &Bootstrap,
         options: &EnvoyOptions,
+        arguments: &[&str],
     ) -> Result<Self, StartError> {
         let config = files.path().join("envoy.json");
         fs::write(&config, bootstrap.to_string())?;
         let admin_file = files.path().join("admin");
-        let command = command(options, &config, &admin_file);
+        let mut command = command(options, &config, &admin_file);
+        command.args(arguments);
         let mut process = Process::start(command, files.path().join("log"))?;
         let admin = serving(&mut process, &admin_file).await?;
         let listeners = bound(admin, &bootstrap.listener_names()).await;

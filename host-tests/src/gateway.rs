@@ -54,6 +54,8 @@ pub struct GatewaySpec {
     pub node: String,
     /// The id of the VMs; plugins with the same share shared data.
     pub vm_id: String,
+    /// Whether what the filter logs at the levels `trace` and `debug` is in the log too.
+    pub traced: bool,
 }
 
 /// Where clients come in.
@@ -67,6 +69,18 @@ pub struct ListenerSpec {
     pub tls: bool,
     /// Where the module stands.
     pub style: Style,
+    /// What becomes of a request's path before the filter sees it.
+    pub paths: Paths,
+}
+
+/// What becomes of a request's path before the filter sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Paths {
+    /// As the shipped files have it: decoded, resolved, merged, escaped slashes too.
+    #[default]
+    Normalised,
+    /// Nothing.
+    AsTheyCome,
 }
 
 /// Where the module stands in a listener, by who counts.
@@ -87,7 +101,20 @@ impl ListenerSpec {
             Some("access_log") => Style::AccessLog,
             _ => Style::Filter,
         };
-        Self { plugin: plugin.to_string(), upstream: "controller".into(), tls: false, style }
+        Self {
+            plugin: plugin.to_string(),
+            upstream: "controller".into(),
+            tls: false,
+            style,
+            paths: Paths::default(),
+        }
+    }
+
+    /// The same, with paths left as clients spell them.
+    #[must_use]
+    pub fn paths_as_they_come(mut self) -> Self {
+        self.paths = Paths::AsTheyCome;
+        self
     }
 
     /// The same with TLS.
@@ -110,7 +137,15 @@ impl GatewaySpec {
             environment: BTreeMap::new(),
             node: "gateway-1".into(),
             vm_id: "awx_metrics".into(),
+            traced: false,
         }
+    }
+
+    /// With all that the filter logs, at whatever level.
+    #[must_use]
+    pub fn traced(mut self) -> Self {
+        self.traced = true;
+        self
     }
 
     /// With one more listener.

@@ -1,5 +1,6 @@
 //! The filter's test bed.
 
+pub mod browser;
 pub mod capture;
 pub mod certificate;
 pub mod client;

@@ -61,6 +61,8 @@ pub struct Listener {
     pub tls: Option<Identity>,
     /// The first whose prefix fits is taken; none gives 404.
     pub routes: Vec<Route>,
+    /// Whether paths are normalised before filters see them.
+    pub normal_paths: bool,
     /// How long a filter may keep a message back: then the client gets 504 (408 where its request is not complete). It
     /// is what ends a stream whose VM died while it was paused.
     pub stream_idle_timeout: Duration,
@@ -74,6 +76,7 @@ impl Default for Listener {
             access_loggers: Vec::new(),
             tls: None,
             routes: Vec::new(),
+            normal_paths: true,
             stream_idle_timeout: DEFAULT_STREAM_IDLE_TIMEOUT,
         }
     }

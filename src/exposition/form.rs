@@ -1,10 +1,12 @@
 //! [`Form`]: families in a text format with blanks in place of the numbers. Where only numbers change from one page to the
-//! next, filling it in is all there is to do.
+//! next, filling it in is all there is to do; and most of them do not change, so that the page of the last time needs only
+//! those that did.
 
 use crate::metrics::builder::Value;
 use crate::metrics::number::Repr;
 use crate::metrics::sink::Sink;
 use crate::metrics::{Kind, Page, PageBuilder};
+use std::ops::Range;
 
 /// Text with blanks.
 #[derive(Debug, Default)]
@@ -14,14 +16,19 @@ pub struct Form {
     blanks: Vec<Blank>,
     shape: Vec<u32>,
     numbers: usize,
+    is_filled: bool,
 }
 
 /// Where a number belongs.
 #[derive(Debug)]
 struct Blank {
+    /// In the text.
     at: usize,
     /// Its place in [`Numbers`].
     number: usize,
+    /// What was filled in last, none at first; and where its digits stand in that page.
+    value: Option<Value>,
+    digits: Range<usize>,
 }
 
 /// What families say beside their text: a [`Sink`] that costs next to nothing.
@@ -48,6 +55,7 @@ impl Form {
             blanks: Vec::new(),
             shape: numbers.shape.clone(),
             numbers: numbers.values.len(),
+            is_filled: false,
         };
         for line in rendered.split_inclusive(|&byte| byte == b'\n') {
             form.line(line);
@@ -61,17 +69,43 @@ impl Form {
         self.numbers == numbers.values.len() && self.shape == numbers.shape
     }
 
-    /// Appends the text, filled in.
-    pub fn fill(&self, numbers: &Numbers, out: &mut Vec<u8>) {
-        let mut from = 0;
-        for Blank { at, number } in &self.blanks {
-            out.extend_from_slice(self.text.get(from..*at).unwrap_or_default());
-            if let Some(value) = numbers.values.get(*number) {
-                write(*value, out);
-            }
-            from = *at;
+    /// Writes the text, filled in, behind the first bytes of a page: of the same page and as many bytes each time.
+    pub fn fill(&mut self, numbers: &Numbers, page: &mut Vec<u8>, behind: usize) {
+        if !self.is_filled || !self.mend(numbers, page) {
+            self.write(numbers, page, behind);
+            self.is_filled = true;
         }
-        out.extend_from_slice(self.text.get(from..).unwrap_or_default());
+    }
+
+    /// Overwrites the numbers that changed; false where one is not as long as before.
+    fn mend(&mut self, numbers: &Numbers, page: &mut [u8]) -> bool {
+        let mut digits = Vec::new();
+        self.blanks.iter_mut().all(|blank| {
+            let value = numbers.values.get(blank.number).copied();
+            if value == blank.value {
+                return value.is_some();
+            }
+            digits.clear();
+            value.iter().for_each(|value| write(*value, &mut digits));
+            let place = page.get_mut(blank.digits.clone());
+            let place = place.filter(|place| place.len() == digits.len());
+            blank.value = value;
+            place.map(|place| place.copy_from_slice(&digits)).is_some()
+        })
+    }
+
+    fn write(&mut self, numbers: &Numbers, page: &mut Vec<u8>, behind: usize) {
+        page.truncate(behind);
+        let mut from = 0;
+        for blank in &mut self.blanks {
+            page.extend_from_slice(self.text.get(from..blank.at).unwrap_or_default());
+            blank.value = numbers.values.get(blank.number).copied();
+            let start = page.len();
+            blank.value.iter().for_each(|value| write(*value, page));
+            blank.digits = start..page.len();
+            from = blank.at;
+        }
+        page.extend_from_slice(self.text.get(from..).unwrap_or_default());
     }
 
     /// Room for the numbers of the next page, which will be as many as of the last.
@@ -87,7 +121,8 @@ impl Form {
         match split_number(line) {
             Some((before, number)) => {
                 self.text.extend_from_slice(before);
-                self.blanks.push(Blank { at: self.text.len(), number });
+                let at = self.text.len();
+                self.blanks.push(Blank { at, number, value: None, digits: 0..0 });
                 self.text.push(b'\n');
             }
             None => self.text.extend_from_slice(line),
@@ -182,16 +217,26 @@ mod tests {
 
     #[test]
     fn a_form_that_is_filled_in_is_the_page() {
-        let (form, first) = form(&[3, 1, 2]);
-        let mut out = b"before\n".to_vec();
-        form.fill(&first, &mut out);
-        assert_eq!(str::from_utf8(&out).unwrap(), format!("before\n{}", page(&[3, 1, 2], 7)));
-        let mut next = form.numbers();
-        tell(&mut next, &[3, 1, 2], 99);
-        assert!(form.fits(&next));
-        out.clear();
-        form.fill(&next, &mut out);
-        assert_eq!(str::from_utf8(&out).unwrap(), page(&[3, 1, 2], 99));
+        let (mut form, _) = form(&[3, 1, 2]);
+        let before = "before\n";
+        let mut out = before.as_bytes().to_vec();
+        // As long as before, equal, longer, shorter.
+        for from in [5, 6, 6, 9, 98, 99, 7] {
+            let mut numbers = form.numbers();
+            tell(&mut numbers, &[3, 1, 2], from);
+            assert!(form.fits(&numbers));
+            form.fill(&numbers, &mut out, before.len());
+            let expected = format!("{before}{}", page(&[3, 1, 2], from));
+            assert_eq!(str::from_utf8(&out).unwrap(), expected, "{from}");
+        }
+    }
+
+    #[test]
+    fn a_form_without_blanks_is_its_text() {
+        let mut form = Form::new(b"# TYPE up gauge\n", &Numbers::default());
+        let mut page = b"old".to_vec();
+        form.fill(&Numbers::default(), &mut page, 0);
+        assert_eq!(page, b"# TYPE up gauge\n");
     }
 
     #[test]

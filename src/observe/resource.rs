@@ -53,13 +53,12 @@ impl Resource {
     /// The resource of a request's `:path`, its query included or not.
     #[must_use]
     pub fn of(path: &[u8]) -> Self {
-        let path = without_query(path);
         match path.strip_prefix(b"/api/") {
             Some(rest) => match rest.strip_prefix(b"controller/") {
                 Some(rest) => api(rest),
                 None => api(rest),
             },
-            None => outside_the_api(path),
+            None => outside_the_api(without_query(path)),
         }
     }
 
@@ -93,11 +92,17 @@ fn without_query(path: &[u8]) -> &[u8] {
     path.get(..end.unwrap_or(path.len())).unwrap_or_default()
 }
 
+/// Whether nothing but a query can follow.
+const fn is_end(path: &[u8]) -> bool {
+    matches!(path.first(), None | Some(b'?' | b'#'))
+}
+
 /// What follows `/api/` or `/api/controller/`.
 fn api(path: &[u8]) -> Resource {
     if let Some(path) = path.strip_prefix(b"v2/") {
         return collection(path);
     }
+    let path = without_query(path);
     match path.strip_suffix(b"/").unwrap_or(path) {
         b"login" => Resource::LOGIN,
         b"logout" => Resource::LOGOUT,
@@ -110,14 +115,14 @@ fn api(path: &[u8]) -> Resource {
 /// What follows `/api/v2/`: `<collection>/<key>/<action>/`, or less, or something below.
 fn collection(path: &[u8]) -> Resource {
     let (name, rest) = segment(path);
-    if name == b"websocket" && rest.is_empty() {
+    if name == b"websocket" && is_end(rest) {
         return Resource::WEBSOCKET;
     }
     let Some((collection, hash)) = names::collection(name) else { return Resource::OTHER };
     // The bulk actions belong to no object.
     let rest = if name == b"bulk" { rest } else { after_key(rest) };
     let (action, below) = segment(rest);
-    if action.is_empty() || !below.is_empty() {
+    if action.is_empty() || !is_end(below) {
         return collection;
     }
     names::action((name, hash), action).unwrap_or(collection)
@@ -131,10 +136,10 @@ fn after_key(path: &[u8]) -> &[u8] {
     }
 }
 
-/// The first segment, and what follows its slash.
+/// The first segment, and what follows its slash; nothing follows where the query begins, which is not looked at.
 fn segment(path: &[u8]) -> (&[u8], &[u8]) {
-    let end = path.iter().position(|&byte| byte == b'/').unwrap_or(path.len());
-    let (segment, rest) = path.split_at_checked(end).unwrap_or((path, b""));
+    let end = path.iter().position(|&byte| matches!(byte, b'/' | b'?' | b'#'));
+    let (segment, rest) = path.split_at_checked(end.unwrap_or(path.len())).unwrap_or((path, b""));
     (segment, rest.strip_prefix(b"/").unwrap_or_default())
 }
 

@@ -65,8 +65,8 @@ impl Tally {
     pub fn duration(&mut self, resource: Resource, duration: Duration) {
         let bucket = BOUNDS.partition_point(|bound| *bound < duration);
         // To the nearest: cut off, a local reply of 20 us would lose half a microsecond each time.
-        let microseconds = duration.saturating_add(Duration::from_nanos(500)).as_micros();
-        let microseconds = u64::try_from(microseconds).unwrap_or(u64::MAX);
+        let fraction = (u64::from(duration.subsec_nanos()) + 500) / 1_000;
+        let microseconds = duration.as_secs().saturating_mul(1_000_000).saturating_add(fraction);
         self.shard.observe(HISTOGRAM | u32::from(resource.number()), bucket, microseconds);
     }
 

@@ -5,7 +5,7 @@
 //! has must be the same in a range; one that it has not narrows nothing, or a client that adds one would get 406 for
 //! it. An element that does not parse is passed over; nothing here fails or allocates on hostile bytes.
 
-use crate::exposition::{json, openmetrics, protobuf, text};
+use crate::exposition::{json, openmetrics, page, protobuf, text};
 use std::borrow::Cow;
 
 /// A format that the filter renders.
@@ -48,11 +48,10 @@ const OFFERS: [Offer; 7] = [
     Offer { format: Format::OpenMetrics, name: openmetrics::CONTENT_TYPE_0, to: To::WhoNamesIt },
     Offer { format: Format::Text, name: text::CONTENT_TYPE_1, to: To::WhoNamesItsVersion },
     Offer { format: Format::Protobuf, name: protobuf::CONTENT_TYPE, to: To::WhoNamesIt },
-    Offer { format: Format::Html, name: HTML, to: To::WhoNamesIt },
+    Offer { format: Format::Html, name: page::CONTENT_TYPE, to: To::WhoNamesIt },
 ];
 
 const JSON: Format = Format::Json { indent: None };
-const HTML: &str = "text/html; charset=utf-8";
 
 /// Who asks for these versions may say how names are to be escaped (Prometheus documentation, "Escaping schemes").
 const WITH_ESCAPING: [&str; 2] = [text::CONTENT_TYPE_1, openmetrics::CONTENT_TYPE];

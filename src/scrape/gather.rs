@@ -134,8 +134,8 @@ impl Gatherer {
             ledger.write(host, sink);
         };
         let page = Rc::make_mut(page);
-        page.truncate(*pulled);
         if !has_forms(key.format) || self.keeps_any() {
+            page.truncate(*pulled);
             let mut own = PageBuilder::new();
             write(&mut own);
             let own = self.render_own(&own.build(), Values::Real, sources, key);
@@ -144,14 +144,17 @@ impl Gatherer {
         let mut numbers = form.numbers();
         write(&mut numbers);
         if !form.fits(&numbers) {
+            // First, so that the new one can have its memory.
+            *form = Form::default();
             let mut draft = Draft::default();
             write(&mut draft);
             let own;
             (own, numbers) = draft.finish();
-            *form = Form::new(&self.render_own(&own, Values::Places, sources, key), &numbers);
+            let mut text = self.render_own(&own, Values::Places, sources, key);
+            text.extend_from_slice(end(key.format));
+            *form = Form::new(&text, &numbers);
         }
-        form.fill(&numbers, page);
-        page.extend_from_slice(end(key.format));
+        form.fill(&numbers, page, *pulled);
     }
 
     /// The gateway's families, with what a source's page may bring along of the same names.

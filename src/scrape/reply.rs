@@ -1,12 +1,13 @@
 //! The replies to a scrape: the only place with status codes.
 //!
 //! Errors are what the controller says, in its words: JSON `{"detail": ".."}`, or the sentence alone as plain text for
-//! who asked for a page that is none of JSON.
+//! who asked for a page that is none of JSON, in a small document for who asked for HTML.
 
 use super::accept::{Format, MediaType};
 use super::encoding::Encoding;
-use crate::auth::Denial;
-use crate::exposition::{gzip, json};
+use crate::auth::{Denial, Permit};
+use crate::exposition::{gzip, json, page};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 /// The controller's own challenge, to the letter.
 const BEARER: &str = "Bearer realm=api authorization_url=/api/o/authorize/";
 const BASIC: &str = "Basic realm=\"api\"";
+/// The controller's own. It goes on to `next` where that is a path (`awx/templates/rest_framework/login.html`).
+const LOGIN: &str = "/api/login/?next=";
 /// Of an error. A page has its format's.
 const TEXT: &str = "text/plain; charset=utf-8";
 /// What OPTIONS says. `parses` is empty, since nothing is ever posted here.
@@ -45,7 +48,7 @@ const DESCRIPTION: &str = concat!(
     r#"{"name":"Metrics","description":"query params to filter response, e.g., "#,
     r#"?subsystemonly=1&metric=callback_receiver_events_insert_db&node=awx-1","#,
     r#""renders":["text/plain","application/openmetrics-text","application/json","#,
-    r#""application/vnd.google.protobuf"],"parses":[]}"#,
+    r#""application/vnd.google.protobuf","text/html"],"parses":[]}"#,
 );
 
 impl Reply {
@@ -61,16 +64,38 @@ impl Reply {
         reply
     }
 
+    /// 200 with the page for people. It holds nothing to see, but who is not let in is to be told so at once.
+    #[must_use]
+    pub fn for_people(_: &Permit) -> Self {
+        Self::html(200, page::DOCUMENT.into(), page::POLICY)
+    }
+
     /// 200 with a description of the endpoint.
     #[must_use]
     pub fn options() -> Self {
         Self::new(200, json::CONTENT_TYPE.into(), Rc::new(DESCRIPTION.into()))
     }
 
-    /// 401, as the controller says it.
+    /// 401 or 403, as the controller says it. For people a 401 links to the login that leads back to `path`, where there
+    /// is one.
     #[must_use]
-    pub fn denied(denial: Denial, challenge: Challenge, format: Option<Format>) -> Self {
-        let mut reply = Self::error(401, denial.sentence(), format);
+    pub fn denied(
+        denial: &Denial,
+        challenge: Challenge,
+        format: Option<Format>,
+        path: &[u8],
+    ) -> Self {
+        if denial.is_forbidden() {
+            return Self::error(403, denial.sentence(), format);
+        }
+        let mut reply = match (format, challenge) {
+            (Some(Format::Html), Challenge::Bearer) => {
+                let mut login = String::from(LOGIN);
+                login.extend(percent_encode(path, NON_ALPHANUMERIC));
+                Self::html(401, page::refusal(denial.sentence(), Some(&login)), page::INERT)
+            }
+            _ => Self::error(401, denial.sentence(), format),
+        };
         reply.headers.push(("www-authenticate", BEARER.into()));
         if challenge == Challenge::BearerAndBasic {
             reply.headers.push(("www-authenticate", BASIC.into()));
@@ -94,11 +119,21 @@ impl Reply {
     /// 429, in the words of the controller's framework.
     #[must_use]
     pub fn throttled(retry_after: Duration, format: Option<Format>) -> Self {
-        let seconds = retry_after.as_secs();
+        let seconds = whole_seconds(retry_after);
         let sentence = format!("Request was throttled. Expected available in {seconds} seconds.");
-        let mut reply = Self::error(429, &sentence, format);
-        reply.headers.push(("retry-after", seconds.to_string().into()));
-        reply
+        Self::error(429, &sentence, format).after(seconds)
+    }
+
+    /// 503: nobody can say who this is.
+    #[must_use]
+    pub fn unavailable(retry_after: Duration, format: Option<Format>) -> Self {
+        let sentence = "The controller that knows these credentials gives no verdict on them now.";
+        Self::error(503, sentence, format).after(whole_seconds(retry_after))
+    }
+
+    fn after(mut self, seconds: u64) -> Self {
+        self.headers.push(("retry-after", seconds.to_string().into()));
+        self
     }
 
     fn error(status: u16, sentence: &str, format: Option<Format>) -> Self {
@@ -107,10 +142,18 @@ impl Reply {
                 let body = serde_json::json!({ "detail": sentence });
                 Self::new(status, json::CONTENT_TYPE.into(), Rc::new(body.to_string().into_bytes()))
             }
+            Some(Format::Html) => Self::html(status, page::refusal(sentence, None), page::INERT),
             Some(_) => {
                 Self::new(status, TEXT.into(), Rc::new(format!("{sentence}\n").into_bytes()))
             }
         }
+    }
+
+    fn html(status: u16, body: Vec<u8>, policy: &'static str) -> Self {
+        let mut reply = Self::new(status, page::CONTENT_TYPE.into(), Rc::new(body));
+        reply.headers.push(("content-security-policy", policy.into()));
+        reply.headers.push(("referrer-policy", "no-referrer".into()));
+        reply
     }
 
     fn new(status: u16, media_type: Cow<'static, str>, body: Rc<Vec<u8>>) -> Self {
@@ -123,4 +166,9 @@ impl Reply {
         ];
         Self { status, headers, body }
     }
+}
+
+/// At least one, and rounded up: who comes back at that time is not too early.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_millis().div_ceil(1_000).max(1) as u64
 }

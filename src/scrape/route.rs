@@ -32,10 +32,11 @@ pub fn leads_to(target: &[u8], path: &str) -> bool {
 /// The normal form of a request's path, always with a slash at the beginning and, but for the root, none at the end.
 #[must_use]
 pub fn normal_form(target: &[u8]) -> Cow<'_, [u8]> {
-    let path = before(path_of(target), |byte| byte == b'?' || byte == b'#');
+    let path = path_of(target);
     if let Some(normal) = already_normal(path) {
         return Cow::Borrowed(normal);
     }
+    let path = before(path, |byte| byte == b'?' || byte == b'#');
     Cow::Owned(resolve(&percent_decode(path).collect::<Vec<u8>>()))
 }
 
@@ -63,18 +64,24 @@ fn before(bytes: &[u8], ends: impl Fn(u8) -> bool) -> &[u8] {
     bytes.split(|&byte| ends(byte)).next().unwrap_or_default()
 }
 
-/// The path less its last slash, where nothing else in it needs a change: by far the most common case.
-fn already_normal(path: &[u8]) -> Option<&[u8]> {
-    let path = path.strip_suffix(b"/").unwrap_or(path);
-    let mut last = 0;
-    for &byte in path {
-        let dot_segment_or_empty = last == b'/' && (byte == b'.' || byte == b'/');
-        if byte == b'%' || dot_segment_or_empty {
-            return None;
+/// The path less its query and its last slash, where nothing else in it needs a change: by far the most common case, and
+/// so in one pass, since every request comes through here.
+fn already_normal(target: &[u8]) -> Option<&[u8]> {
+    let (mut last, mut length) = (0, 0);
+    for &byte in target {
+        match byte {
+            b'?' | b'#' => break,
+            b'%' => return None,
+            // A dot segment, perhaps, or an empty one.
+            b'.' | b'/' if last == b'/' => return None,
+            _ => {}
         }
         last = byte;
+        length += 1;
     }
-    (path.first() == Some(&b'/') && last != b'/').then_some(path)
+    let path = target.get(..length)?;
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    (path.first() == Some(&b'/')).then_some(path)
 }
 
 fn resolve(path: &[u8]) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! What passes between the flows, against a fake host.
 
+mod asked;
+
 use super::*;
 use crate::auth::User;
 use crate::auth::password::PasswordHash;
@@ -39,8 +41,8 @@ fn ticks_come_fast_while_a_password_is_checked_and_no_longer() {
     show(&host, &[(":method", "GET"), ("authorization", &credentials)]);
 
     assert_eq!(site.request(&host, 7, SCRAPE), Step::Wait);
-    assert_eq!(site.new_tick_period(), Some(limits::PASSWORD_TICK));
-    let (stream, reply) = (0..9).find_map(|_| site.tick(&host)).unwrap();
+    assert_eq!(site.new_tick_period(), Some(limits::BUSY_TICK));
+    let (stream, reply) = (0..9).find_map(|_| site.tick(&host).pop()).unwrap();
     assert_eq!((stream, reply.status), (7, 200));
     assert_eq!(site.new_tick_period(), slow);
 }
@@ -53,9 +55,9 @@ fn ticks_come_slowly_again_when_the_client_leaves_first() {
     let credentials = format!("Basic {}", BASE64.encode("admin:wrong"));
     show(&host, &[(":method", "GET"), ("authorization", &credentials)]);
     assert_eq!(site.request(&host, 7, SCRAPE), Step::Wait);
-    assert_eq!(site.new_tick_period(), Some(limits::PASSWORD_TICK));
+    assert_eq!(site.new_tick_period(), Some(limits::BUSY_TICK));
     site.forget(7);
-    assert_eq!(site.tick(&host), None);
+    assert_eq!(site.tick(&host), []);
     assert_eq!(site.new_tick_period(), slow);
 }
 
@@ -65,7 +67,8 @@ fn what_ended_stands_on_the_next_page_under_the_label_of_its_path() {
     let site = site(&host, r#"{"auth": {"anonymous": true}, "gateway": {"labels": {}}}"#);
     show(&host, &[(":method", "GET")]);
     for path in [b"/api/v2/jobs/1/".as_slice(), b"/api/./v2//metric%73"] {
-        let facts = Facts { method: Some(b"GET"), path: Some(path), code: 200, ..Facts::default() };
+        let path = Some(site.counted_as(path));
+        let facts = Facts { method: Some(b"GET"), path, code: 200, ..Facts::default() };
         site.ended(&host, &facts);
     }
     let page = page(&site, &host);
@@ -116,8 +119,8 @@ fn the_access_logger_neither_pulls_nor_keeps_the_filter_from_it() {
         Site::new(&vm, Config::parse(config).unwrap(), role, &host)
     };
     let (filter, log) = (site(Role::Filter), site(Role::AccessLog));
-    assert_eq!(log.tick(&host), None);
+    assert_eq!(log.tick(&host), []);
     assert_eq!(host.calls.borrow().len(), 0);
-    assert_eq!(filter.tick(&host), None);
+    assert_eq!(filter.tick(&host), []);
     assert_eq!(host.calls.borrow().len(), 1);
 }

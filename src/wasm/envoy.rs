@@ -6,7 +6,7 @@
 use crate::host::{Answer, Call, CallId, Host, HostError, Level, Shared, Time, Write};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The proxy that runs this VM.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +97,13 @@ pub(super) fn answer(headers: usize, body: usize) -> Answer {
 pub(super) fn plugin_configuration() -> Vec<u8> {
     let buffer = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX);
     buffer.ok().flatten().unwrap_or_default()
+}
+
+/// A moment of a clock that never jumps: WASI's, which Envoy serves from the one that it measures requests by. Two looks
+/// at it cost 0.2 us, Envoy's own measure, `request.duration`, 0.85 us: each call that returns bytes has Envoy call back
+/// for the memory to put them in.
+pub(super) fn instant() -> Instant {
+    Instant::now()
 }
 
 /// An integer property, or a duration in nanoseconds: Envoy gives both as 8 bytes, little-endian.

@@ -28,13 +28,15 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     targets::accept::TARGET,
     targets::configuration::TARGET,
     targets::credentials::TARGET,
+    targets::number::TARGET,
     targets::page::TARGET,
     targets::path::TARGET,
     targets::query::TARGET,
+    targets::rendered::TARGET,
     targets::shard::TARGET,
 ];
 

@@ -3,7 +3,9 @@
 pub(crate) mod accept;
 pub(crate) mod configuration;
 pub(crate) mod credentials;
+pub(crate) mod number;
 pub(crate) mod page;
 pub(crate) mod path;
 pub(crate) mod query;
+pub(crate) mod rendered;
 pub(crate) mod shard;

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::certificate::CertificateFiles;
-use crate::gateway::{GatewaySpec, ListenerSpec, Style};
+use crate::gateway::{GatewaySpec, ListenerSpec, Paths, Style};
 use crate::tools;
 
 const CONNECTION_MANAGER: &str = "/filter_chains/0/filters/0/typed_config";
@@ -140,6 +140,9 @@ impl Listener {
         if listener.tls {
             shipped = shipped.certificate(files);
         }
+        if listener.paths == Paths::AsTheyCome {
+            shipped = shipped.paths_as_they_come();
+        }
         let variables: Vec<_> = spec.environment.keys().collect();
         shipped.set("/vm_config/environment_variables/host_env_keys", &json!(variables));
         shipped.set("/vm_config/vm_id", &json!(spec.vm_id));
@@ -220,6 +223,16 @@ impl Listener {
             "typed_config": self.0.pointer(&filter).expect("a filter"),
         });
         json!({"resources": [resource]}).to_string()
+    }
+
+    /// The same, with paths left as clients spell them.
+    #[must_use]
+    pub fn paths_as_they_come(mut self) -> Self {
+        let manager = at(&mut self.0, CONNECTION_MANAGER);
+        *at(manager, "/normalize_path") = json!(false);
+        *at(manager, "/merge_slashes") = json!(false);
+        *at(manager, "/path_with_escaped_slashes_action") = json!("KEEP_UNCHANGED");
+        self
     }
 
     /// The same over plain HTTP/1.1.

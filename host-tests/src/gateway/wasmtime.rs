@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{GatewaySpec, ListenerSpec, StartError, Style};
+use super::{GatewaySpec, ListenerSpec, Paths, StartError, Style};
 use crate::certificate::Certificate;
 use crate::proxy::{self, GatewayConfig, Identity, Listener, Route, WasmtimeGateway};
 use crate::vm::Plugin;
-use crate::world::WorldConfig;
+use crate::world::{Level, WorldConfig};
 
 /// The root id of the HTTP filter.
 const ROOT: &str = "awx_metrics";
@@ -51,6 +51,7 @@ fn world(spec: &GatewaySpec) -> WorldConfig {
         vm_id: spec.vm_id.clone(),
         environment: spec.environment.clone(),
         node_id: spec.node.clone(),
+        log_level: if spec.traced { Level::Trace } else { Level::Info },
         clusters: clusters.map(|(name, upstream)| (name.clone(), vec![*upstream])).collect(),
         ..WorldConfig::default()
     }
@@ -75,6 +76,7 @@ fn listener(place: usize, spec: &ListenerSpec, certificate: &Certificate) -> Lis
         access_loggers,
         tls: spec.tls.then_some(identity),
         routes,
+        normal_paths: spec.paths == Paths::Normalised,
         ..Listener::default()
     }
 }

@@ -62,7 +62,7 @@ impl Client {
         let upgrade =
             message::is_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
         let scheme = if self.listener.tls.is_some() { "https" } else { "http" };
-        let headers = message::request_headers(&request, scheme);
+        let headers = message::request_headers(&request, scheme, self.listener.normal_paths);
         let exchange = Exchange { request_headers: Some(headers), ..self.exchange() };
         let size = exchange.request_headers.as_ref().map_or(0, Headers::byte_size);
         if size > HEADERS_LIMIT {

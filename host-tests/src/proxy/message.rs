@@ -78,8 +78,9 @@ pub(super) fn bad_request() -> Response<PieceBody> {
     client_response(&headers, PieceBody::whole(bytes::Bytes::new()))
 }
 
-/// A client's request as filters see it: pseudo-headers first, `Host` as `:authority`, an absolute target as `:path`.
-pub(super) fn request_headers<B>(request: &Request<B>, scheme: &str) -> Headers {
+/// A client's request as filters see it: pseudo-headers first, `Host` as `:authority`, an absolute target as `:path`,
+/// which is normalised where that is wanted.
+pub(super) fn request_headers<B>(request: &Request<B>, scheme: &str, normal: bool) -> Headers {
     let mut headers = Headers::new();
     let host = request.headers().get(hyper::header::HOST).map(HeaderValue::as_bytes);
     let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
@@ -88,7 +89,8 @@ pub(super) fn request_headers<B>(request: &Request<B>, scheme: &str) -> Headers 
     }
     if *request.method() != Method::CONNECT {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        headers.add(":path", super::path::normal(path));
+        let as_it_came = || path.as_bytes().to_vec();
+        headers.add(":path", if normal { super::path::normal(path) } else { as_it_came() });
     }
     headers.add(":method", request.method().as_str());
     headers.add(":scheme", scheme);

@@ -1,6 +1,7 @@
-//! Envoy's path normalisation (`normalize_path` and `merge_slashes`), which every shipped configuration has on.
+//! Envoy's path normalisation (`normalize_path`, `merge_slashes`, `path_with_escaped_slashes_action:
+//! UNESCAPE_AND_FORWARD`), which every shipped configuration has on.
 
-/// Percent-encoded unreserved characters are decoded, backslashes are slashes, dot segments are resolved, repeated
+/// Percent-encoded slashes, backslashes and unreserved characters are decoded, backslashes are slashes, dot segments are resolved, repeated
 /// slashes merged. The query is left alone.
 pub(super) fn normal(path_and_query: &str) -> Vec<u8> {
     let (path, query) = match path_and_query.split_once('?') {
@@ -20,25 +21,18 @@ fn decoded(path: &[u8]) -> Vec<u8> {
     let mut rest = path;
     while let Some((&byte, after)) = rest.split_first() {
         let escaped = (byte == b'%').then(|| unescaped(after)).flatten();
-        match escaped {
-            Some(plain) => {
-                decoded.push(plain);
-                rest = &after[2..];
-            }
-            None => {
-                decoded.push(if byte == b'\\' { b'/' } else { byte });
-                rest = after;
-            }
-        }
+        let (byte, after) = escaped.map_or((byte, after), |plain| (plain, &after[2..]));
+        decoded.push(if byte == b'\\' { b'/' } else { byte });
+        rest = after;
     }
     decoded
 }
 
-/// The character that two hex digits mean, where it needs no escape.
+/// The character that two hex digits mean, where it is decoded.
 fn unescaped(digits: &[u8]) -> Option<u8> {
     let digits = std::str::from_utf8(digits.get(..2)?).ok()?;
     let byte = u8::from_str_radix(digits, 16).ok()?;
-    (byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)).then_some(byte)
+    (byte.is_ascii_alphanumeric() || b"-._~/\\".contains(&byte)).then_some(byte)
 }
 
 fn resolved(path: &[u8]) -> Vec<u8> {
@@ -49,6 +43,8 @@ fn resolved(path: &[u8]) -> Vec<u8> {
         match segment {
             b"" | b"." => {}
             b".." => drop(segments.pop()),
+            // As Envoy since 1.40 has it.
+            [b'.', b'.', b';', ..] => drop(segments.pop()),
             segment => segments.push(segment),
         }
     }
@@ -66,13 +62,20 @@ mod tests {
 
     #[test]
     fn spellings_of_one_path_become_one() {
-        for path in
-            ["/a/b/", "//a///b//", "/a/./b/", "/a/x/../b/.", "/%61/%62/", "/a\\b/", "/a/%2e/b/"]
-        {
+        for path in [
+            "/a/b/",
+            "//a///b//",
+            "/a/./b/",
+            "/a/x/../b/.",
+            "/%61/%62/",
+            "/a\\b/",
+            "/a/%2e/b/",
+            "/a%2Fb%5c",
+        ] {
             assert_eq!(normal(path), b"/a/b/", "{path}");
         }
         assert_eq!(normal("/../a"), b"/a");
-        assert_eq!(normal("/a%2Fb?x=//%61"), b"/a%2Fb?x=//%61");
+        assert_eq!(normal("/a%3Fb?x=//%61"), b"/a%3Fb?x=//%61");
         assert_eq!(normal("*"), b"/");
     }
 }

@@ -11,11 +11,12 @@ pub(crate) const TARGET: Target = Target {
     name: "accept",
     run,
     longest: 160,
-    thousands: 3_000,
+    thousands: 2_000,
     words: &[
         "text/plain",
         "application/json",
         "application/openmetrics-text",
+        "application/vnd.google.protobuf",
         "text/html",
         "*/*",
         "text/*",
@@ -34,23 +35,20 @@ pub(crate) const TARGET: Target = Target {
     fault: "a weight below one is nothing",
 };
 
-/// What there is, most wanted first.
-const OFFERS: [(&str, &str); 5] = [
-    ("text", "plain"),
-    ("application", "json"),
-    ("application", "openmetrics-text"),
-    ("application", "vnd.google.protobuf"),
-    ("text", "html"),
+/// What those get who name no version, most wanted first; and whether a range with a star gets it too.
+const OFFERS: [(&str, &str, bool); 5] = [
+    ("text", "plain", true),
+    ("application", "json", true),
+    ("application", "openmetrics-text", false),
+    ("application", "vnd.google.protobuf", false),
+    ("text", "html", false),
 ];
-
-/// How many of these a range gets that does not name them.
-const FOR_ANYBODY: usize = 2;
 
 fn run(bytes: &[u8]) {
     let headers: Vec<Vec<u8>> = bytes.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect();
     let found = subject(&headers);
     if let Some(ranges) = ranges(&headers) {
-        assert_eq!(found.map(|media| media_type(media.format)), best(&ranges).ok_or(NotAcceptable));
+        assert_eq!(found.map(|media| offer_of(media.format)), best(&ranges).ok_or(NotAcceptable));
     }
     if bytes.contains(&b'"') {
         return;
@@ -74,13 +72,13 @@ fn chosen(headers: &[Vec<u8>]) -> Result<MediaType, NotAcceptable> {
     choose(None, headers.iter().map(Vec::as_slice))
 }
 
-fn media_type(format: Format) -> (&'static str, &'static str) {
+fn offer_of(format: Format) -> usize {
     match format {
-        Format::Text => OFFERS[0],
-        Format::Json { .. } => OFFERS[1],
-        Format::OpenMetrics => OFFERS[2],
-        Format::Protobuf => OFFERS[3],
-        Format::Html => OFFERS[4],
+        Format::Text => 0,
+        Format::Json { .. } => 1,
+        Format::OpenMetrics => 2,
+        Format::Protobuf => 3,
+        Format::Html => 4,
     }
 }
 
@@ -147,26 +145,21 @@ fn thousandths(text: &str) -> Option<u16> {
         .filter(|&all| is_weight && all <= 1000)
 }
 
-fn best(ranges: &[(String, String, u16)]) -> Option<(&'static str, &'static str)> {
-    let weights: Vec<_> = (0..OFFERS.len()).map(|at| weight(at, ranges)).collect();
+fn best(ranges: &[(String, String, u16)]) -> Option<usize> {
+    let weights = OFFERS.map(|offer| weight(offer, ranges));
     let most = *weights.iter().max()?;
-    let first = weights.iter().position(|&weight| weight == most && most > 0)?;
-    Some(OFFERS[first])
+    weights.iter().position(|&weight| weight == most && most > 0)
 }
 
-fn weight(at: usize, ranges: &[(String, String, u16)]) -> u16 {
-    let (kind, subtype) = OFFERS[at];
-    let is_for_anybody = at < FOR_ANYBODY;
-    if ranges.is_empty() {
-        return if is_for_anybody { 1000 } else { 0 };
-    }
+fn weight(
+    (kind, subtype, to_anybody): (&str, &str, bool),
+    ranges: &[(String, String, u16)],
+) -> u16 {
     let of = |kind: &str, subtype: &str| {
         let same = ranges.iter().filter(|range| range.0 == kind && range.1 == subtype);
         same.map(|range| range.2).max()
     };
-    let named = of(kind, subtype);
-    if !is_for_anybody {
-        return named.unwrap_or(0);
-    }
-    named.or(of(kind, "*")).or(of("*", "*")).unwrap_or(0)
+    let by_name = of(kind, subtype);
+    let by_star = || of(kind, "*").or(of("*", "*")).or(ranges.is_empty().then_some(1000));
+    by_name.or_else(|| by_star().filter(|_| to_anybody)).unwrap_or(0)
 }

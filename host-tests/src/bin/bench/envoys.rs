@@ -7,6 +7,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use host_tests::envoy::{Bootstrap, Envoy, EnvoyOptions};
 use host_tests::gateway::StartError;
@@ -17,6 +18,8 @@ use serde_json::{Value, json};
 pub(crate) const TOKEN: &str = "demonstration-only";
 /// Its SHA-256.
 const TOKEN_SHA256: &str = "bb37e032ed32c08ca2f865e5a876ee282c0953bb0b86f637d56712deb2a59d92";
+/// How long something may take that is bound to come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Above every page here.
 const DIRECT_RESPONSE_BYTES: u32 = 64 << 20;
 

@@ -16,6 +16,7 @@ mod cpu;
 mod envoys;
 mod load;
 mod pages;
+mod prices;
 mod proxied;
 mod report;
 mod rounds;
@@ -124,6 +125,7 @@ enum Part {
     Proxied,
     CountedByFilter,
     CountedByAccessLogger,
+    HostCalls,
     BesideDirectResponse,
     BesideEnvoysOwn,
     OnOurHost,
@@ -133,10 +135,11 @@ enum Part {
 }
 
 /// In the table's order.
-const PARTS: [(&str, Part); 9] = [
+const PARTS: [(&str, Part); 10] = [
     ("proxied requests", Part::Proxied),
     ("requests counted by the filter", Part::CountedByFilter),
     ("requests counted by the access logger", Part::CountedByAccessLogger),
+    ("host calls", Part::HostCalls),
     ("scrapes beside direct_response", Part::BesideDirectResponse),
     ("scrapes beside Envoy's own", Part::BesideEnvoysOwn),
     ("scrapes on our host", Part::OnOurHost),
@@ -151,6 +154,7 @@ impl Part {
             Self::Proxied => proxied::measure(settings, report).await,
             Self::CountedByFilter => wasm::observed_by_filter(report),
             Self::CountedByAccessLogger => wasm::observed_by_access_logger(report),
+            Self::HostCalls => prices::measure(report).await,
             Self::BesideDirectResponse => scrapes::of_the_same_bytes(settings, report).await,
             Self::BesideEnvoysOwn => scrapes::of_as_many_series(settings, report).await,
             Self::OnOurHost => wasm::scraped(report),

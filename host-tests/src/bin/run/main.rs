@@ -186,6 +186,7 @@ fn advice(http: SocketAddr, https: SocketAddr) -> String {
         "Try
   curl -u admin:password http://{http}/api/v2/metrics
   curl -u admin:password 'http://{http}/api/v2/metrics?format=json'
+  http://{http}/api/v2/metrics in a browser, as admin with the password `password`
   curl -k -H 'Authorization: Bearer {DEMONSTRATION_TOKEN}' https://{https}/api/v2/metrics
 
 For Prometheus

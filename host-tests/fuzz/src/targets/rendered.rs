@@ -1,0 +1,142 @@
+//! A page, in text or, behind a `!`, in OpenMetrics, rendered in every format.
+//!
+//! What OpenMetrics is read as can be read as text. Of what is rendered text reads as itself, OpenMetrics as the same
+//! series, JSON is JSON, and protobuf is messages, each of the length that it says.
+
+use awx_metrics_filter::exposition::openmetrics::{self, Values};
+use awx_metrics_filter::exposition::{json, parse, protobuf, text};
+use awx_metrics_filter::metrics::{Merged, Page, Part, Selection, merge};
+
+use crate::{PLANTED, Target};
+
+pub(crate) const TARGET: Target = Target {
+    name: "rendered",
+    run,
+    longest: 256,
+    thousands: 2_000,
+    words: &[
+        "!",
+        "# HELP ",
+        "# TYPE ",
+        "# UNIT ",
+        "counter\n",
+        "gauge\n",
+        "histogram\n",
+        "summary\n",
+        "info\n",
+        "stateset\n",
+        "gaugehistogram\n",
+        "unknown\n",
+        "_total",
+        "_created",
+        "_bucket",
+        "_sum",
+        "_count",
+        "_gsum",
+        "_gcount",
+        "_info",
+        "{le=\"",
+        "+Inf",
+        "quantile",
+        "\"} ",
+        "\\\\",
+        "\\\"",
+        "\\n",
+        "NaN",
+        " # {a=\"b\"} 1",
+        "# EOF\n",
+        "a{b=\"c\"} 1\n",
+        "1.5",
+    ],
+    fault: "OpenMetrics has the milliseconds of text",
+};
+
+fn run(bytes: &[u8]) {
+    let read = match bytes.strip_prefix(b"!") {
+        Some(bytes) => parse::openmetrics(bytes.to_vec()),
+        None => parse::text(bytes.to_vec()),
+    };
+    let Ok(page) = read else { return };
+    let again = parse::text(page.as_text().into()).expect("a page");
+    assert_eq!(again.as_text(), page.as_text(), "as text");
+    assert_eq!((again.report().unreadable_lines, again.report().dropped.total()), (0, 0));
+    let merged = merge(&[Part { page: &page, labels: &[], gateway_families: true }]);
+    renders_as_text(&merged, &page);
+    renders_as_openmetrics(&merged, &page);
+    renders_as_json(&merged);
+    renders_as_protobuf(&merged);
+}
+
+fn renders_as_text(merged: &Merged<'_>, page: &Page) {
+    let mut out = Vec::new();
+    text::render(merged, &Selection::default(), &mut out);
+    let out = String::from_utf8(out).expect("UTF-8");
+    assert_eq!(series(&parse::text(out.into()).expect("a page")), series(page), "text");
+}
+
+fn renders_as_openmetrics(merged: &Merged<'_>, page: &Page) {
+    let mut out = Vec::new();
+    openmetrics::render(merged, &Selection::default(), Values::Real, &mut out);
+    if PLANTED {
+        out.clear();
+        text::render(merged, &Selection::default(), &mut out);
+    }
+    out.extend(openmetrics::END);
+    let shown = String::from_utf8_lossy(&out).into_owned();
+    let read = parse::openmetrics(out).expect("a page with an end");
+    assert_eq!(read.report().unreadable_lines, 0, "{shown}");
+    assert_eq!(read.report().dropped.total(), 0, "{shown}");
+    assert_eq!(series(&read), series(page), "{shown}");
+}
+
+fn renders_as_json(merged: &Merged<'_>) {
+    for indent in [None, Some(2)] {
+        let mut out = Vec::new();
+        json::render(merged, &Selection::default(), indent, &mut out);
+        let read: Result<serde_json::Value, _> = serde_json::from_slice(&out);
+        assert!(read.is_ok_and(|json| json.is_object()), "{}", String::from_utf8_lossy(&out));
+    }
+}
+
+fn renders_as_protobuf(merged: &Merged<'_>) {
+    let mut out = Vec::new();
+    protobuf::render(merged, &Selection::default(), &mut out);
+    let mut rest = out.as_slice();
+    while !rest.is_empty() {
+        let (mut length, mut shift) = (0_usize, 0);
+        loop {
+            let byte = *rest.split_off_first().expect("a whole length");
+            length |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        assert!(
+            rest.split_off(..length).is_some_and(|message| message.first() == Some(&0x0a)),
+            "a message, its name first"
+        );
+    }
+}
+
+/// Every sample: its name, labels, value and timestamp. A timestamp beyond what OpenMetrics' seconds can say to the
+/// millisecond is not compared.
+fn series(page: &Page) -> Vec<(String, String, u64, Option<i64>)> {
+    const EXACT: u64 = 1 << 43;
+    let families = page.families();
+    let samples = families.flat_map(|family| family.samples());
+    let mut series: Vec<_> = samples
+        .map(|sample| {
+            let stamp = sample.timestamp().and_then(|stamp| stamp.parse::<i64>().ok());
+            let stamp = stamp.filter(|stamp| stamp.unsigned_abs() < EXACT);
+            (
+                sample.name().to_owned(),
+                sample.label_block().to_owned(),
+                sample.value().to_bits(),
+                stamp,
+            )
+        })
+        .collect();
+    series.sort();
+    series
+}

@@ -1,0 +1,259 @@
+//! A real Chromium without a window, with one page in it, which does what a person would.
+//!
+//! It notes each request that the page makes and whatever the page complains of. Its profile is new and goes with it.
+
+mod pipe;
+
+pub use pipe::BrowserError;
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::process;
+use pipe::Pipe;
+
+/// How long the page may take to become what is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whatever it loads is ours, and a container's root gets no sandbox. Certificates of tests are nobody's.
+const ARGUMENTS: [&str; 8] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-component-update",
+    "--ignore-certificate-errors",
+    "--hide-scrollbars",
+];
+
+/// The domains of the DevTools protocol that tell of what is noted.
+const DOMAINS: [&str; 5] = ["Page", "Runtime", "Network", "Log", "Audits"];
+
+/// A running browser. It ends with its value.
+#[derive(Debug)]
+pub struct Browser {
+    pipe: Pipe,
+    session: String,
+    _files: TempDir,
+}
+
+/// What a person does when the browser asks for a name and a password.
+#[derive(Clone, Debug)]
+pub enum Prompt {
+    /// Closes it.
+    Cancel,
+    /// Types them.
+    Answer {
+        /// The name.
+        user: String,
+        /// The password.
+        password: String,
+    },
+}
+
+impl Prompt {
+    fn response(&self) -> Value {
+        match self {
+            Self::Cancel => json!({"response": "CancelAuth"}),
+            Self::Answer { user, password } => {
+                json!({"response": "ProvideCredentials", "username": user, "password": password})
+            }
+        }
+    }
+}
+
+impl Browser {
+    /// Starts Chromium with an empty page. Whoever asks for a password gets `prompt`'s answer.
+    ///
+    /// # Errors
+    /// See [`BrowserError`].
+    ///
+    /// # Panics
+    /// Where it is not installed.
+    pub async fn start(prompt: Prompt) -> Result<Self, BrowserError> {
+        let files = tempfile::tempdir()?;
+        let pipe = Pipe::start(&ARGUMENTS, files.path(), move |event| react(event, &prompt))?;
+        let target = pipe.call(None, "Target.createTarget", json!({"url": "about:blank"})).await?;
+        let attach = json!({"targetId": target["targetId"], "flatten": true});
+        let attached = pipe.call(None, "Target.attachToTarget", attach).await?;
+        let session = attached["sessionId"].as_str().unwrap_or_default().to_owned();
+        let browser = Self { pipe, session, _files: files };
+        for domain in DOMAINS {
+            browser.call(&format!("{domain}.enable"), json!({})).await?;
+        }
+        browser.call("Fetch.enable", json!({"handleAuthRequests": true})).await?;
+        Ok(browser)
+    }
+
+    /// Goes to an address, as if it were typed in.
+    ///
+    /// # Errors
+    /// See [`BrowserError`].
+    pub async fn go(&self, address: &str) -> Result<(), BrowserError> {
+        self.call("Page.navigate", json!({"url": address})).await.map(drop)
+    }
+
+    /// What a script's expression is worth, on the page. The page's policy does not apply to it.
+    ///
+    /// # Errors
+    /// See [`BrowserError`].
+    ///
+    /// # Panics
+    /// Where it throws.
+    pub async fn evaluate(&self, expression: &str) -> Result<Value, BrowserError> {
+        let parameters =
+            json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let mut answer = self.call("Runtime.evaluate", parameters).await?;
+        assert_eq!(answer["exceptionDetails"], Value::Null, "{expression}");
+        Ok(answer["result"]["value"].take())
+    }
+
+    /// Evaluates until the value is what is waited for. A page that is just coming may throw.
+    ///
+    /// # Panics
+    /// Where it is not, in good time; says what the page showed.
+    pub async fn until(&self, expression: &str, mut fits: impl FnMut(&Value) -> bool) -> Value {
+        let guarded = format!("(() => {{ try {{ return {expression} }} catch {{}} }})()");
+        let mut last = Value::Null;
+        let seen = process::eventually(PATIENCE, async || {
+            last = self.evaluate(&guarded).await.unwrap_or_default();
+            fits(&last).then(|| last.clone())
+        })
+        .await;
+        if let Some(seen) = seen {
+            return seen;
+        }
+        let text = self.evaluate("document.body?.innerText").await.unwrap_or_default();
+        let text = text.as_str().unwrap_or_default();
+        panic!("`{expression}` stayed {last}; {:?} on:\n{text}", self.complaints());
+    }
+
+    /// Types text, wherever the focus is.
+    ///
+    /// # Errors
+    /// See [`BrowserError`].
+    pub async fn write(&self, text: &str) -> Result<(), BrowserError> {
+        for char in text.chars() {
+            self.press(&char.to_string()).await?;
+        }
+        Ok(())
+    }
+
+    /// Presses a key: `/`, `a`, `Escape`, `Tab`, `Enter`.
+    ///
+    /// # Errors
+    /// See [`BrowserError`].
+    pub async fn press(&self, key: &str) -> Result<(), BrowserError> {
+        let (text, code) = match key {
+            "Escape" => ("", 27),
+            "Tab" => ("", 9),
+            "Enter" => ("\r", 13),
+            other => (other, 0),
+        };
+        let kind = if text.is_empty() { "rawKeyDown" } else { "keyDown" };
+        let mut event =
+            json!({"type": kind, "key": key, "text": text, "windowsVirtualKeyCode": code});
+        self.call("Input.dispatchKeyEvent", event.clone()).await?;
+        event["type"] = "keyUp".into();
+        self.call("Input.dispatchKeyEvent", event).await.map(drop)
+    }
+
+    /// Makes the window so large, in CSS pixels.
+    ///
+    /// # Errors
+    /// See [`BrowserError`].
+    pub async fn resize(&self, width: u32, height: u32) -> Result<(), BrowserError> {
+        let is_phone = width < 500;
+        let metrics = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone,
+        });
+        self.call("Emulation.setDeviceMetricsOverride", metrics).await.map(drop)
+    }
+
+    /// Sets what the person prefers: `prefers-color-scheme`, `prefers-reduced-motion`.
+    ///
+    /// # Errors
+    /// See [`BrowserError`].
+    pub async fn prefer(&self, wishes: &[(&str, &str)]) -> Result<(), BrowserError> {
+        let feature = |&(name, value): &(&str, &str)| json!({"name": name, "value": value});
+        let features: Vec<_> = wishes.iter().map(feature).collect();
+        self.call("Emulation.setEmulatedMedia", json!({"features": features})).await.map(drop)
+    }
+
+    /// Takes the page off the network, or puts it back.
+    ///
+    /// # Errors
+    /// See [`BrowserError`].
+    pub async fn disconnect(&self, offline: bool) -> Result<(), BrowserError> {
+        let conditions = json!({
+            "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1,
+        });
+        self.call("Network.emulateNetworkConditions", conditions).await.map(drop)
+    }
+
+    /// What the window shows, as WebP.
+    ///
+    /// # Errors
+    /// See [`BrowserError`].
+    ///
+    /// # Panics
+    /// Where it is not Base64.
+    pub async fn screenshot(&self) -> Result<Vec<u8>, BrowserError> {
+        let shot =
+            self.call("Page.captureScreenshot", json!({"format": "webp", "quality": 90})).await?;
+        Ok(STANDARD.decode(shot["data"].as_str().unwrap_or_default()).expect("Base64"))
+    }
+
+    /// The addresses of all requests that the page made, itself included.
+    #[must_use]
+    pub fn requests(&self) -> Vec<String> {
+        let requests = self.pipe.events("Network.requestWillBeSent");
+        let address = |event: &Value| event["request"]["url"].as_str().map(str::to_owned);
+        requests.iter().filter_map(address).collect()
+    }
+
+    /// The realms for which the browser asked for a name and a password.
+    #[must_use]
+    pub fn prompts(&self) -> Vec<String> {
+        let asked = self.pipe.events("Fetch.authRequired");
+        let realm = |event: &Value| event["authChallenge"]["realm"].as_str().map(str::to_owned);
+        asked.iter().filter_map(realm).collect()
+    }
+
+    /// What came up in the page's console, the exceptions nobody caught, and what its policy forbade.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        [
+            "Runtime.consoleAPICalled",
+            "Runtime.exceptionThrown",
+            "Log.entryAdded",
+            "Audits.issueAdded",
+        ]
+        .iter()
+        .flat_map(|method| self.pipe.events(method))
+        .map(|event| event.to_string())
+        .collect()
+    }
+
+    async fn call(&self, method: &str, parameters: Value) -> Result<Value, BrowserError> {
+        self.pipe.call(Some(&self.session), method, parameters).await
+    }
+}
+
+/// Requests go on as they are; a challenge gets its answer.
+fn react(event: &Value, prompt: &Prompt) -> Option<(&'static str, Value)> {
+    let request = &event["params"]["requestId"];
+    match event["method"].as_str()? {
+        "Fetch.requestPaused" => Some(("Fetch.continueRequest", json!({"requestId": request}))),
+        "Fetch.authRequired" => {
+            let answer = json!({"requestId": request, "authChallengeResponse": prompt.response()});
+            Some(("Fetch.continueWithAuth", answer))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,192 @@
+//! A flood of wrong credentials: it costs each callback no more than a stated amount, memory and shared data nothing
+//! that grows, and whoever may come in is served all the while.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use host_tests::capture::Reply;
+use host_tests::gateway::Gateway;
+use host_tests::on_both_hosts;
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
+use tokio::task::JoinSet;
+
+use crate::driven::Driven;
+use crate::stage::{METRICS, Stage, TOKEN, having, plugin};
+use crate::wire;
+
+/// How many credentials, no two alike.
+const FLOOD: u32 = 100_000;
+
+/// Fuel of a callback at the most, which is about one unit an instruction. A tick does 4,000 rounds of a password
+/// ([`awx_metrics_filter::limits::PASSWORD_ROUNDS_A_TICK`]), each about 10,400 units; nothing else comes near.
+const CALLBACK_FUEL: u64 = 45_000_000;
+
+/// What the answer to a flood's request may burn that has no password to check: the longest token that is looked at,
+/// [`awx_metrics_filter::limits::AUTHORIZATION_BYTES`], is hashed.
+const REFUSAL_FUEL: u64 = 2_000_000;
+
+/// Bytes by which a VM's memory may grow. What waits is bounded by [`awx_metrics_filter::limits::PASSWORDS_WAITING`].
+const MEMORY: usize = 1024 * 1024;
+
+/// Bytes by which shared data may grow: two shards' worth of counters.
+const SHARED: usize = 2 * awx_metrics_filter::limits::SHARD_BYTES;
+
+/// Credentials of the flood: of three, one is a password.
+fn wrong(number: u32) -> String {
+    match number % 3 {
+        0 => format!("Basic {}", STANDARD.encode(format!("admin:guess-{number}"))),
+        1 => format!("Bearer guess-{number}"),
+        _ => format!("Bearer {number}-{}", "long".repeat(number as usize % 100 / 98 * 2_000)),
+    }
+}
+
+/// Where it comes from.
+fn source(number: u32) -> SocketAddr {
+    let [a, b, c, _] = (number / 7).to_be_bytes();
+    SocketAddr::from(([10, a ^ c, b, u8::try_from(number % 251).unwrap()], 40_000))
+}
+
+fn shared_bytes(driven: &Driven) -> usize {
+    driven.world.shared.sizes().iter().map(|(key, size)| key.len() + size).sum()
+}
+
+#[test]
+fn a_flood_of_wrong_credentials_stays_within_its_bounds_and_the_right_ones_are_served() {
+    // Two ticks to check, each of them full.
+    let laborious = format!("pbkdf2_sha256$8000$salt${}", STANDARD.encode([7; 32]));
+    let mut driven =
+        Driven::new(&having(plugin(0), "/auth/users/0/password_hash", json!(laborious)));
+    let right = format!("Bearer {TOKEN}");
+    let home = SocketAddr::from(([127, 0, 0, 1], 9_090));
+    assert_eq!(driven.scrape(&right, home).status, 200);
+    let (memory, shared) = (driven.vm.memory_size(), shared_bytes(&driven));
+    let (mut most, mut most_at_once, mut statuses) = (0, 0, std::collections::BTreeMap::new());
+    let mut waiting = Vec::new();
+    for number in 0..FLOOD {
+        let (stream, mut scraped) = driven.begin(&wrong(number), source(number));
+        *statuses.entry(scraped.status).or_insert(0_u32) += 1;
+        if scraped.status == 0 {
+            waiting.push(stream);
+        } else {
+            driven.end(stream, &mut scraped);
+            most_at_once = most_at_once.max(scraped.fuel.into_iter().max().unwrap());
+        }
+        // Ticks come every few milliseconds, in which a worker answers hundreds.
+        if number % 500 == 499 {
+            let mut ticked = crate::driven::Scraped::default();
+            driven.tick(&mut ticked);
+            let answered =
+                waiting.first().copied().filter(|&first| driven.reply_to(first).is_some());
+            if let Some(first) = answered {
+                waiting.remove(0);
+                driven.end(first, &mut ticked);
+            }
+            assert_eq!(driven.scrape(&right, home).status, 200, "after {number}");
+            most = most.max(ticked.fuel.into_iter().max().unwrap());
+        }
+    }
+    println!("{statuses:?}; at most {most_at_once} units at once, {most} in a tick");
+    assert!(most_at_once <= REFUSAL_FUEL, "{most_at_once}");
+    assert!(most <= CALLBACK_FUEL, "{most}");
+    let grown = driven.vm.memory_size() - memory;
+    assert!(grown <= MEMORY, "memory grew by {grown}");
+    let grown = shared_bytes(&driven).saturating_sub(shared);
+    assert!(grown <= SHARED, "shared data grew by {grown}");
+    assert_eq!(driven.world.traps(), []);
+}
+
+#[test]
+fn whoever_may_scrape_cannot_fill_the_memory_by_asking_otherwise_each_time() {
+    let mut driven = Driven::new(&plugin(0));
+    let right = format!("Bearer {TOKEN}");
+    let home = SocketAddr::from(([127, 0, 0, 1], 9_090));
+    let lines = (0..5_000).map(|number| format!("a_metric{{node=\"{number}\"}} {number}\n"));
+    driven.pull(&lines.collect::<String>());
+    let mut ask = |number: u32| {
+        let scraped =
+            driven.ask(&format!("?gateway=none&name[]=a_metric&name[]={number}"), &right, home);
+        assert_eq!((scraped.status, scraped.bytes > 100_000), (200, true));
+        driven.vm.memory_size()
+    };
+    let after_a_few = (0..20).map(&mut ask).max().unwrap();
+    let after_many = (20..500).map(&mut ask).max().unwrap();
+    assert!(after_many - after_a_few <= MEMORY, "{after_a_few} bytes, then {after_many}");
+}
+
+/// Connections of the flood. Of those that send on before they are answered Envoy itself hangs up.
+const CONNECTIONS: u32 = 16;
+
+/// The flood over sockets, smaller: what bounds hold is shown above.
+const SENT: u32 = 20_000;
+
+/// Sends a share of the flood from an address of its own, and counts what is answered by 401, and by 429.
+async fn pour(gateway: SocketAddr, place: u32) -> [u32; 2] {
+    let socket = TcpSocket::new_v4().unwrap();
+    let from = [127, 0, 1, u8::try_from(place + 1).unwrap()];
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    let mut stream = socket.connect(gateway).await.unwrap();
+    let mut answered = [0, 0];
+    for number in (place..SENT).step_by(CONNECTIONS as usize) {
+        let authorization = wrong(number);
+        let request =
+            format!("GET {METRICS} HTTP/1.1\r\nhost: a\r\nauthorization: {authorization}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        match Reply::parse(&wire::reply(&mut stream).await).status {
+            401 => answered[0] += 1,
+            429 => answered[1] += 1,
+            other => panic!("{authorization}: {other}"),
+        }
+    }
+    answered
+}
+
+/// How long requests take that have nothing to do with any of it: half of them at most so, and all but one in a hundred.
+async fn others(gateway: &Gateway, while_: impl Fn(usize) -> bool) -> [Duration; 2] {
+    let mut took = Vec::new();
+    while while_(took.len()) {
+        let begun = Instant::now();
+        let reply = gateway.client().get("/api/v2/ping/").await.unwrap();
+        assert_eq!(reply.status(), 200);
+        took.push(begun.elapsed());
+    }
+    took.sort();
+    [took[took.len() / 2], took[took.len() * 99 / 100]]
+}
+
+on_both_hosts! {
+    async fn others_are_served_through_a_flood(host) {
+        let stage = Stage::start(host).await.up().await;
+        let before = others(&stage.gateway, |done| done < 200).await;
+        let mut flood: JoinSet<_> =
+            (0..CONNECTIONS).map(|place| pour(stage.gateway.address(), place)).collect();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let is_over = || over.load(std::sync::atomic::Ordering::Relaxed);
+        let flooding = async {
+            let mut answered = [0, 0];
+            while let Some(share) = flood.join_next().await {
+                answered = std::array::from_fn(|place| answered[place] + share.as_ref().unwrap()[place]);
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            answered
+        };
+        let permitted = async {
+            let mut served = 0_u32;
+            while !is_over() || served < 3 {
+                assert!(stage.scrape("").await.contains("awx_sessions_total"));
+                served += 1;
+            }
+            served
+        };
+        let passing = others(&stage.gateway, |done| !is_over() || done < 10);
+        let (answered, served, during) = tokio::join!(flooding, permitted, passing);
+        assert_eq!(answered.iter().sum::<u32>(), SENT);
+        println!(
+            "{host:?}: {answered:?} refused as 401 and 429, {served} scrapes served meanwhile; \
+             other requests took {before:.1?} before, {during:.1?} during (half, and 99 of 100)"
+        );
+    }
+}

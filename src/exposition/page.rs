@@ -1,0 +1,109 @@
+//! The page for people: one document that asks this path's JSON and shows it. It names nothing outside itself, holds no
+//! value and no secret, and puts what it gets into the page as text alone; its policy lets it do nothing else.
+
+/// The media type.
+pub const CONTENT_TYPE: &str = "text/html; charset=utf-8";
+
+/// The `content-security-policy` of a page without script or style.
+pub const INERT: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The document, the same for everybody.
+pub const DOCUMENT: &str = concat!(
+    include_str!("page/head.html"),
+    "<style>",
+    include_str!("page/page.css"),
+    "</style>\n",
+    include_str!("page/body.html"),
+    "<script type=\"module\">",
+    include_str!("page/page.js"),
+    "</script>\n",
+);
+
+/// Its `content-security-policy`: its own style and script, by their hashes, and its own JSON.
+pub const POLICY: &str = concat!(
+    "default-src 'none'; script-src 'sha256-tVPiSWBWvrUoDEig6YXcsJH6rmuiiAUPDm61dqHbqNg='; ",
+    "style-src 'sha256-jqlOLbLgtkYgPm0N2gZ/AaDrqnYuC8nuOFqGaBnDja4='; ",
+    "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; ",
+    "require-trusted-types-for 'script'; trusted-types 'none'",
+);
+
+const REFUSAL: &str = "<!doctype html>
+<html lang=\"en\">
+<meta charset=\"utf-8\">
+<meta name=\"viewport\" content=\"width=device-width\">
+<meta name=\"color-scheme\" content=\"light dark\">
+<title>Automation controller: metrics</title>
+<p>";
+
+/// A page that says why there is no other, in one sentence, for [`INERT`]. With the address of a login it links there.
+#[must_use]
+pub fn refusal(sentence: &str, login: Option<&str>) -> Vec<u8> {
+    let mut page = Vec::from(REFUSAL);
+    escape(sentence, &mut page);
+    if let Some(login) = login {
+        page.extend_from_slice(b"\n<p><a href=\"");
+        escape(login, &mut page);
+        page.extend_from_slice(b"\">Log in</a>");
+    }
+    page.push(b'\n');
+    page
+}
+
+/// Appends text that stays text, between tags and in a quoted attribute.
+fn escape(text: &str, out: &mut Vec<u8>) {
+    for &byte in text.as_bytes() {
+        match byte {
+            b'&' => out.extend_from_slice(b"&amp;"),
+            b'<' => out.extend_from_slice(b"&lt;"),
+            b'>' => out.extend_from_slice(b"&gt;"),
+            b'"' => out.extend_from_slice(b"&quot;"),
+            byte => out.push(byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use sha2::{Digest, Sha256};
+
+    /// Fails with the policy that `POLICY` has to have when style or script change.
+    #[test]
+    fn the_policy_allows_the_style_and_the_script_that_stand_in_the_page_and_no_others() {
+        let hash = |source: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(source)));
+        let script = hash(include_str!("page/page.js"));
+        let style = hash(include_str!("page/page.css"));
+        let sources = format!("default-src 'none'; script-src {script}; style-src {style}; ");
+        assert_eq!(POLICY.split_inclusive("; ").take(3).collect::<String>(), sources);
+        assert!(!POLICY.contains("unsafe"));
+        for (element, count) in [("<script", 1), ("<style", 1), (" style=", 0), (" onclick=", 0)] {
+            assert_eq!(DOCUMENT.matches(element).count(), count, "{element}");
+        }
+    }
+
+    #[test]
+    fn the_page_names_nothing_outside_itself() {
+        let namespaces = DOCUMENT.matches("http://www.w3.org/2000/svg").count();
+        assert_eq!(DOCUMENT.matches("://").count(), namespaces);
+        for way_in in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!DOCUMENT.contains(way_in), "{way_in}");
+        }
+    }
+
+    #[test]
+    fn the_page_is_small() {
+        assert!(DOCUMENT.len() <= 25_500, "{} bytes", DOCUMENT.len());
+    }
+
+    #[test]
+    fn a_refusal_shows_any_bytes_as_text() {
+        let page = refusal("<script>alert('1 & \"2\"')</script>", Some("/a\"b"));
+        let end = "\n<p>&lt;script&gt;alert('1 &amp; &quot;2&quot;')&lt;/script&gt;\n\
+                   <p><a href=\"/a&quot;b\">Log in</a>\n";
+        assert!(page.ends_with(end.as_bytes()));
+        assert!(refusal("No.", None).ends_with(b"\n<p>No.\n"));
+    }
+}
