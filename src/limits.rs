@@ -108,8 +108,8 @@ pub const PASSWORD_TICK: Duration = Duration::from_millis(1);
 /// What 429 says in Retry-After: about how long it takes until a password that is being checked makes room.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// Renderings of the sources' pages that a VM keeps. Clients choose what they ask for, and each may be as large as all
-/// pages; the text and the JSON of everything are what is asked for again and again.
+/// Renderings of the sources' pages that a VM keeps, the gateway's families behind them. Clients choose what they ask for,
+/// and each may be as large as all pages; the text and the JSON of everything are what is asked for again and again.
 pub const RENDERINGS: usize = 4;
 
 /// Bytes from which on a page is compressed for who takes that. What is less fits one packet anyway.

@@ -130,7 +130,7 @@ impl Gatherer {
         write(&mut numbers);
         if !form.fits(&numbers) {
             // First, so that the new one can have its memory.
-            (*form, numbers) = Default::default();
+            *form = Form::default();
             let mut draft = Draft::default();
             write(&mut draft);
             let own;
