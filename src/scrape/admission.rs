@@ -205,24 +205,27 @@ impl Scraper {
     fn learn(&self, host: &dyn Host, question: &Question, verdict: Verdict) -> Option<Standing> {
         let now = host.now();
         let at = question.sent.map_or(now, |(_, at)| at);
-        match verdict {
+        let mut desk = self.desk.borrow_mut();
+        let standing = match verdict {
             Verdict::Permit => {
                 self.verdicts.permitted(host, &question.tag, at);
-                Some(Standing::Permitted)
+                Standing::Permitted
             }
             Verdict::Refusal(refusal) => {
                 self.verdicts.refused(host, &question.tag, at, &refusal);
                 self.throttle.fail(host, &question.client, now);
-                Some(Standing::Refused(refusal))
+                Standing::Refused(refusal)
             }
             // A page may fail for reasons of its own: then the controller is asked for nothing but its verdict.
-            Verdict::None { .. } if question.wanted != Wanted::Verdict => None,
+            Verdict::None { .. } if question.wanted != Wanted::Verdict => return None,
             Verdict::None { down } => {
-                let about = if down { None } else { Some(question.tag) };
-                self.desk.borrow_mut().note_unanswered(about, now);
-                None
+                desk.note_unanswered(if down { None } else { Some(question.tag) }, now);
+                desk.report(host, false);
+                return None;
             }
-        }
+        };
+        desk.report(host, true);
+        Some(standing)
     }
 }
 

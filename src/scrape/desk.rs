@@ -25,6 +25,8 @@ pub(super) struct Desk {
     knock: Option<(CallId, Time)>,
     /// What got no verdict of late: these credentials, or, without any, whatever was asked. The oldest first.
     unanswered: VecDeque<(Option<Tag>, Time)>,
+    /// Whether the log says that there are no verdicts.
+    reported: bool,
 }
 
 /// A question that is over, with what came of it.
@@ -40,6 +42,7 @@ impl Desk {
             questions: Vec::new(),
             knock: None,
             unanswered: VecDeque::new(),
+            reported: false,
         }
     }
 
@@ -99,6 +102,20 @@ impl Desk {
             let recent = now.checked_sub(*at).is_some_and(|age| age < limits::DOWN_FOR);
             recent && about.as_ref().is_none_or(|about| about == tag)
         })
+    }
+
+    /// Says in the log when there are no verdicts any more and when there are again, once.
+    pub(super) fn report(&mut self, host: &dyn Host, answers: bool) {
+        let Some(controller) = self.config.auth.controller.as_ref() else { return };
+        if self.reported == answers {
+            self.reported = !answers;
+            let (level, what) =
+                if answers { (Level::Info, "answers") } else { (Level::Warn, "gives no verdict") };
+            host.log(
+                level,
+                &format!("awx_metrics: auth.controller: {} {what}", controller.cluster),
+            );
+        }
     }
 
     /// Notes that there was no verdict on these credentials, or on any.

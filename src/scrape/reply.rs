@@ -172,3 +172,28 @@ impl Reply {
 fn whole_seconds(time: Duration) -> u64 {
     time.as_millis().div_ceil(1_000).max(1) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_get_every_error_as_a_document_without_script_or_style() {
+        let html = Some(Format::Html);
+        let replies = [
+            (405, Reply::method_not_allowed(b"<b>", html), "Method \"&lt;b&gt;\" not allowed."),
+            (
+                429,
+                Reply::throttled(Duration::from_secs(2), html),
+                "Expected available in 2 seconds.",
+            ),
+        ];
+        for (status, reply, sentence) in replies {
+            let body = String::from_utf8_lossy(&reply.body).replace("&quot;", "\"");
+            assert!(body.ends_with(&format!("{sentence}\n")), "{body}");
+            assert_eq!(reply.status, status);
+            assert!(reply.headers.contains(&("content-type", page::CONTENT_TYPE.into())));
+            assert!(reply.headers.contains(&("content-security-policy", page::INERT.into())));
+        }
+    }
+}

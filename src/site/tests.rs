@@ -1,6 +1,7 @@
 //! What passes between the flows, against a fake host.
 
 mod asked;
+mod forwarded;
 
 use super::*;
 use crate::auth::User;

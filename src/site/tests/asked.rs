@@ -4,23 +4,23 @@ use super::*;
 use crate::host::fake::SentCall;
 use serde_json::{Value, json};
 
-const GOOD: &str = "Bearer good";
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const GOOD: &str = "Bearer good";
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// A gateway of several VMs, and the controller's answers.
-struct Bed {
-    host: FakeHost,
+pub(super) struct Bed {
+    pub(super) host: FakeHost,
     vms: Vec<Site>,
     streams: Cell<StreamId>,
     /// Calls that were looked at.
-    seen: Cell<usize>,
+    pub(super) seen: Cell<usize>,
 }
 
 /// What became of a request.
 type Replies = Vec<(StreamId, Reply)>;
 
 impl Bed {
-    fn new(changes: &[(&str, Value)]) -> Self {
+    pub(super) fn new(changes: &[(&str, Value)]) -> Self {
         Self::of(1, changes)
     }
 
@@ -40,7 +40,7 @@ impl Bed {
         bed
     }
 
-    fn request(&self, vm: usize, headers: &[(&str, &str)]) -> (StreamId, Option<Reply>) {
+    pub(super) fn request(&self, vm: usize, headers: &[(&str, &str)]) -> (StreamId, Option<Reply>) {
         let stream = self.streams.replace(self.streams.get() + 1);
         show(&self.host, &[&[(":method", "GET")], headers].concat());
         match self.vms[vm].request(&self.host, stream, SCRAPE) {
@@ -51,7 +51,7 @@ impl Bed {
     }
 
     /// The status, if there is a reply at once.
-    fn ask(&self, authorization: &str) -> Option<u16> {
+    pub(super) fn ask(&self, authorization: &str) -> Option<u16> {
         self.request(0, &[("authorization", authorization)]).1.map(|reply| reply.status)
     }
 
@@ -60,14 +60,14 @@ impl Bed {
     }
 
     /// What was sent since the last look, on ticks.
-    fn calls(&self) -> Vec<SentCall> {
+    pub(super) fn calls(&self) -> Vec<SentCall> {
         assert_eq!(self.tick(), []);
         let calls = self.host.calls.borrow();
         calls[self.seen.replace(calls.len())..].to_vec()
     }
 
     /// Ticks, and answers the oldest call that has no answer yet.
-    fn answer(&self, answer: Answer) -> Vec<u16> {
+    pub(super) fn answer(&self, answer: Answer) -> Vec<u16> {
         let mut replies = self.tick();
         let call = self.seen.replace(self.seen.get() + 1) + 1;
         assert!(call <= self.host.calls.borrow().len(), "nothing was asked");
@@ -131,18 +131,18 @@ fn configured(host: &FakeHost, changes: &[(&str, Value)]) -> Site {
     site(host, &json.to_string())
 }
 
-fn answer(status: &str, media_type: &str, body: &str) -> Answer {
+pub(super) fn answer(status: &str, media_type: &str, body: &str) -> Answer {
     let headers =
         [(":status", status), ("content-type", media_type), ("x-envoy-upstream-service-time", "3")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
     Answer { headers: headers.to_vec(), body: body.as_bytes().to_vec() }
 }
 
-fn permit() -> Answer {
+pub(super) fn permit() -> Answer {
     answer("200", "text/plain", "")
 }
 
-fn refusal(status: &str, sentence: &str) -> Answer {
+pub(super) fn refusal(status: &str, sentence: &str) -> Answer {
     answer(status, "application/json", &json!({ "detail": sentence }).to_string())
 }
 
@@ -313,6 +313,26 @@ fn while_the_controller_is_down_those_who_were_permitted_are_let_in_without_wait
     bed.host.pass(300 * SECOND - limits::DOWN_FOR - 60 * SECOND);
     assert_eq!(bed.ask(GOOD), None);
     assert_eq!(bed.answer(down()), [503]);
+}
+
+#[test]
+fn the_log_says_once_that_there_are_no_verdicts_and_once_that_there_are_again() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    let lines = || {
+        let log = bed.host.log.borrow();
+        log.iter().filter(|(_, line)| line.contains("auth.controller")).cloned().collect::<Vec<_>>()
+    };
+    for _ in 0..3 {
+        assert_eq!(bed.ask(GOOD), None);
+        assert_eq!(bed.answer(down()), [503]);
+        bed.host.pass(limits::DOWN_FOR);
+    }
+    let silent = "awx_metrics: auth.controller: controller gives no verdict".to_owned();
+    assert_eq!(lines(), [(Level::Warn, silent.clone())]);
+    bed.permit(GOOD);
+    bed.permit("Bearer other");
+    let back = "awx_metrics: auth.controller: controller answers".to_owned();
+    assert_eq!(lines(), [(Level::Warn, silent), (Level::Info, back)]);
 }
 
 #[test]

@@ -63,6 +63,25 @@ async fn many_scrapes_with_one_credential(gateway: &Watched, workers: usize, eac
     }
 }
 
+async fn a_revoked_client_is_out(host: Host) {
+    let stage = stage(host, json!({"allow_for": "1s", "deny_for": "1s"})).await;
+    let client = stage.gateway.client().bearer(ADMIN);
+    assert_eq!(status(&client).await, 200);
+    assert!(stage.controller().revoke(ADMIN));
+    let out = async || (status(&client).await == 401).then_some(());
+    eventually(PATIENCE, out).await.expect("it is refused");
+    // Whatever becomes of the controller.
+    stage.controller().set_mode(Mode::Gone);
+    let none = async || (status(&client).await == 503).then_some(());
+    eventually(PATIENCE, none).await.expect("the refusal ends, and there is no verdict");
+    assert_eq!(attempts(&stage.scrape("").await, "bearer", "allowed_while_down"), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_oldest_envoy_too_who_is_revoked_is_out() {
+    a_revoked_client_is_out(Host::Envoy(host_tests::tools::Release::Oldest)).await;
+}
+
 on_both_hosts! {
     async fn one_credential_is_asked_about_once_per_vm_however_often_it_is_shown(host) {
         let workers = 4;
@@ -114,17 +133,7 @@ on_both_hosts! {
     }
 
     async fn who_is_revoked_is_out_when_the_permit_ends(host) {
-        let stage = stage(host, json!({"allow_for": "1s", "deny_for": "1s"})).await;
-        let client = stage.gateway.client().bearer(ADMIN);
-        assert_eq!(status(&client).await, 200);
-        assert!(stage.controller().revoke(ADMIN));
-        let out = async || (status(&client).await == 401).then_some(());
-        eventually(PATIENCE, out).await.expect("it is refused");
-        // Whatever becomes of the controller.
-        stage.controller().set_mode(Mode::Gone);
-        let none = async || (status(&client).await == 503).then_some(());
-        eventually(PATIENCE, none).await.expect("the refusal ends, and there is no verdict");
-        assert_eq!(attempts(&stage.scrape("").await, "bearer", "allowed_while_down"), 0.0);
+        a_revoked_client_is_out(host).await;
     }
 
     async fn a_controller_that_lets_everybody_in_lets_nobody_in(host) {
@@ -183,6 +192,16 @@ on_both_hosts! {
         let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         let names: Vec<_> = families.map(|line| line.split(' ').next().unwrap()).collect();
         assert_eq!(names, ["awx_sessions_total", "awx_gateway_build_info"]);
+    }
+
+    async fn two_configurations_share_no_verdict_and_two_listeners_of_one_do(host) {
+        let controllers = [Controller::start(ControllerConfig::default())];
+        let plugins = [json!({}), json!({}), json!({"allow_for": "61s"})].map(|it| asking(0, it));
+        let gateway = Watched::start(host, &spec(&plugins, &controllers)).await;
+        for (listener, asked) in [(0, 1), (1, 1), (2, 2), (0, 2), (2, 2)] {
+            assert_eq!(status(&gateway.client_of(listener).bearer(ADMIN)).await, 200);
+            assert_eq!(questions(&controllers[0], &bearer(ADMIN)), asked, "{listener}");
+        }
     }
 
     async fn the_client_that_asked_first_may_leave(host) {
