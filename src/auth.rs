@@ -2,23 +2,28 @@
 //!
 //! What must not be answered without authentication asks for a `&Permit`, and nothing outside this module can make one.
 
+mod address;
+mod controller;
 mod credentials;
 mod local;
 pub mod password;
-mod remembered;
 mod secret;
+mod shown;
+mod tag;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
+pub use address::network;
+pub use controller::{Controller, Refusal, Standing, Verdict, judge};
 pub use credentials::{Credentials, Malformed, Scheme};
 pub use local::{PendingPassword, Policy, Token, User};
-pub use remembered::Remembered;
 pub use secret::Secret;
+pub use shown::{Forwarded, Shown};
+pub use tag::{TAG, Tag, Tagger};
 pub use view::View;
 
-use crate::host::Time;
 use std::rc::Rc;
 
 /// Proof that a scrape may be answered, and with what.
@@ -26,8 +31,8 @@ use std::rc::Rc;
 pub struct Permit(Rc<View>);
 
 impl Permit {
-    fn new() -> Self {
-        Self(Rc::default())
+    fn new(view: &Rc<View>) -> Self {
+        Self(Rc::clone(view))
     }
 
     /// One that opens this.
@@ -43,8 +48,8 @@ impl Permit {
     }
 }
 
-/// Why a scrape is refused, as far as its client is told. Each is a 401.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a scrape is refused, as far as its client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// No credentials, or none that anybody here knows.
     NotProvided,
@@ -56,6 +61,8 @@ pub enum Denial {
     BasicEncoding,
     /// An unknown user or a wrong password.
     WrongPassword,
+    /// The controller says so.
+    ByController(Refusal),
 }
 
 /// What becomes of a scrape.
@@ -65,44 +72,79 @@ pub enum Decision {
     Allowed(Permit),
     /// It is refused.
     Denied(Denial),
-    /// The password has to be checked first, which takes long.
+    /// The password has to be checked first, which takes long, unless it is remembered.
     Derive(Box<PendingPassword>),
+    /// The controller's verdict counts: one that is remembered, or a new one.
+    Ask,
 }
 
 /// Decides, like the controller's authenticators in their order: wrong or malformed Basic credentials are refused even
-/// where none are needed, and a bearer token that is not known counts as no credentials.
+/// where none are needed, and a bearer token that is not known counts as no credentials. What nobody here knows is for
+/// the controller to judge, where there is one.
 #[must_use]
-pub fn decide(
-    policy: &Policy,
-    credentials: &Credentials,
-    remembered: &Remembered,
-    now: Time,
-) -> Decision {
-    match credentials {
-        Credentials::Malformed(malformed) => Decision::Denied((*malformed).into()),
+pub fn decide(policy: &Policy, shown: &Shown, tagger: &Tagger) -> Decision {
+    let may_ask = policy.controller.is_some() && !shown.forwarded.is_empty();
+    match &shown.credentials {
+        Credentials::Malformed(malformed) => return Decision::Denied((*malformed).into()),
         Credentials::Basic { user, password } => {
-            policy.check_password(user, password, remembered, now)
+            return policy.check_password(user, password, tagger);
         }
-        Credentials::Bearer(token) if policy.has_token(token) => Decision::Allowed(Permit::new()),
-        Credentials::Bearer(_)
-        | Credentials::UnusableBearer
-        | Credentials::Other
-        | Credentials::None => {
-            if policy.anonymous {
-                Decision::Allowed(Permit::new())
-            } else {
-                Decision::Denied(Denial::NotProvided)
+        Credentials::Bearer(token) => {
+            if let Some(permit) = policy.check_token(token) {
+                return Decision::Allowed(permit);
             }
+        }
+        Credentials::UnusableBearer | Credentials::Other | Credentials::None => {}
+    }
+    if policy.anonymous {
+        return Decision::Allowed(Permit::new(&Rc::default()));
+    }
+    if may_ask { Decision::Ask } else { Decision::Denied(Denial::NotProvided) }
+}
+
+impl Policy {
+    /// What a verdict means. None where there is none to go by.
+    #[must_use]
+    pub fn apply(&self, standing: &Standing) -> Option<Result<Permit, Denial>> {
+        let controller = self.controller.as_ref()?;
+        match standing {
+            // Whoever shows nothing is let in as well, with all there is.
+            Standing::Permitted if self.anonymous => Some(Ok(Permit::new(&Rc::default()))),
+            Standing::Refused(refusal) if self.anonymous && refusal.forbidden => {
+                Some(Ok(Permit::new(&Rc::default())))
+            }
+            Standing::Permitted => Some(Ok(Permit::new(&controller.view))),
+            Standing::Refused(refusal) => Some(Err(Denial::ByController(refusal.clone()))),
+            Standing::Lapsed { .. } | Standing::Unknown => None,
+        }
+    }
+
+    /// The permit of who was let in before, for as long as the controller cannot be asked.
+    #[must_use]
+    pub fn apply_in_need(&self, standing: &Standing) -> Option<Permit> {
+        match standing {
+            Standing::Lapsed { in_need: true } => self.apply(&Standing::Permitted)?.ok(),
+            _ => None,
         }
     }
 }
 
 impl Denial {
+    /// Whether the client is known, and may not: 403, not 401.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::ByController(refusal) if refusal.forbidden)
+    }
+
     /// The controller's sentence.
     #[must_use]
-    pub fn sentence(self) -> &'static str {
+    pub fn sentence(&self) -> &str {
         match self {
-            Self::NotProvided => {
+            Self::ByController(Refusal { forbidden: true, sentence }) if sentence.is_empty() => {
+                "You do not have permission to perform this action."
+            }
+            Self::ByController(Refusal { sentence, .. }) if !sentence.is_empty() => sentence,
+            Self::NotProvided | Self::ByController(_) => {
                 "Authentication credentials were not provided. To establish a login session, visit \
                  /api/login/."
             }

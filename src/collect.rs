@@ -6,7 +6,7 @@
 pub mod lease;
 pub mod pull;
 
-use crate::config::{Config, Source};
+use crate::config::{Config, Credential, Source};
 use crate::host::{Answer, CallId, Host, HostError, Level, Time};
 use crate::limits;
 use crate::metrics::Page;
@@ -116,7 +116,7 @@ impl Collector {
         let config = Rc::clone(&self.config);
         let keys = Rc::clone(&self.keys);
         for (index, (source, (key, keys))) in config.sources.iter().zip(&*keys).enumerate() {
-            if !self.pullers.is_newest(key, &self.name) {
+            if is_forwarding(source) || !self.pullers.is_newest(key, &self.name) {
                 continue;
             }
             let Some(read) = keys.head(host) else {
@@ -131,6 +131,48 @@ impl Collector {
                 self.pull(host, index, source, now);
             }
         }
+    }
+
+    /// Whether the page of a source that is pulled with its clients' credentials is to be pulled again.
+    #[must_use]
+    pub fn is_due(&self, host: &dyn Host, source: usize) -> bool {
+        self.due(host, source, host.now()).is_some()
+    }
+
+    /// Whether the caller is to pull such a source now. It has to say how that [ended](Collector::pulled).
+    #[must_use]
+    pub fn claim_pull(&self, host: &dyn Host, source: usize) -> bool {
+        let now = host.now();
+        self.due(host, source, now)
+            .is_some_and(|(keys, read)| self.claim(host, keys, &read, now, now))
+    }
+
+    /// Takes what came of a pull that was claimed; no answer where the host would not send it.
+    pub fn pulled(&self, host: &dyn Host, source: usize, began: Time, answer: Option<Answer>) {
+        let result = answer.map_or(Err(Outcome::Refused), pull::judge);
+        self.conclude(host, &Pull { source, began }, result);
+    }
+
+    /// Gives up a pull that was claimed: the client may not see the page, and that is nothing new about the source. The
+    /// next one may be pulled for at once, so that who is refused keeps nobody from the page.
+    pub fn release(&self, host: &dyn Host, source: usize) {
+        let Some((_, keys)) = self.keys.get(source) else { return };
+        for _ in 0..limits::HEAD_TRIES {
+            let Some(read) = keys.head(host) else { return };
+            let head = Head { pulling: false, attempted: Time::ZERO, ..read.head.clone() };
+            if keys.swap_head(host, &read, &head) != Err(HostError::Changed) {
+                return;
+            }
+        }
+    }
+
+    fn due(&self, host: &dyn Host, source: usize, now: Time) -> Option<(&Keys, Guarded)> {
+        let (config, (_, keys)) = (self.config.sources.get(source)?, self.keys.get(source)?);
+        let read = keys.head(host).or_else(|| {
+            keys.create_head(host);
+            keys.head(host)
+        })?;
+        lease::is_due(&read.head, config.interval, config.timeout, now).then_some((keys, read))
     }
 
     /// Takes the answer to a pull.
@@ -188,6 +230,10 @@ impl Drop for Collector {
     fn drop(&mut self) {
         self.pullers.leave(&self.name);
     }
+}
+
+fn is_forwarding(source: &Source) -> bool {
+    matches!(source.credential, Credential::Forward)
 }
 
 /// The head after a pull, its page stored where it is a new one.

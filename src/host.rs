@@ -68,6 +68,12 @@ pub struct Call<'a> {
     pub timeout: Duration,
 }
 
+/// Headers of a [`Call`] for a page: the format that a controller has, OpenMetrics of who has no other, and who asks.
+pub const ASKING: [(&str, &str); 2] = [
+    ("accept", "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5"),
+    ("user-agent", concat!("awx-metrics-filter/", env!("CARGO_PKG_VERSION"))),
+];
+
 /// The answer to a [`Call`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {

@@ -41,6 +41,12 @@ pub const CONFIG_TOKENS: usize = 1_000;
 /// Entries of `auth.users`: each is compared with the user name of every scrape by password.
 pub const CONFIG_USERS: usize = 1_000;
 
+/// Entries of a token's or a user's `families`: each is compared with the name of every family of its scrapes.
+pub const CONFIG_FAMILIES: usize = 256;
+
+/// The shortest `allow_for`. Each permitted client costs the controller a question as often.
+pub const ALLOW_LEAST: Duration = Duration::from_secs(1);
+
 /// Labels of a source, or of the gateway: each stands in every series.
 pub const CONFIG_LABELS: usize = 32;
 
@@ -89,10 +95,13 @@ pub const HEAD_TRIES: usize = 8;
 /// Bytes of an `Authorization` header. The longest tokens in use, signed ones with many claims, have about 4 kB.
 pub const AUTHORIZATION_BYTES: usize = 8 * 1024;
 
-/// Verified passwords that a VM remembers, about 50 bytes each. A user has one that is right, and only those are kept.
-pub const REMEMBERED_PASSWORDS: usize = 256;
+/// Bytes of a session's cookie. The controller's have 32.
+pub const SESSION_BYTES: usize = 256;
 
-/// How long a VM remembers that a password was right. A configuration with another hash forgets it at once.
+/// Bytes of a controller's sentence that are remembered, so as to say it again. Its longest known one has 103.
+pub const SENTENCE_BYTES: usize = 160;
+
+/// How long it is remembered that a password was right. A configuration with another hash forgets it at once.
 pub const REMEMBER_PASSWORD: Duration = Duration::from_secs(60 * 60);
 
 /// Passwords that may be checked at once in a VM, one after the other; who comes then gets 429. At 4,000 rounds a tick a
@@ -102,8 +111,9 @@ pub const PASSWORDS_WAITING: usize = 8;
 /// Rounds of PBKDF2 in one go: about 2 ms in V8, for which the worker's other requests wait.
 pub const PASSWORD_ROUNDS_A_TICK: u32 = 4_000;
 
-/// The tick while a password is being checked. Envoy's timers take about 4.5 ms whatever less they are set to.
-pub const PASSWORD_TICK: Duration = Duration::from_millis(1);
+/// The tick while a password is being checked or a question is to be sent. Envoy's timers take about 4.5 ms whatever less
+/// they are set to.
+pub const BUSY_TICK: Duration = Duration::from_millis(1);
 
 /// What 429 says in Retry-After: about how long it takes until a password that is being checked makes room.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -150,3 +160,66 @@ pub const PATIENCE: u8 = 5;
 /// Tries of a compare-and-swap on the directory, or of a consistent reading of it. It only changes when a VM starts or
 /// dies.
 pub const DIRECTORY_TRIES: usize = 8;
+
+/// Buckets of verdicts, for permits and for refusals each. A scrape reads one of each kind, and copies it.
+pub const BUCKETS: u64 = 64;
+
+/// Permits in a bucket, 40 bytes each: 1,024 clients that are permitted at a time, in 41 kB.
+pub const BUCKET_PERMITS: usize = 16;
+
+/// Refusals in a bucket, 202 bytes each: 512 at a time, in 104 kB. One that is evicted costs the controller a question.
+pub const BUCKET_REFUSALS: usize = 8;
+
+/// Tries of a compare-and-swap on what all VMs write. Each failure is another VM's success.
+pub const RECORD_TRIES: usize = 8;
+
+/// A bucket that takes so many drops at once, and leaks one so often.
+#[derive(Clone, Copy, Debug)]
+pub struct Leak {
+    /// Drops.
+    pub burst: u32,
+    /// Time from one leaked drop to the next.
+    pub every: Duration,
+}
+
+/// Counts of failed attempts, for all clients: who shares one with an attacker waits with it. 9 bytes each.
+pub const CLIENT_COUNTS: u64 = 1_024;
+
+/// Failures of one client. A scraper with a wrong token fails four times a minute, and does not fill it; who guesses gets
+/// 17,280 tries a day.
+pub const CLIENT_FAILURES: Leak = Leak { burst: 20, every: Duration::from_secs(5) };
+
+/// Failures of all clients together: those of many addresses that guess at once.
+pub const ALL_FAILURES: Leak = Leak { burst: 100, every: Duration::from_millis(500) };
+
+/// Questions to a controller that are under way at a time, in a VM. A controller of two workers is busy with them.
+pub const QUESTIONS_SENT: usize = 4;
+
+/// Questions to a controller in any second, over all VMs: it hashes a password for many of them, for 0.2 s.
+pub const QUESTIONS_A_SECOND: usize = 10;
+
+/// Questions that a VM has, sent or not. The last one then waits some seconds.
+pub const QUESTIONS: usize = 32;
+
+/// Scrapes that wait for answers in a VM, about 500 bytes each: a controller's timeout at a few hundred scrapes a second.
+pub const ASKERS: usize = 1_024;
+
+/// The part of a bound on questions that is for whoever comes: a quarter is kept for those who were permitted before, so
+/// that a flood of others keeps nobody out who is known.
+#[must_use]
+pub const fn for_strangers(bound: usize) -> usize {
+    bound - bound / 4
+}
+
+/// How long a controller is not asked again that did not answer. Those who were permitted before do not wait meanwhile;
+/// so much longer than `allow_for` one may be let in who is so no longer, once the controller is back.
+pub const DOWN_FOR: Duration = Duration::from_secs(5);
+
+/// Questions without a verdict that a VM remembers for [`DOWN_FOR`].
+pub const UNANSWERED: usize = 64;
+
+/// How long it counts that a controller refused a random token. A door that opens later is found as late.
+pub const DOOR_CLOSED_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// How long it counts that a controller permitted a random token. One that was mended is trusted again as late.
+pub const DOOR_OPEN_FOR: Duration = Duration::from_secs(30);

@@ -2,12 +2,16 @@
 //!
 //! Whatever cannot be read (another version, another length, garbage) is treated as absent.
 
+pub mod asking;
 pub mod codec;
 pub mod directory;
 pub mod member;
+pub mod record;
 mod roster;
 pub mod shard;
 pub mod snapshot;
+pub mod throttle;
+pub mod verdicts;
 
 /// Layout version of the keys: another layout reads and writes other keys, and so never meets this one's values.
 const LAYOUT: &str = "awx_metrics/1";

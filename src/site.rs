@@ -5,14 +5,14 @@
 use crate::auth::Scheme;
 use crate::collect::{Collector, Pullers};
 use crate::config::{Config, Observe};
-use crate::host::{Answer, CallId, Host, Level};
+use crate::host::{Answer, CallId, Host, Level, Time};
 use crate::limits;
 use crate::metrics::Sink;
 use crate::observe::series::{Format, Outcome};
 use crate::observe::{Facts, Observer};
 use crate::scrape::accept;
 use crate::scrape::reply::Reply;
-use crate::scrape::{Ledger, Scraper, Step, StreamId, Verdict};
+use crate::scrape::{Around, Attempt, Ledger, Pulls, Scraper, Step, StreamId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -117,7 +117,7 @@ impl Site {
 
     /// A request whose headers came.
     pub fn request(&self, host: &dyn Host, stream: StreamId, target: &[u8]) -> Step {
-        self.scraper.start(host, self, stream, target)
+        self.scraper.start(self.around(host), stream, target)
     }
 
     /// Whether requests for this authority are counted. It is asked for only where it matters.
@@ -143,27 +143,40 @@ impl Site {
         self.scraper.forget(stream);
     }
 
-    /// The answer to a call.
-    pub fn answered(&self, host: &dyn Host, call: CallId, answer: Answer) {
+    /// The answer to a call. Gives the answers to scrapes that waited for it.
+    pub fn answered(
+        &self,
+        host: &dyn Host,
+        call: CallId,
+        mut answer: Answer,
+    ) -> Vec<(StreamId, Reply)> {
+        if let Some(replies) = self.scraper.answered(self.around(host), call, &mut answer) {
+            return replies;
+        }
         if let Some(collector) = &self.collector {
             collector.borrow_mut().answered(host, call, answer);
         }
+        Vec::new()
     }
 
-    /// A tick. Gives the answer to a scrape that waited, if there is one now.
-    pub fn tick(&self, host: &dyn Host) -> Option<(StreamId, Reply)> {
+    /// A tick. Gives the answers to scrapes that waited, if there are any now.
+    pub fn tick(&self, host: &dyn Host) -> Vec<(StreamId, Reply)> {
         if let Some(collector) = &self.collector {
             collector.borrow_mut().tick(host, self.vm.serves.get());
         }
         self.observer.borrow_mut().tick(host);
-        if self.scraper.is_busy() { self.scraper.advance(host, self) } else { None }
+        self.scraper.advance(self.around(host))
+    }
+
+    fn around<'a>(&'a self, host: &'a dyn Host) -> Around<'a> {
+        Around { host, ledger: self, pulls: self }
     }
 
     /// How often a tick is wanted from now on, where that is not as often as before.
     #[must_use]
     pub fn new_tick_period(&self) -> Option<Duration> {
         let period = match &self.collector {
-            _ if self.scraper.is_busy() => limits::PASSWORD_TICK,
+            _ if self.scraper.is_busy() => limits::BUSY_TICK,
             Some(collector) => collector.borrow().tick_period(),
             None => *limits::TICK.end(),
         };
@@ -171,12 +184,36 @@ impl Site {
     }
 }
 
+impl Pulls for Site {
+    fn is_due(&self, host: &dyn Host, source: usize) -> bool {
+        self.collector.as_ref().is_some_and(|it| it.borrow().is_due(host, source))
+    }
+
+    fn claim(&self, host: &dyn Host, source: usize) -> bool {
+        self.collector.as_ref().is_some_and(|it| it.borrow().claim_pull(host, source))
+    }
+
+    fn release(&self, host: &dyn Host, source: usize) {
+        if let Some(collector) = &self.collector {
+            collector.borrow().release(host, source);
+        }
+    }
+
+    fn pulled(&self, host: &dyn Host, source: usize, began: Time, answer: Option<Answer>) {
+        if let Some(collector) = &self.collector {
+            collector.borrow().pulled(host, source, began, answer);
+        }
+    }
+}
+
 impl Ledger for Site {
-    fn attempted(&self, host: &dyn Host, scheme: Scheme, verdict: Verdict) {
-        let outcome = match verdict {
-            Verdict::Allowed => Outcome::Allowed,
-            Verdict::Denied => Outcome::Denied,
-            Verdict::Throttled => Outcome::Throttled,
+    fn attempted(&self, host: &dyn Host, scheme: Scheme, attempt: Attempt) {
+        let outcome = match attempt {
+            Attempt::Allowed => Outcome::Allowed,
+            Attempt::AllowedWhileDown => Outcome::AllowedWhileDown,
+            Attempt::Denied => Outcome::Denied,
+            Attempt::Throttled => Outcome::Throttled,
+            Attempt::Unavailable => Outcome::Unavailable,
         };
         self.observer.borrow_mut().attempted(host, scheme, outcome);
     }

@@ -12,8 +12,8 @@ mod envoy;
 use crate::config::{Config, Observe};
 use crate::host::{Host, Level};
 use crate::observe::Facts;
-use crate::scrape::Step;
 use crate::scrape::reply::Reply;
+use crate::scrape::{Step, StreamId};
 use crate::site::{self, Role, Site, Vm};
 use envoy::Envoy;
 use proxy_wasm::hostcalls;
@@ -60,7 +60,8 @@ impl Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, call: u32, headers: usize, body: usize, _: usize) {
         if let Some(site) = &self.site {
-            site.answered(&Envoy, call, envoy::answer(headers, body));
+            send_all(&site.answered(&Envoy, call, envoy::answer(headers, body)));
+            set_tick(site);
         }
     }
 }
@@ -210,12 +211,17 @@ fn ended(site: &Site, method: Option<&[u8]>, path: Option<&[u8]>, duration: Opti
 const SWITCHING_PROTOCOLS: u16 = 101;
 
 fn tick(site: &Site) {
-    if let Some((stream, reply)) = site.tick(&Envoy)
-        && hostcalls::set_effective_context(stream).is_ok()
-    {
-        send(&reply);
-    }
+    send_all(&site.tick(&Envoy));
     set_tick(site);
+}
+
+/// Answers scrapes that waited, from a callback of the root.
+fn send_all(replies: &[(StreamId, Reply)]) {
+    for (stream, reply) in replies {
+        if hostcalls::set_effective_context(*stream).is_ok() {
+            send(reply);
+        }
+    }
 }
 
 fn set_tick(site: &Site) {

@@ -1,6 +1,6 @@
 //! An HTTP client for tests: one connection for each request, no redirects, no retries, nothing added but `host`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 /// No reply of anything under test may take longer.
@@ -28,6 +28,7 @@ pub struct Client {
     address: SocketAddr,
     tls: Option<TlsConnector>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    from: Option<IpAddr>,
 }
 
 /// Why there was no reply.
@@ -48,7 +49,7 @@ impl Client {
     /// A client over plain HTTP.
     #[must_use]
     pub fn http(address: SocketAddr) -> Self {
-        Self { address, tls: None, headers: Vec::new() }
+        Self { address, tls: None, headers: Vec::new(), from: None }
     }
 
     /// A client over TLS that trusts one authority only, whose certificate is given as PEM.
@@ -73,6 +74,12 @@ impl Client {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same client at another address of this machine.
+    #[must_use]
+    pub fn at(self, address: IpAddr) -> Self {
+        Self { from: Some(address), ..self }
     }
 
     /// The same client, with one more header on each request. Any bytes that HTTP allows will do.
@@ -136,8 +143,19 @@ impl Client {
             .map_err(|_| ClientError::TimedOut)?
     }
 
+    async fn connect(&self) -> std::io::Result<TcpStream> {
+        let socket = match self.address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        if let Some(from) = self.from {
+            socket.bind(SocketAddr::new(from, 0))?;
+        }
+        socket.connect(self.address).await
+    }
+
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
-        let stream = TcpStream::connect(self.address).await?;
+        let stream = self.connect().await?;
         match &self.tls {
             None => exchange(stream, request).await,
             Some(tls) => {

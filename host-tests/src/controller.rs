@@ -39,7 +39,7 @@ pub use state::JobStatus;
 
 use journal::Journal;
 use server::Server;
-use state::{LaunchType, State, Template};
+use state::{LaunchType, Scope, State, Template};
 
 /// How a stand-in starts. The default answers at once, in cleartext, on a free port of 127.0.0.1.
 #[derive(Clone, Debug)]
@@ -237,6 +237,18 @@ impl Controller {
     /// Ends a session; `false` where there is none.
     pub fn log_out(&self, session: &str) -> bool {
         locked(&self.shared.state).log_out(session)
+    }
+
+    /// Makes a token of admin's with this secret, to read with.
+    pub fn grant(&self, secret: &str) {
+        locked(&self.shared.state).tokens.add(1, secret, Scope::Read);
+    }
+
+    /// Revokes a token; `false` where there is none with this secret.
+    pub fn revoke(&self, secret: &str) -> bool {
+        let tokens = &mut locked(&self.shared.state).tokens;
+        let found = tokens.with_secret(secret).map(|token| token.id);
+        found.map(|id| tokens.revoke(id)).is_some()
     }
 
     /// How many sessions are open, as `awx_sessions_total{type="user"}` says.

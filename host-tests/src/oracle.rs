@@ -127,6 +127,27 @@ pub fn promtool(page: &str) -> Result<Vec<String>, OracleError> {
     Ok(String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect())
 }
 
+/// What a gzip member holds, by Python's zlib. It must be one member, and end where the bytes do.
+///
+/// # Errors
+/// [`OracleError::Python`] where it is none.
+///
+/// # Panics
+/// Where Python is not installed.
+pub fn gunzip(member: &[u8]) -> Result<Vec<u8>, OracleError> {
+    const SCRIPT: &str = "import sys, zlib\n\
+                          reader = zlib.decompressobj(31)\n\
+                          page = reader.decompress(sys.stdin.buffer.read())\n\
+                          assert reader.eof and not reader.unused_data\n\
+                          sys.stdout.buffer.write(page)\n";
+    let mut python = Command::new(tools::command("python3"));
+    let output = run(python.args(["-c", SCRIPT]), member).map_err(OracleError::Process)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(OracleError::Python(String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
 /// A sample's name and its labels, sorted.
 pub type Series = (String, Vec<(String, String)>);
 

@@ -31,6 +31,19 @@ pub struct ScrapeConfig {
     pub credential: ScrapeCredential,
     /// `scrape_interval`, as Prometheus writes it.
     pub interval: &'static str,
+    /// What it asks for.
+    pub asking: Asking,
+}
+
+/// What Prometheus asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// What it asks for by itself: OpenMetrics before text.
+    ByItself,
+    /// Text alone, by the parameter `format`.
+    ForText,
+    /// Protobuf before all else, as with its feature `native-histograms`.
+    ForProtobuf,
 }
 
 /// Who Prometheus is.
@@ -57,6 +70,10 @@ impl ScrapeConfig {
                 format!("basic_auth: {{username: {username}, password: {password}}}")
             }
         };
+        let params = match self.asking {
+            Asking::ForText => "params: {format: [txt]}",
+            Asking::ByItself | Asking::ForProtobuf => "",
+        };
         format!(
             "scrape_configs:
   - job_name: controller
@@ -66,6 +83,7 @@ impl ScrapeConfig {
     scrape_timeout: {interval}
     scheme: https
     {credential}
+    {params}
     static_configs:
       - targets: ['{target}']
 ",
@@ -115,7 +133,10 @@ impl Prometheus {
         let files = tempfile::tempdir()?;
         let yaml = files.path().join("prometheus.yml");
         fs::write(&yaml, config.yaml())?;
-        let command = command(&yaml, files.path());
+        let mut command = command(&yaml, files.path());
+        if config.asking == Asking::ForProtobuf {
+            command.arg("--enable-feature=native-histograms");
+        }
         let mut process = Process::start(command, files.path().join("log"))?;
         let address = serving(&mut process).await?;
         Ok(Self { process, address, _files: files })

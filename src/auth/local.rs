@@ -4,14 +4,13 @@
 //! one, and an unknown user from a wrong password.
 
 use std::fmt;
+use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::password::{Derivation, PasswordHash, Progress};
-use super::remembered::{Memo, Remembered};
-use super::{Decision, Denial, Permit, Secret};
-use crate::host::Time;
+use super::{Controller, Decision, Denial, Permit, Secret, Tag, Tagger, View};
 
 /// Whom the configuration lets in.
 #[derive(Debug, Default)]
@@ -22,6 +21,8 @@ pub struct Policy {
     pub tokens: Vec<Token>,
     /// Users with a password, no two of one name.
     pub users: Vec<User>,
+    /// Who is asked about all others.
+    pub controller: Option<Controller>,
 }
 
 /// A bearer token, known by its hash.
@@ -30,6 +31,8 @@ pub struct Token {
     pub name: String,
     /// SHA-256 of the token.
     pub sha256: [u8; 32],
+    /// What it opens.
+    pub view: Rc<View>,
 }
 
 /// A user with a password.
@@ -38,6 +41,8 @@ pub struct User {
     pub name: String,
     /// What the password is checked against.
     pub hash: PasswordHash,
+    /// What the password opens.
+    pub view: Rc<View>,
     /// SHA-256 of the name: names of every length then take the same time to compare.
     name_sha256: [u8; 32],
 }
@@ -46,7 +51,7 @@ impl Token {
     /// The entry for this token.
     #[must_use]
     pub fn new(name: String, token: &Secret) -> Self {
-        Self { name, sha256: sha256(token.expose()) }
+        Self { name, sha256: sha256(token.expose()), view: Rc::default() }
     }
 }
 
@@ -54,53 +59,57 @@ impl User {
     /// A user of this name.
     #[must_use]
     pub fn new(name: String, hash: PasswordHash) -> Self {
-        Self { name_sha256: sha256(&name), name, hash }
+        Self { name_sha256: sha256(&name), name, hash, view: Rc::default() }
     }
 }
 
 impl Policy {
-    pub(super) fn has_token(&self, token: &Secret) -> bool {
+    /// What a token opens.
+    pub(super) fn check_token(&self, token: &Secret) -> Option<Permit> {
         let sha256 = sha256(token.expose());
-        let none = Choice::from(0);
-        self.tokens.iter().fold(none, |found, have| found | have.sha256.ct_eq(&sha256)).into()
+        let (index, known) = find(self.tokens.iter().map(|token| &token.sha256), &sha256);
+        let token = self.tokens.get(index).filter(|_| known.into())?;
+        Some(Permit::new(&token.view))
     }
 
+    /// A password is checked here where its user is known, or where there is nobody else to ask.
     pub(super) fn check_password(
         &self,
         user: &str,
         password: &Secret,
-        remembered: &Remembered,
-        now: Time,
+        tagger: &Tagger,
     ) -> Decision {
-        let Some((entry, known)) = self.find_user(user) else {
+        let (index, known) = find(self.users.iter().map(|user| &user.name_sha256), &sha256(user));
+        if self.controller.is_some() && !bool::from(known) {
+            return Decision::Ask;
+        }
+        let Some(entry) = self.users.get(index) else {
             return Decision::Denied(Denial::WrongPassword);
         };
-        let memo = remembered.memo(user, &entry.hash, password.expose());
-        if (known & remembered.knows(&memo, now)).into() {
-            return Decision::Allowed(Permit::new());
-        }
         let most = self.users.iter().map(|user| user.hash.iterations()).max().unwrap_or_default();
         Decision::Derive(Box::new(PendingPassword {
             derivation: entry.hash.derivation(password.expose()),
             expected: *entry.hash.digest(),
             known,
             padding: Some(most.saturating_sub(entry.hash.iterations())),
-            memo,
+            tag: tagger.password(user, &entry.hash, password.expose()),
+            view: Rc::clone(&entry.view),
         }))
     }
+}
 
-    /// The user of this name and 1; or, so that the work is the same, any user and 0. None where there are no users.
-    fn find_user(&self, name: &str) -> Option<(&User, Choice)> {
-        let sha256 = sha256(name);
-        let mut found = (0, Choice::from(0));
-        for (index, user) in (0_u32..).zip(&self.users) {
-            let same = user.name_sha256.ct_eq(&sha256);
-            found.0.conditional_assign(&index, same);
-            found.1 |= same;
-        }
-        let user = self.users.get(usize::try_from(found.0).ok()?)?;
-        Some((user, found.1))
+/// The place of the first that is equal, and 1; or, so that the work is the same, the first place and 0.
+fn find<'a>(
+    hashes: impl DoubleEndedIterator<Item = &'a [u8; 32]> + ExactSizeIterator,
+    wanted: &[u8; 32],
+) -> (usize, Choice) {
+    let mut found = (0_u64, Choice::from(0));
+    for (index, hash) in hashes.enumerate().rev() {
+        let same = hash.ct_eq(wanted);
+        found.0.conditional_assign(&(index as u64), same);
+        found.1 |= same;
     }
+    (usize::try_from(found.0).unwrap_or(usize::MAX), found.1)
 }
 
 fn sha256(text: &str) -> [u8; 32] {
@@ -114,17 +123,26 @@ pub struct PendingPassword {
     known: Choice,
     /// Rounds to do for nothing once the password is known to be wrong; none when that has begun.
     padding: Option<u32>,
-    memo: Memo,
+    tag: Tag,
+    view: Rc<View>,
 }
 
 impl PendingPassword {
-    /// Does up to `rounds` more rounds. A password that is right is remembered from `now` on.
-    pub fn advance(
-        &mut self,
-        rounds: u32,
-        remembered: &mut Remembered,
-        now: Time,
-    ) -> Progress<Result<Permit, Denial>> {
+    /// Under what a right password is remembered.
+    #[must_use]
+    pub fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
+    /// Spares the work for a password that was right before, if its [`PendingPassword::tag`] is remembered.
+    #[must_use]
+    pub fn recall(&self, remembered: bool) -> Option<Permit> {
+        let right: bool = (self.known & Choice::from(u8::from(remembered))).into();
+        right.then(|| Permit::new(&self.view))
+    }
+
+    /// Does up to `rounds` more rounds.
+    pub fn advance(&mut self, rounds: u32) -> Progress<Result<Permit, Denial>> {
         let left = rounds.saturating_sub(self.derivation.remaining());
         let Progress::Done(derived) = self.derivation.advance(rounds) else {
             return Progress::Pending;
@@ -133,11 +151,10 @@ impl PendingPassword {
             return Progress::Done(Err(Denial::WrongPassword));
         };
         if (self.known & self.expected.ct_eq(&derived)).into() {
-            remembered.keep(self.memo, now);
-            return Progress::Done(Ok(Permit::new()));
+            return Progress::Done(Ok(Permit::new(&self.view)));
         }
         self.derivation.extend(padding);
-        self.advance(left, remembered, now)
+        self.advance(left)
     }
 }
 

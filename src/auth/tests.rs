@@ -1,4 +1,3 @@
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use base64::Engine;
@@ -9,10 +8,10 @@ use super::password::{PasswordHash, Progress};
 use super::*;
 use crate::limits;
 
-/// For the properties: hashing passwords takes long.
-static POLICY: LazyLock<Policy> = LazyLock::new(|| policy(false));
-
-const NOW: Time = Duration::from_secs(1_700_000_000);
+thread_local! {
+    /// For the properties: hashing passwords takes long.
+    static POLICY: Policy = policy(false);
+}
 
 const NOT_PROVIDED: &str = "Authentication credentials were not provided. To establish a login session, visit /api/login/.";
 const WRONG_PASSWORD: &str =
@@ -32,6 +31,7 @@ fn token(name: &str, token: &str) -> Token {
 fn policy(anonymous: bool) -> Policy {
     Policy {
         anonymous,
+        controller: None,
         tokens: vec![token("one", "token-one"), token("two", "token-two")],
         users: vec![
             user("admin", "password", 1_000),
@@ -50,29 +50,34 @@ fn read(header: &str) -> Credentials {
     Credentials::parse([header.as_bytes()])
 }
 
+fn shown(header: &str) -> Shown {
+    Shown::read([header.as_bytes()].into_iter(), [].into_iter(), true)
+}
+
+fn tagger() -> Tagger {
+    Tagger::new([7; 32], [8; 32])
+}
+
 /// The sentence of the refusal, or none if the client is let in, and the rounds it took.
-fn outcome(
-    policy: &Policy,
-    remembered: &mut Remembered,
-    header: &str,
-) -> (Option<&'static str>, u32) {
-    match decide(policy, &read(header), remembered, NOW) {
+fn outcome(policy: &Policy, header: &str) -> (Option<String>, u32) {
+    match decide(policy, &shown(header), &tagger()) {
         Decision::Allowed(_) => (None, 0),
-        Decision::Denied(denial) => (Some(denial.sentence()), 0),
+        Decision::Denied(denial) => (Some(denial.sentence().to_owned()), 0),
+        Decision::Ask => panic!("{header}: there is nobody to ask"),
         Decision::Derive(mut pending) => {
             let mut rounds = 0;
             loop {
                 rounds += 100;
-                if let Progress::Done(result) = pending.advance(100, remembered, NOW) {
-                    return (result.err().map(Denial::sentence), rounds);
+                if let Progress::Done(result) = pending.advance(100) {
+                    return (result.err().map(|denial| denial.sentence().to_owned()), rounds);
                 }
             }
         }
     }
 }
 
-fn refusal(policy: &Policy, header: &str) -> Option<&'static str> {
-    outcome(policy, &mut Remembered::new([7; 64]), header).0
+fn refusal(policy: &Policy, header: &str) -> Option<String> {
+    outcome(policy, header).0
 }
 
 #[test]
@@ -106,7 +111,7 @@ fn headers_are_answered_as_the_controller_answers_them() {
         ("Basic dW1sw7x0OnDDpHNz", None),
         ("Basic dW1s/HQ6cORzcw==", None),
     ] {
-        assert_eq!(refusal(&policy(false), header), sentence, "{header}");
+        assert_eq!(refusal(&policy(false), header).as_deref(), sentence, "{header}");
     }
 }
 
@@ -125,10 +130,13 @@ fn where_anybody_is_let_in_only_basic_credentials_can_be_wrong() {
         ("Basic !!!", Some(BASIC_ENCODING)),
         ("Basic", Some(BASIC_EMPTY)),
     ] {
-        assert_eq!(refusal(&policy(true), header), sentence, "{header}");
+        assert_eq!(refusal(&policy(true), header).as_deref(), sentence, "{header}");
     }
     let nobody_known = Policy { anonymous: true, ..Policy::default() };
-    assert_eq!(refusal(&nobody_known, &basic("admin", "password")), Some(WRONG_PASSWORD));
+    assert_eq!(
+        refusal(&nobody_known, &basic("admin", "password")).as_deref(),
+        Some(WRONG_PASSWORD)
+    );
 }
 
 #[test]
@@ -148,15 +156,15 @@ fn two_headers_or_two_in_one_are_refused_whatever_they_hold() {
         vec![b"Bearer token-one, Bearer token-one"],
         vec![b"Bearer token-one,"],
     ] {
-        let credentials = Credentials::parse(headers);
-        assert!(matches!(credentials, Credentials::Malformed(Malformed::Repeated)));
-        let decision = decide(&policy(true), &credentials, &Remembered::new([7; 64]), NOW);
+        let shown = Shown::read(headers.into_iter(), [].into_iter(), true);
+        assert!(matches!(shown.credentials, Credentials::Malformed(Malformed::Repeated)));
+        let decision = decide(&policy(true), &shown, &tagger());
         assert!(matches!(decision, Decision::Denied(Denial::NotProvided)));
     }
     let joined = format!("{0}, {0}", basic("admin", "password"));
-    assert_eq!(refusal(&policy(true), &joined), Some(BASIC_SPACES));
+    assert_eq!(refusal(&policy(true), &joined).as_deref(), Some(BASIC_SPACES));
     let joined = format!("{0},{0}", basic("admin", "password"));
-    assert_eq!(refusal(&policy(true), &joined), Some(BASIC_SPACES));
+    assert_eq!(refusal(&policy(true), &joined).as_deref(), Some(BASIC_SPACES));
     assert!(matches!(Credentials::parse([]), Credentials::None));
 }
 
@@ -196,111 +204,169 @@ fn each_header_counts_under_its_scheme() {
 fn refusing_takes_the_same_rounds_for_every_user_known_or_not() {
     let policy = policy(false);
     for name in ["admin", "slow", "colon", "nobody", ""] {
-        let mut remembered = Remembered::new([7; 64]);
-        let (sentence, rounds) = outcome(&policy, &mut remembered, &basic(name, "wrong"));
-        assert_eq!((sentence, rounds), (Some(WRONG_PASSWORD), 2_500), "{name}");
+        let (sentence, rounds) = outcome(&policy, &basic(name, "wrong"));
+        assert_eq!((sentence.as_deref(), rounds), (Some(WRONG_PASSWORD), 2_500), "{name}");
     }
 }
 
 #[test]
 fn an_unknown_user_with_the_first_users_password_is_refused() {
     let policy = Policy { users: vec![user("admin", "password", 1_000)], ..Policy::default() };
-    assert_eq!(refusal(&policy, &basic("nobody", "password")), Some(WRONG_PASSWORD));
+    assert_eq!(refusal(&policy, &basic("nobody", "password")).as_deref(), Some(WRONG_PASSWORD));
 }
 
-#[test]
-fn a_right_password_is_remembered_and_a_wrong_one_is_not() {
-    let policy = policy(false);
-    let mut remembered = Remembered::new([7; 64]);
-    let right = basic("admin", "password");
-    assert_eq!(outcome(&policy, &mut remembered, &right), (None, 1_000));
-    assert_eq!(outcome(&policy, &mut remembered, &right), (None, 0));
-    for wrong in [basic("admin", "wrong"), basic("slow", "password"), basic("nobody", "password")] {
-        for _ in 0..2 {
-            let (sentence, rounds) = outcome(&policy, &mut remembered, &wrong);
-            assert_eq!((sentence, rounds), (Some(WRONG_PASSWORD), 2_500));
-        }
+fn pending(policy: &Policy, header: &str) -> Box<PendingPassword> {
+    match decide(policy, &shown(header), &tagger()) {
+        Decision::Derive(pending) => pending,
+        decision => panic!("{decision:?}"),
     }
 }
 
 #[test]
-fn a_remembered_password_is_forgotten_in_time_and_when_the_clock_jumps_back() {
+fn what_was_right_before_needs_no_work_and_what_was_not_is_not_let_in_by_it() {
     let policy = policy(false);
-    let mut remembered = Remembered::new([7; 64]);
-    let header = basic("admin", "password");
-    outcome(&policy, &mut remembered, &header);
-    let known_at = |now: Time| {
-        matches!(decide(&policy, &read(&header), &remembered, now), Decision::Allowed(_))
-    };
-    assert!(known_at(NOW + limits::REMEMBER_PASSWORD - Duration::from_nanos(1)));
-    assert!(!known_at(NOW + limits::REMEMBER_PASSWORD));
-    assert!(!known_at(NOW - Duration::from_nanos(1)));
+    let right = pending(&policy, &basic("admin", "password"));
+    assert!(right.recall(true).is_some());
+    assert!(right.recall(false).is_none());
+    // An unknown user is checked against somebody's hash, and must not come in by it.
+    assert!(pending(&policy, &basic("nobody", "password")).recall(true).is_none());
 }
 
 #[test]
-fn another_hash_or_a_removed_user_forgets_the_password() {
-    let mut remembered = Remembered::new([7; 64]);
-    let header = basic("admin", "password");
-    outcome(&policy(false), &mut remembered, &header);
+fn a_password_is_remembered_for_its_user_and_hash_alone() {
+    let tag = |policy: &Policy, user, password| *pending(policy, &basic(user, password)).tag();
+    let first = tag(&policy(false), "admin", "password");
+    assert_eq!(tag(&policy(false), "admin", "password"), first);
+    assert_ne!(tag(&policy(false), "admin", "wrong"), first);
+    assert_ne!(tag(&policy(false), "nobody", "password"), first);
     let rehashed = PasswordHash::new("password", "other-salt", 1_000).unwrap();
     let mut changed = policy(false);
     changed.users[0] = User::new("admin".to_owned(), rehashed);
-    assert_eq!(outcome(&changed, &mut remembered, &header), (None, 1_000));
-    changed.users.remove(0);
-    assert_eq!(outcome(&changed, &mut remembered, &header).0, Some(WRONG_PASSWORD));
-}
-
-#[test]
-fn a_user_who_was_renamed_is_forgotten_under_the_old_name() {
-    let named = |name| Policy { users: vec![user(name, "password", 1_000)], ..Policy::default() };
-    let mut remembered = Remembered::new([7; 64]);
-    let header = basic("admin", "password");
-    assert_eq!(outcome(&named("admin"), &mut remembered, &header), (None, 1_000));
-    let renamed = outcome(&named("root"), &mut remembered, &header);
-    assert_eq!(renamed, (Some(WRONG_PASSWORD), 1_000));
-}
-
-#[test]
-fn what_is_remembered_is_bounded_and_the_oldest_goes_first() {
-    let users =
-        (0..=limits::REMEMBERED_PASSWORDS).map(|index| user(&format!("u{index}"), "p", 1_000));
-    let policy = Policy { users: users.collect(), ..Policy::default() };
-    let mut remembered = Remembered::new([7; 64]);
-    for user in &policy.users {
-        assert_eq!(outcome(&policy, &mut remembered, &basic(&user.name, "p")), (None, 1_000));
-    }
-    assert_eq!(outcome(&policy, &mut remembered, &basic("u1", "p")), (None, 0));
-    assert_eq!(outcome(&policy, &mut remembered, &basic("u0", "p")), (None, 1_000));
+    assert_ne!(tag(&changed, "admin", "password"), first);
 }
 
 #[test]
 fn a_password_that_was_refused_stays_refused_when_asked_again() {
-    let policy = policy(false);
-    let mut remembered = Remembered::new([7; 64]);
     for (password, right) in [("password", true), ("wrong", false)] {
-        let credentials = read(&basic("admin", password));
-        let Decision::Derive(mut pending) = decide(&policy, &credentials, &remembered, NOW) else {
-            panic!("not remembered yet");
-        };
-        assert_eq!(pending_result(&mut pending, &mut remembered), Ok(right));
-        assert_eq!(pending_result(&mut pending, &mut remembered), Ok(false));
+        let mut pending = pending(&policy(false), &basic("admin", password));
+        for right in [right, false] {
+            let Progress::Done(result) = pending.advance(u32::MAX) else { panic!("{password}") };
+            assert_eq!(result.is_ok(), right);
+        }
     }
 }
 
-/// Whether it ended in a permit, in one step.
-fn pending_result(pending: &mut PendingPassword, remembered: &mut Remembered) -> Result<bool, ()> {
-    match pending.advance(u32::MAX, remembered, NOW) {
-        Progress::Done(result) => Ok(result.is_ok()),
-        Progress::Pending => Err(()),
+/// Where there is a controller to ask.
+fn asking(anonymous: bool) -> Policy {
+    let controller = Controller {
+        cluster: "c".to_owned(),
+        authority: "c".to_owned(),
+        path: "/".to_owned(),
+        timeout: Duration::from_secs(2),
+        view: Rc::new(View { sources: Some(vec![1]), families: None }),
+        allow_for: Duration::from_secs(60),
+        deny_for: Duration::from_secs(10),
+        allow_while_down_for: Duration::from_secs(300),
+    };
+    Policy { controller: Some(controller), ..policy(anonymous) }
+}
+
+fn asks(policy: &Policy, header: &str, cookie: &str) -> bool {
+    let [header, cookie] = [header, cookie].map(str::as_bytes);
+    let shown = Shown::read([header].into_iter(), [cookie].into_iter(), true);
+    matches!(decide(policy, &shown, &tagger()), Decision::Ask)
+}
+
+#[test]
+fn the_controller_is_asked_about_whom_nobody_here_knows() {
+    for (header, cookie, asked) in [
+        ("", "", false),
+        ("Bearer unknown", "", true),
+        ("Bearer token-one", "", false),
+        ("Bearer", "", false),
+        ("Bearer a,b", "awx_sessionid=a", false),
+        ("Digest x", "", false),
+        ("Basic !!!", "awx_sessionid=a", false),
+        (&basic("nobody", "x"), "", true),
+        (&basic("admin", "wrong"), "awx_sessionid=a", false),
+        ("", "awx_sessionid=a", true),
+        ("Bearer", "awx_sessionid=a", true),
+        ("Digest x", "awx_sessionid=a", true),
+        ("", "awx_sessionid=", false),
+    ] {
+        assert_eq!(asks(&asking(false), header, cookie), asked, "{header} {cookie}");
     }
 }
 
 #[test]
+fn where_anybody_is_let_in_the_controller_is_asked_about_passwords_alone() {
+    for (header, cookie, asked) in [
+        (&*basic("nobody", "x"), "", true),
+        ("Bearer unknown", "", false),
+        ("", "awx_sessionid=a", false),
+        ("", "", false),
+    ] {
+        assert_eq!(asks(&asking(true), header, cookie), asked, "{header} {cookie}");
+    }
+}
+
+#[test]
+fn a_verdict_opens_its_controllers_sources_and_a_token_what_its_entry_says() {
+    let mut policy = asking(false);
+    let permit = policy.apply(&Standing::Permitted).unwrap().unwrap();
+    assert_eq!(permit.view().sources, Some(vec![1]));
+    let view = View { sources: None, families: Some(vec!["a*".to_owned()]) };
+    policy.tokens[1].view = Rc::new(view.clone());
+    for (token, view) in [("Bearer token-one", View::default()), ("Bearer token-two", view)] {
+        let decision = decide(&policy, &shown(token), &tagger());
+        assert!(matches!(decision, Decision::Allowed(permit) if **permit.view() == view));
+    }
+    let mut pending = pending(&policy, &basic("admin", "password"));
+    let Progress::Done(Ok(permit)) = pending.advance(u32::MAX) else { panic!("not let in") };
+    assert_eq!(**permit.view(), View::default());
+}
+
+#[test]
+fn without_a_verdict_nobody_is_let_in_but_in_need_who_was_before() {
+    let policy = asking(false);
+    let [soon, late] = [true, false].map(|in_need| Standing::Lapsed { in_need });
+    for standing in [&soon, &late, &Standing::Unknown] {
+        assert!(policy.apply(standing).is_none(), "{standing:?}");
+    }
+    assert!(policy.apply_in_need(&soon).is_some());
+    for standing in [&late, &Standing::Unknown, &Standing::Permitted] {
+        assert!(policy.apply_in_need(standing).is_none(), "{standing:?}");
+    }
+    assert!(super::Policy::default().apply(&Standing::Permitted).is_none());
+}
+
+#[test]
+fn a_refusal_is_said_again_in_the_controllers_words_or_its_usual_ones() {
+    let said = |forbidden, sentence: &str| {
+        let refusal = Refusal { forbidden, sentence: sentence.to_owned() };
+        let denial = asking(false).apply(&Standing::Refused(refusal)).unwrap().unwrap_err();
+        (denial.is_forbidden(), denial.sentence().to_owned())
+    };
+    assert_eq!(said(true, "No."), (true, "No.".to_owned()));
+    assert_eq!(said(false, "No."), (false, "No.".to_owned()));
+    assert_eq!(said(false, "").1, NOT_PROVIDED);
+    assert_eq!(said(true, "").1, "You do not have permission to perform this action.");
+}
+
+#[test]
+fn who_is_known_and_may_not_comes_in_where_anybody_may_and_who_is_wrong_does_not() {
+    let standing = |forbidden| Standing::Refused(Refusal { forbidden, sentence: String::new() });
+    assert!(asking(true).apply(&standing(true)).unwrap().is_ok());
+    assert!(asking(true).apply(&standing(false)).unwrap().is_err());
+}
+
+#[test]
 fn what_is_printed_shows_no_secret() {
-    let credentials = [read("Bearer hidden-token"), read(&basic("admin", "hidden"))];
-    let decision = decide(&policy(false), &credentials[1], &Remembered::new([7; 64]), NOW);
-    let shown = format!("{credentials:?} {decision:?} {:?}", policy(false));
-    assert!(!shown.contains("hidden"), "{shown}");
+    let credentials = [shown("Bearer hidden-token"), shown(&basic("admin", "hidden"))];
+    let decision = decide(&policy(false), &credentials[1], &tagger());
+    let printed = format!("{credentials:?} {decision:?} {:?} {:?}", policy(false), tagger());
+    assert!(!printed.contains("hidden"), "{printed}");
+    assert!(!printed.contains("aGlkZGVu"), "{printed}");
     assert_eq!(format!("{:?}", Secret::new("hidden")), "Secret(..)");
 }
 
@@ -313,7 +379,8 @@ proptest! {
     #[test]
     fn any_argument_of_a_known_scheme_is_read(basic: bool, argument: Vec<u8>) {
         let header = [if basic { &b"Basic "[..] } else { b"Bearer " }, &argument].concat();
-        let _ = decide(&POLICY, &Credentials::parse([header.as_slice()]), &Remembered::new([7; 64]), NOW);
+        let shown = Shown::read([header.as_slice()].into_iter(), [].into_iter(), true);
+        POLICY.with(|policy| decide(policy, &shown, &tagger()));
     }
 
     #[test]

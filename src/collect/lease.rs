@@ -55,7 +55,7 @@ pub fn turn(
     if head.scheduled.is_zero() || clock_went_back(head, now) {
         return Some(now);
     }
-    if head.pulling && now < head.attempted + pace.timeout + limits::PULL_GRACE {
+    if is_pulling(head, pace.timeout, now) {
         return None;
     }
     let period = period(wanted, pace, now);
@@ -65,6 +65,19 @@ pub fn turn(
     }
     let late = now.saturating_sub(due);
     Some(if late < period { due } else { now })
+}
+
+/// Whether a page that is pulled on demand is old enough to be pulled again, whoever does.
+#[must_use]
+pub fn is_due(head: &Head, interval: Duration, timeout: Duration, now: Time) -> bool {
+    let is_old = now >= head.attempted + interval || clock_went_back(head, now);
+    is_old && !is_pulling(head, timeout, now)
+}
+
+/// A pull whose VM must have died is none.
+fn is_pulling(head: &Head, timeout: Duration, now: Time) -> bool {
+    let until = head.attempted + timeout + limits::PULL_GRACE;
+    head.pulling && now < until && !clock_went_back(head, now)
 }
 
 /// A head from the future can only come from a clock that was set back since: waiting for it could take for ever.

@@ -2,15 +2,9 @@
 
 use crate::config::{CredentialError, Source};
 use crate::exposition::parse::{self, Refused};
-use crate::host::{Answer, Call, CallId, Host};
+use crate::host::{ASKING, Answer, Call, CallId, Host};
 use crate::metrics::Page;
 use crate::shared::snapshot::Outcome;
-
-/// Asks for the format that the controller has, takes OpenMetrics of who has no other, and says who asks.
-const HEADERS: [(&str, &str); 2] = [
-    ("accept", "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5"),
-    ("user-agent", concat!("awx-metrics-filter/", env!("CARGO_PKG_VERSION"))),
-];
 
 /// Why no answer will come to a pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,16 +24,13 @@ pub enum NotSent<'a> {
 pub fn send<'a>(host: &dyn Host, source: &'a Source) -> Result<CallId, NotSent<'a>> {
     let authorization = source.credential.authorization(|name| host.environment(name));
     let authorization = authorization.map_err(NotSent::Credential)?;
-    let [accept, agent] = HEADERS;
-    let headers = match &authorization {
-        Some(value) => &[accept, agent, ("authorization", value.expose())][..],
-        None => &HEADERS[..],
-    };
+    let mut headers = ASKING.to_vec();
+    headers.extend(authorization.as_ref().map(|value| ("authorization", value.expose())));
     let call = Call {
         cluster: &source.cluster,
         authority: &source.authority,
         path: &source.path,
-        headers,
+        headers: &headers,
         timeout: source.timeout,
     };
     host.call(&call).map_err(|_| NotSent::Refused(&source.cluster))

@@ -23,6 +23,8 @@ pub enum Credential {
         /// The password.
         password: SecretSource,
     },
+    /// Those of the client that scrapes: the page is pulled on demand, and nothing is kept to pull it with.
+    Forward,
 }
 
 /// Where a secret comes from.
@@ -45,7 +47,7 @@ impl Credential {
         variable: impl FnOnce(&str) -> Option<String>,
     ) -> Result<Option<Secret>, CredentialError<'_>> {
         Ok(match self {
-            Self::None => None,
+            Self::None | Self::Forward => None,
             Self::Bearer(token) => {
                 let token = token.resolve(variable, rules::bearer)?;
                 Some(Secret::new(format!("Bearer {token}")))

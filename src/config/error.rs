@@ -133,10 +133,10 @@ pub enum Problem {
     /// Not the hash of a password.
     #[error(transparent)]
     PasswordHash(#[from] PasswordHashError),
-    /// A field that is known, but without effect yet.
-    #[error("not supported by this version")]
-    Unsupported,
-    /// `"credential": "forward"`, likewise.
-    #[error("\"forward\" is not supported by this version")]
-    ForwardUnsupported,
+    /// `"credential": "forward"` for another controller than the one that judges the credentials.
+    #[error("\"forward\" needs auth.controller with the same cluster and authority")]
+    Forward,
+    /// The name of a source that there is not.
+    #[error("no source has this name")]
+    UnknownSource,
 }

@@ -5,6 +5,9 @@ use super::json::Json;
 
 type Result<T> = std::result::Result<T, ConfigError>;
 
+/// What a text must be, and what is made of it.
+pub(super) type Rule<'a, T> = &'a dyn Fn(String) -> std::result::Result<T, Problem>;
+
 /// A value and its place, like `sources[1].interval`.
 pub(super) struct Field {
     place: String,
@@ -31,11 +34,8 @@ impl Field {
         }
     }
 
-    /// A text, as `rule` reads it.
-    pub(super) fn text<T>(
-        self,
-        rule: impl FnOnce(String) -> std::result::Result<T, Problem>,
-    ) -> Result<T> {
+    /// A text, as `rule` reads it. The rule is no type parameter: there are many, and the module has a budget.
+    pub(super) fn text<T>(self, rule: Rule<'_, T>) -> Result<T> {
         match self.value {
             Json::Text(value) => {
                 rule(value).map_err(|problem| ConfigError { field: self.place, problem })
@@ -132,20 +132,12 @@ impl Fields {
     }
 
     /// A text that may be absent, as `rule` reads it.
-    pub(super) fn text<T>(
-        &mut self,
-        name: &str,
-        rule: impl FnOnce(String) -> std::result::Result<T, Problem>,
-    ) -> Result<Option<T>> {
-        self.read(name, |field| field.text(rule))
+    pub(super) fn text<T>(&mut self, name: &str, rule: Rule<'_, T>) -> Result<Option<T>> {
+        self.take(name).map(|field| field.text(rule)).transpose()
     }
 
     /// A text that must be there, as `rule` reads it.
-    pub(super) fn required<T>(
-        &mut self,
-        name: &str,
-        rule: impl FnOnce(String) -> std::result::Result<T, Problem>,
-    ) -> Result<T> {
+    pub(super) fn required<T>(&mut self, name: &str, rule: Rule<'_, T>) -> Result<T> {
         match self.take(name) {
             Some(field) => field.text(rule),
             None => Err(ConfigError { field: below(&self.place, name), problem: Problem::Missing }),

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::credential::{Credential, SecretSource};
 use super::{Config, GatewayLabels, Source};
+use crate::auth::{Controller, View};
 
 impl Config {
     /// 16 hex digits that change with the configuration, for `awx_gateway_config_info`.
@@ -23,10 +24,33 @@ impl Config {
             hash.source(source);
         }
         hash.text(if self.auth.anonymous { "anonymous" } else { "" });
-        hash.texts(self.auth.tokens.iter().map(|token| &token.name));
-        hash.texts(self.auth.users.iter().map(|user| &user.name));
+        for token in &self.auth.tokens {
+            hash.text(&token.name).view(&self.sources, &token.view);
+        }
+        for user in &self.auth.users {
+            hash.text(&user.name).view(&self.sources, &user.view);
+        }
+        hash.controller(self);
         hash.text(&format!("{:?}", self.observe));
         hash.hex(8)
+    }
+
+    /// Changes with anything in `auth`, secrets included: what is remembered of credentials is kept under it, in shared
+    /// data alone, and so forgotten with it.
+    #[must_use]
+    pub fn auth_key(&self) -> [u8; 32] {
+        let mut hash = Fingerprint::new("auth");
+        hash.text(if self.auth.anonymous { "anonymous" } else { "" });
+        hash.number(self.auth.tokens.len());
+        for token in &self.auth.tokens {
+            hash.text(&token.name).view(&self.sources, &token.view).0.update(token.sha256);
+        }
+        hash.number(self.auth.users.len());
+        for user in &self.auth.users {
+            hash.text(&user.name).view(&self.sources, &user.view).text(&user.hash.to_string());
+        }
+        hash.controller(self);
+        hash.0.finalize().into()
     }
 }
 
@@ -81,6 +105,31 @@ impl Fingerprint {
         self.texts(pairs.iter().flat_map(|(name, value)| [name, value]))
     }
 
+    /// Sources by their names: another order of the same is the same.
+    fn view(&mut self, sources: &[Source], view: &View) -> &mut Self {
+        let names = |place: &usize| sources.get(*place).map(|source| &source.name);
+        let opened = view.sources.as_ref().map(|places| places.iter().filter_map(names));
+        match opened {
+            Some(names) => self.text("sources").texts(names),
+            None => self.text("every source"),
+        };
+        match &view.families {
+            Some(families) => self.text("families").texts(families),
+            None => self.text("every family"),
+        }
+    }
+
+    fn controller(&mut self, config: &Config) -> &mut Self {
+        let Some(controller) = &config.auth.controller else { return self.text("no controller") };
+        let Controller { cluster, authority, path, timeout, view, .. } = controller;
+        self.text(cluster).text(authority).text(path).view(&config.sources, view);
+        let Controller { allow_for, deny_for, allow_while_down_for, .. } = controller;
+        for duration in [timeout, allow_for, deny_for, allow_while_down_for] {
+            self.text(&format!("{duration:?}"));
+        }
+        self
+    }
+
     fn source(&mut self, source: &Source) -> &mut Self {
         let Source { name, cluster, authority, path, labels, .. } = source;
         self.text(name).text(cluster).text(authority).text(path).pairs(labels);
@@ -101,6 +150,7 @@ impl Fingerprint {
     ) -> &mut Self {
         let (scheme, username, secret) = match credential {
             Credential::None => ("none", "", None),
+            Credential::Forward => ("forward", "", None),
             Credential::Bearer(token) => ("bearer", "", Some(token)),
             Credential::Basic { username, password } => {
                 ("basic", username.as_str(), Some(password))

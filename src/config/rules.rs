@@ -109,6 +109,15 @@ pub(super) fn label_name(name: &str, reserved: &[&str]) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Families by their name, or by what it begins with and a `*`.
+pub(super) fn families(text: String) -> Result<String, Problem> {
+    const ALLOWED: &str = "letters, digits, _ and :, and a * at the end";
+    let text = bounded(text, limits::NAME_BYTES)?;
+    let start = text.strip_suffix('*').unwrap_or(&text);
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
+    if start.chars().all(fits) { Ok(text) } else { Err(Problem::Characters { allowed: ALLOWED }) }
+}
+
 /// The SHA-256 of a token, in hex.
 pub(super) fn sha256(text: String) -> Result<[u8; 32], Problem> {
     let mut digest = [0; 32];
@@ -130,7 +139,7 @@ fn hex(digit: u8) -> Result<u8, Problem> {
 pub(super) fn between(
     least: Duration,
     most: Duration,
-) -> impl FnOnce(String) -> Result<Duration, Problem> {
+) -> impl Fn(String) -> Result<Duration, Problem> {
     move |text| match duration(&text)? {
         duration if duration < least => Err(Problem::TooShort { least }),
         duration if duration > most => Err(Problem::TooLongTime { most }),

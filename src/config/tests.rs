@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth::View;
 use crate::auth::password::PasswordHashError;
 use crate::limits;
 
@@ -29,6 +30,15 @@ fn with_source(changes: &Value) -> Value {
     let mut second = json!({"name": "b", "cluster": "cluster-b"});
     merge(&mut second, changes);
     json!({"sources": [{"name": "a", "cluster": "cluster-a"}, second]})
+}
+
+/// Two sources on two clusters, and a controller on the second's, with `changes`.
+fn with_controller(changes: &Value) -> Value {
+    let mut controller = json!({"cluster": "cluster-b"});
+    merge(&mut controller, changes);
+    let mut json = with_source(&json!({}));
+    json["auth"] = json!({"controller": controller});
+    json
 }
 
 /// Null takes a field away.
@@ -63,8 +73,13 @@ pub(super) fn full() -> Value {
         ],
         "auth": {
             "anonymous": true,
-            "tokens": [{"name": "prometheus", "sha256": SHA256}],
-            "users": [{"name": "admin", "password_hash": HASH}],
+            "tokens": [{"name": "prometheus", "sha256": SHA256, "sources": ["one"], "families": []}],
+            "users": [{"name": "admin", "password_hash": HASH, "sources": [], "families": ["awx_*"]}],
+            "controller": {
+                "cluster": "c2", "authority": "two.example", "path": "/check", "timeout": "1500ms",
+                "sources": ["two"], "allow_for": "30s", "deny_for": "0s",
+                "allow_while_down_for": "1h",
+            },
         },
         "observe": {"by": "access_log"},
     })
@@ -103,6 +118,67 @@ fn a_source_has_the_documented_defaults() {
 }
 
 #[test]
+fn the_controller_has_the_documented_defaults_and_opens_what_is_on_its_cluster() {
+    let config = accept(&with_controller(&json!({})));
+    let controller = config.auth.controller.as_ref().unwrap();
+    assert_eq!((&*controller.cluster, &*controller.authority), ("cluster-b", "cluster-b"));
+    assert_eq!(controller.path, "/api/v2/metrics/?dbonly=1&subsystemonly=1");
+    assert_eq!(controller.timeout, Duration::from_secs(2));
+    assert_eq!(controller.allow_for, Duration::from_secs(60));
+    assert_eq!(controller.deny_for, Duration::from_secs(10));
+    assert_eq!(controller.allow_while_down_for, Duration::from_secs(300));
+    assert_eq!(controller.view.sources, Some(vec![1]));
+    assert_eq!(controller.view.families, None);
+    assert_eq!(config.warnings(), []);
+}
+
+#[test]
+fn credentials_are_forwarded_to_nobody_but_the_controller_that_judges_them() {
+    let forwarding = |changes: &Value| {
+        let mut json = with_controller(changes);
+        json["sources"][1]["credential"] = json!("forward");
+        json
+    };
+    let config = accept(&forwarding(&json!({})));
+    assert!(matches!(config.sources[1].credential, Credential::Forward));
+    for other in [json!({"cluster": "cluster-a"}), json!({"authority": "other.example"})] {
+        let refused = ("sources[1].credential".to_owned(), Problem::Forward);
+        assert_eq!(refuse(&forwarding(&other)), refused);
+    }
+}
+
+#[test]
+fn whatever_changes_in_auth_changes_its_key_and_nothing_else_does() {
+    let key = |json: &Value| accept(json).auth_key();
+    let first = key(&full());
+    let mut elsewhere = full();
+    elsewhere["scope"] = json!("west");
+    elsewhere["sources"][0]["interval"] = json!("5s");
+    assert_eq!(key(&elsewhere), first);
+    for (pointer, value) in [
+        ("/auth/anonymous", json!(false)),
+        ("/auth/tokens/0/name", json!("other")),
+        ("/auth/tokens/0/sha256", json!(SHA256.replace('7', "8"))),
+        ("/auth/tokens/0/families", json!(["a"])),
+        ("/auth/users/0/name", json!("other")),
+        ("/auth/users/0/password_hash", json!(HASH.replace("$1000$", "$1001$"))),
+        ("/auth/users/0/sources", json!(["two"])),
+        ("/auth/controller/cluster", json!("c1")),
+        ("/auth/controller/authority", json!("c1")),
+        ("/auth/controller/path", json!("/")),
+        ("/auth/controller/sources", json!(["one", "two"])),
+        ("/auth/controller/timeout", json!("1s")),
+        ("/auth/controller/allow_for", json!("1s")),
+        ("/auth/controller/deny_for", json!("1s")),
+        ("/auth/controller/allow_while_down_for", json!("1s")),
+    ] {
+        let mut changed = full();
+        *changed.pointer_mut(pointer).unwrap() = value;
+        assert_ne!(key(&changed), first, "{pointer}");
+    }
+}
+
+#[test]
 fn every_field_is_read() {
     let config = accept(&full());
     assert_eq!(config.scope, "east");
@@ -116,6 +192,18 @@ fn every_field_is_read() {
     assert_eq!(config.auth.tokens[0].sha256[..3], [0x75, 0xc5, 0xc1]);
     assert_eq!(config.auth.users[0].name, "admin");
     assert_eq!(config.auth.users[0].hash.to_string(), HASH);
+    let view = |sources: &[usize], families: &[&str]| View {
+        sources: Some(sources.to_vec()),
+        families: Some(families.iter().map(|&family| family.to_owned()).collect()),
+    };
+    assert_eq!(*config.auth.tokens[0].view, view(&[0], &[]));
+    assert_eq!(*config.auth.users[0].view, view(&[], &["awx_*"]));
+    let controller = config.auth.controller.as_ref().unwrap();
+    assert_eq!((&*controller.authority, &*controller.path), ("two.example", "/check"));
+    assert_eq!(controller.view.sources, Some(vec![1]));
+    let times = [controller.timeout, controller.allow_for, controller.deny_for];
+    assert_eq!(times, [1_500, 30_000, 0].map(Duration::from_millis));
+    assert_eq!(controller.allow_while_down_for, Duration::from_secs(3_600));
     let source = &config.sources[0];
     assert_eq!(source.authority, "one.example:443");
     assert_eq!(source.path, "/m?dbonly=1");
@@ -204,11 +292,7 @@ fn a_field_that_is_wrong_is_named_with_what_is_wrong() {
             "sources[1].gateway_families",
             Choice { choices: "drop, keep" },
         ),
-        (
-            with_source(&json!({"credential": "forward"})),
-            "sources[1].credential",
-            ForwardUnsupported,
-        ),
+        (with_source(&json!({"credential": "forward"})), "sources[1].credential", Forward),
         (
             with_source(&json!({"credential": "Forward"})),
             "sources[1].credential",
@@ -239,7 +323,33 @@ fn a_field_that_is_wrong_is_named_with_what_is_wrong() {
             "auth.anonymous",
             WrongType { expected: "true or false" },
         ),
-        (json!({"auth": {"controller": {"cluster": "c"}}}), "auth.controller", Unsupported),
+        (json!({"auth": {"controller": {}}}), "auth.controller.cluster", Missing),
+        (with_controller(&json!({"token": "x"})), "auth.controller.token", UnknownField),
+        (with_controller(&json!({"path": "x"})), "auth.controller.path", NoSlash),
+        (with_controller(&json!({"sources": ["x"]})), "auth.controller.sources[0]", UnknownSource),
+        (with_controller(&json!({"sources": ["b", "b"]})), "auth.controller.sources[1]", Duplicate),
+        (with_controller(&json!({"allow_for": "0s"})), "auth.controller.allow_for", short(second)),
+        (with_controller(&json!({"deny_for": "x"})), "auth.controller.deny_for", Duration),
+        (
+            with_controller(&json!({"timeout": "6m"})),
+            "auth.controller.timeout",
+            TooLongTime { most: limits::TIMEOUT },
+        ),
+        (
+            json!({"auth": {"tokens": [{"name": "a", "sha256": SHA256, "sources": ["x"]}]}}),
+            "auth.tokens[0].sources[0]",
+            UnknownSource,
+        ),
+        (
+            json!({"auth": {"users": [{"name": "a", "password_hash": HASH, "families": ["*x"]}]}}),
+            "auth.users[0].families[0]",
+            Characters { allowed: "letters, digits, _ and :, and a * at the end" },
+        ),
+        (
+            json!({"auth": {"tokens": [{"name": "a", "sha256": SHA256, "families": ["x", "x"]}]}}),
+            "auth.tokens[0].families[1]",
+            Duplicate,
+        ),
         (json!({"auth": {"tokens": [{"sha256": SHA256}]}}), "auth.tokens[0].name", Missing),
         (json!({"auth": {"tokens": [{"name": "a"}]}}), "auth.tokens[0].sha256", Missing),
         (
@@ -298,7 +408,7 @@ fn an_error_is_one_line_with_the_field_in_front() {
     let error = Config::parse(b"{\"scope\": }").unwrap_err();
     assert_eq!(error.to_string(), "configuration: not JSON, at line 1, column 11");
     let error = parse(&json!({"auth": {"controller": {}}})).unwrap_err();
-    assert_eq!(error.to_string(), "auth.controller: not supported by this version");
+    assert_eq!(error.to_string(), "auth.controller.cluster: missing");
 }
 
 #[test]
@@ -346,7 +456,7 @@ fn a_key_that_stands_twice_is_refused_wherever_it_stands() {
 fn null_is_a_wrong_type_not_a_default() {
     let problem = Problem::WrongType { expected: "a string" };
     assert_eq!(refuse(&json!({"scope": null})), ("scope".to_owned(), problem));
-    let problem = Problem::Unsupported;
+    let problem = Problem::WrongType { expected: "an object" };
     assert_eq!(
         refuse(&json!({"auth": {"controller": null}})),
         ("auth.controller".to_owned(), problem)
@@ -586,7 +696,7 @@ fn the_hash_changes_with_every_field_but_with_no_secret() {
         ("/paths/0", json!("/other")),
         ("/hosts/1", json!("other")),
         ("/gateway/labels/zone", json!("z2")),
-        ("/sources/0/name", json!("other")),
+        ("/sources/2/name", json!("other")),
         ("/sources/0/cluster", json!("other")),
         ("/sources/0/authority", json!("other")),
         ("/sources/0/path", json!("/other")),
@@ -602,6 +712,8 @@ fn the_hash_changes_with_every_field_but_with_no_secret() {
         ("/auth/anonymous", json!(false)),
         ("/auth/tokens/0/name", json!("other")),
         ("/auth/users/0/name", json!("other")),
+        ("/auth/users/0/families", json!(["other"])),
+        ("/auth/controller/path", json!("/other")),
         ("/observe/by", json!("off")),
     ] {
         let mut json = full();

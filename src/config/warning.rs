@@ -7,7 +7,7 @@ use super::{Config, Source};
 /// Something an operator should be told at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// No token, no user, and `auth.anonymous` is false.
+    /// No token, no user, no controller to ask, and `auth.anonymous` is false.
     NobodyLetIn,
     /// `paths` is empty.
     NoPaths,
@@ -29,7 +29,7 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NobodyLetIn => {
-                f.write_str("auth: no tokens, no users, and anonymous is false: nobody is let in")
+                f.write_str("auth: no tokens, no users, no controller, and anonymous is false: nobody is let in")
             }
             Self::NoPaths => f.write_str("paths: empty: no request is answered"),
             Self::StaleBeforePulled { source } => write!(
@@ -51,7 +51,9 @@ impl Config {
     pub fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         let auth = &self.auth;
-        if !auth.anonymous && auth.tokens.is_empty() && auth.users.is_empty() {
+        let knows_anybody =
+            !auth.tokens.is_empty() || !auth.users.is_empty() || auth.controller.is_some();
+        if !auth.anonymous && !knows_anybody {
             warnings.push(Warning::NobodyLetIn);
         }
         if self.paths.is_empty() {

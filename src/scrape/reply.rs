@@ -76,14 +76,18 @@ impl Reply {
         Self::new(200, json::CONTENT_TYPE.into(), Rc::new(DESCRIPTION.into()))
     }
 
-    /// 401, as the controller says it. For people it links to the login that leads back to `path`, where there is one.
+    /// 401 or 403, as the controller says it. For people a 401 links to the login that leads back to `path`, where there
+    /// is one.
     #[must_use]
     pub fn denied(
-        denial: Denial,
+        denial: &Denial,
         challenge: Challenge,
         format: Option<Format>,
         path: &[u8],
     ) -> Self {
+        if denial.is_forbidden() {
+            return Self::error(403, denial.sentence(), format);
+        }
         let mut reply = match (format, challenge) {
             (Some(Format::Html), Challenge::Bearer) => {
                 let mut login = String::from(LOGIN);
@@ -115,11 +119,21 @@ impl Reply {
     /// 429, in the words of the controller's framework.
     #[must_use]
     pub fn throttled(retry_after: Duration, format: Option<Format>) -> Self {
-        let seconds = retry_after.as_secs();
+        let seconds = whole_seconds(retry_after);
         let sentence = format!("Request was throttled. Expected available in {seconds} seconds.");
-        let mut reply = Self::error(429, &sentence, format);
-        reply.headers.push(("retry-after", seconds.to_string().into()));
-        reply
+        Self::error(429, &sentence, format).after(seconds)
+    }
+
+    /// 503: nobody can say who this is.
+    #[must_use]
+    pub fn unavailable(retry_after: Duration, format: Option<Format>) -> Self {
+        let sentence = "The controller that knows these credentials gives no verdict on them now.";
+        Self::error(503, sentence, format).after(whole_seconds(retry_after))
+    }
+
+    fn after(mut self, seconds: u64) -> Self {
+        self.headers.push(("retry-after", seconds.to_string().into()));
+        self
     }
 
     fn error(status: u16, sentence: &str, format: Option<Format>) -> Self {
@@ -151,5 +165,35 @@ impl Reply {
             ("x-content-type-options", "nosniff".into()),
         ];
         Self { status, headers, body }
+    }
+}
+
+/// At least one, and rounded up: who comes back at that time is not too early.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_millis().div_ceil(1_000).max(1) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_get_every_error_as_a_document_without_script_or_style() {
+        let html = Some(Format::Html);
+        let replies = [
+            (405, Reply::method_not_allowed(b"<b>", html), "Method \"&lt;b&gt;\" not allowed."),
+            (
+                429,
+                Reply::throttled(Duration::from_secs(2), html),
+                "Expected available in 2 seconds.",
+            ),
+        ];
+        for (status, reply, sentence) in replies {
+            let body = String::from_utf8_lossy(&reply.body).replace("&quot;", "\"");
+            assert!(body.ends_with(&format!("{sentence}\n")), "{body}");
+            assert_eq!(reply.status, status);
+            assert!(reply.headers.contains(&("content-type", page::CONTENT_TYPE.into())));
+            assert!(reply.headers.contains(&("content-security-policy", page::INERT.into())));
+        }
     }
 }

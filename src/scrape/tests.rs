@@ -24,13 +24,13 @@ struct Bed {
 /// What a ledger was told.
 #[derive(Default)]
 struct Notes {
-    attempts: RefCell<Vec<(Scheme, Verdict)>>,
+    attempts: RefCell<Vec<(Scheme, Attempt)>>,
     scrapes: RefCell<Vec<(Option<Format>, u16)>>,
 }
 
 impl Ledger for Notes {
-    fn attempted(&self, _: &dyn Host, scheme: Scheme, verdict: Verdict) {
-        self.attempts.borrow_mut().push((scheme, verdict));
+    fn attempted(&self, _: &dyn Host, scheme: Scheme, attempt: Attempt) {
+        self.attempts.borrow_mut().push((scheme, attempt));
     }
 
     fn scraped(&self, _: &dyn Host, format: Option<Format>, status: u16) {
@@ -41,6 +41,21 @@ impl Ledger for Notes {
         page.family("awx_gateway_counted", Kind::Counter, "Counted.");
         page.sample("", &[], 42_u64.into());
     }
+}
+
+/// No source is pulled with a client's credentials.
+impl Pulls for Notes {
+    fn is_due(&self, _: &dyn Host, _: usize) -> bool {
+        false
+    }
+
+    fn claim(&self, _: &dyn Host, _: usize) -> bool {
+        false
+    }
+
+    fn release(&self, _: &dyn Host, _: usize) {}
+
+    fn pulled(&self, _: &dyn Host, _: usize, _: Time, _: Option<Answer>) {}
 }
 
 impl Bed {
@@ -79,7 +94,17 @@ impl Bed {
         let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.as_bytes().to_vec());
         *self.host.request_headers.borrow_mut() =
             [(":path", path)].iter().chain(headers).map(owned).collect();
-        self.scraper.start(&self.host, &self.ledger, 7, path.as_bytes())
+        self.scraper.start(self.around(), 7, path.as_bytes())
+    }
+
+    fn around(&self) -> Around<'_> {
+        Around { host: &self.host, ledger: &self.ledger, pulls: &self.ledger }
+    }
+
+    /// Ticks until a scrape that waits has its answer.
+    fn advance(&self) -> (StreamId, Reply) {
+        let mut answers = (0..9).flat_map(|_| self.scraper.advance(self.around()));
+        answers.next().unwrap()
     }
 
     fn reply(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
@@ -254,8 +279,7 @@ fn a_password_is_checked_in_slices_and_then_remembered() {
     let headers = [(":method", "GET"), ("authorization", right.as_str())];
     assert_eq!(bed.start("/api/v2/metrics", &headers), Step::Wait);
     assert!(bed.scraper.is_busy());
-    let answers: Vec<_> =
-        (0..4).filter_map(|_| bed.scraper.advance(&bed.host, &bed.ledger)).collect();
+    let answers: Vec<_> = (0..4).flat_map(|_| bed.scraper.advance(bed.around())).collect();
     let [(7, reply)] = answers.as_slice() else { panic!("{answers:?}") };
     assert_eq!(reply.status, 200);
     assert!(!bed.scraper.is_busy());
@@ -267,13 +291,48 @@ fn a_wrong_password_is_refused_after_the_same_work() {
     let bed = Bed::configured("{}", 2 * limits::PASSWORD_ROUNDS_A_TICK);
     let wrong = basic("wrong");
     assert_eq!(bed.start("/api/v2/metrics", &[("authorization", &wrong)]), Step::Wait);
-    assert_eq!(bed.scraper.advance(&bed.host, &bed.ledger), None);
-    let (stream, reply) = bed
-        .scraper
-        .advance(&bed.host, &bed.ledger)
-        .or_else(|| bed.scraper.advance(&bed.host, &bed.ledger))
-        .unwrap();
+    assert_eq!(bed.scraper.advance(bed.around()), []);
+    let (stream, reply) = bed.advance();
     assert_eq!((stream, reply.status), (7, 401));
+}
+
+#[test]
+fn a_password_is_remembered_by_every_vm_until_it_is_too_long_ago() {
+    let bed = Bed::configured("{}", 5_000);
+    let right = basic("password");
+    let headers = [(":method", "GET"), ("authorization", right.as_str())];
+    assert_eq!(bed.start("/api/v2/metrics", &headers), Step::Wait);
+    assert_eq!(bed.advance().1.status, 200);
+    let other = Bed { host: bed.host, ..Bed::configured("{}", 5_000) };
+    assert_eq!(other.reply("/api/v2/metrics", &headers).status, 200);
+    other.host.pass(limits::REMEMBER_PASSWORD - Duration::from_nanos(1));
+    assert_eq!(other.reply("/api/v2/metrics", &headers).status, 200);
+    other.host.pass(Duration::from_nanos(1));
+    assert_eq!(other.start("/api/v2/metrics", &headers), Step::Wait);
+    other.host.now.set(Duration::from_secs(999));
+    assert_eq!(other.start("/api/v2/metrics", &headers), Step::Wait);
+}
+
+#[test]
+fn who_guesses_has_to_wait_and_who_is_known_has_not() {
+    let bed = Bed::new();
+    let request = |password: &str| {
+        let credentials = basic(password);
+        bed.start("/api/v2/metrics", &[(":method", "GET"), ("authorization", &credentials)])
+    };
+    assert_eq!(request("password"), Step::Wait);
+    assert_eq!(bed.advance().1.status, 200);
+    for guess in 0..limits::CLIENT_FAILURES.burst {
+        assert_eq!(request(&guess.to_string()), Step::Wait);
+        assert_eq!(bed.advance().1.status, 401);
+    }
+    let Step::Reply(reply) = request("one more") else { panic!("not throttled") };
+    assert_eq!((reply.status, header(&reply, "retry-after")), (429, vec!["5"]));
+    assert!(matches!(request("password"), Step::Reply(reply) if reply.status == 200));
+    assert_eq!(bed.reply("/api/v2/metrics", GET).status, 200);
+    let elsewhere = b"192.0.2.7:80".to_vec();
+    bed.host.properties.borrow_mut().insert("source.address".to_owned(), elsewhere);
+    assert_eq!(request("one more"), Step::Wait);
 }
 
 #[test]
@@ -297,7 +356,7 @@ fn what_is_counted_stands_on_the_page_and_what_happens_is_counted() {
     assert!(bed.text().contains("\nawx_gateway_counted 42\n"));
     bed.reply("/api/v2/metrics?format=json", &[(":method", "GET")]);
     bed.reply("/api/v2/metrics", &[&GET[1..], &[(":method", "PUT")]].concat());
-    let (allowed, denied) = (Verdict::Allowed, Verdict::Denied);
+    let (allowed, denied) = (Attempt::Allowed, Attempt::Denied);
     assert_eq!(
         *bed.ledger.attempts.borrow(),
         [(Scheme::Bearer, allowed), (Scheme::None, denied), (Scheme::Bearer, allowed)]

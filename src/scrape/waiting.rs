@@ -3,8 +3,7 @@
 
 use super::Request;
 use crate::auth::password::Progress;
-use crate::auth::{Denial, PendingPassword, Permit, Remembered};
-use crate::host::Time;
+use crate::auth::{Denial, PendingPassword, Permit, Tag};
 use crate::limits;
 use std::collections::VecDeque;
 
@@ -20,31 +19,24 @@ pub(super) struct Waiter {
     pub(super) stream: StreamId,
     pub(super) request: Request,
     pub(super) password: Box<PendingPassword>,
+    /// Of where the client comes from.
+    pub(super) client: Tag,
 }
 
-/// There is no room for another.
-#[derive(Debug)]
-pub(super) struct Full;
-
 impl Waiting {
-    /// Lets one more wait.
-    pub(super) fn push(&mut self, waiter: Waiter) -> Result<(), Full> {
+    /// Lets one more wait, or gives it back where there is no room.
+    pub(super) fn push(&mut self, waiter: Waiter) -> Result<(), Box<Waiter>> {
         if self.0.len() >= limits::PASSWORDS_WAITING {
-            return Err(Full);
+            return Err(Box::new(waiter));
         }
         self.0.push_back(waiter);
         Ok(())
     }
 
     /// Does a slice of the first one's work; gives it back where that was the last.
-    pub(super) fn advance(
-        &mut self,
-        remembered: &mut Remembered,
-        now: Time,
-    ) -> Option<(Waiter, Result<Permit, Denial>)> {
+    pub(super) fn advance(&mut self) -> Option<(Waiter, Result<Permit, Denial>)> {
         let first = self.0.front_mut()?;
-        let rounds = limits::PASSWORD_ROUNDS_A_TICK;
-        match first.password.advance(rounds, remembered, now) {
+        match first.password.advance(limits::PASSWORD_ROUNDS_A_TICK) {
             Progress::Done(result) => Some((self.0.pop_front()?, result)),
             Progress::Pending => None,
         }

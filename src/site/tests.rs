@@ -1,5 +1,8 @@
 //! What passes between the flows, against a fake host.
 
+mod asked;
+mod forwarded;
+
 use super::*;
 use crate::auth::User;
 use crate::auth::password::PasswordHash;
@@ -39,8 +42,8 @@ fn ticks_come_fast_while_a_password_is_checked_and_no_longer() {
     show(&host, &[(":method", "GET"), ("authorization", &credentials)]);
 
     assert_eq!(site.request(&host, 7, SCRAPE), Step::Wait);
-    assert_eq!(site.new_tick_period(), Some(limits::PASSWORD_TICK));
-    let (stream, reply) = (0..9).find_map(|_| site.tick(&host)).unwrap();
+    assert_eq!(site.new_tick_period(), Some(limits::BUSY_TICK));
+    let (stream, reply) = (0..9).find_map(|_| site.tick(&host).pop()).unwrap();
     assert_eq!((stream, reply.status), (7, 200));
     assert_eq!(site.new_tick_period(), slow);
 }
@@ -53,9 +56,9 @@ fn ticks_come_slowly_again_when_the_client_leaves_first() {
     let credentials = format!("Basic {}", BASE64.encode("admin:wrong"));
     show(&host, &[(":method", "GET"), ("authorization", &credentials)]);
     assert_eq!(site.request(&host, 7, SCRAPE), Step::Wait);
-    assert_eq!(site.new_tick_period(), Some(limits::PASSWORD_TICK));
+    assert_eq!(site.new_tick_period(), Some(limits::BUSY_TICK));
     site.forget(7);
-    assert_eq!(site.tick(&host), None);
+    assert_eq!(site.tick(&host), []);
     assert_eq!(site.new_tick_period(), slow);
 }
 
@@ -117,8 +120,8 @@ fn the_access_logger_neither_pulls_nor_keeps_the_filter_from_it() {
         Site::new(&vm, Config::parse(config).unwrap(), role, &host)
     };
     let (filter, log) = (site(Role::Filter), site(Role::AccessLog));
-    assert_eq!(log.tick(&host), None);
+    assert_eq!(log.tick(&host), []);
     assert_eq!(host.calls.borrow().len(), 0);
-    assert_eq!(filter.tick(&host), None);
+    assert_eq!(filter.tick(&host), []);
     assert_eq!(host.calls.borrow().len(), 1);
 }

@@ -53,7 +53,11 @@ fn show(call: &Call) -> Reply {
         return Reply::new(StatusCode::NOT_ACCEPTABLE, "None").with("vary", VARY).never_cached();
     }
     let secret = call.cookie(CSRF_COOKIE).unwrap_or_else(|| secrets::alphanumeric(32));
-    Reply::html(StatusCode::OK, with_token(FORM, &secret), FORM_VARY)
+    // As the form has it (`awx/templates/rest_framework/login.html`).
+    let next = call.parameter("next").unwrap_or_else(|| AFTER.to_owned());
+    let field = |next: &str| format!("name=\"next\" value=\"{}\"", escaped(next));
+    let form = FORM.replace(&field(AFTER), &field(&next));
+    Reply::html(StatusCode::OK, with_token(&form, &secret), FORM_VARY)
         .never_cached()
         .with_csrf_cookie(&secret)
 }

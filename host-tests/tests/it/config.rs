@@ -44,7 +44,7 @@ fn mistakes() -> Vec<(String, &'static str)> {
         ),
         (
             with("/sources/0/credential", json!("forward")),
-            "sources[0].credential: \"forward\" is not supported by this version",
+            "sources[0].credential: \"forward\" needs auth.controller with the same cluster and authority",
         ),
         (with("/sources", json!([{"name": "a"}])), "sources[0].cluster: missing"),
         (
@@ -61,8 +61,8 @@ fn mistakes() -> Vec<(String, &'static str)> {
         ),
         (with("/auth/anonymous", json!("yes")), "auth.anonymous: must be true or false"),
         (
-            with("/auth/controller", json!({"cluster": "c"})),
-            "auth.controller: not supported by this version",
+            with("/auth/controller", json!({"cluster": "c", "token": SECRET})),
+            "auth.controller.token: unknown field",
         ),
         (with("/paths", json!(["/a/../b"])), "paths[0]: must be a normal path"),
         (

@@ -2,6 +2,7 @@
 
 mod corpus;
 mod models;
+mod steady;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use host_tests::client::Client;
 use host_tests::controller::Mode;
 use host_tests::on_both_hosts;
 use host_tests::oracle::{self, Format, OracleError, OracleFamily, Series};
-use hyper::Response;
+use hyper::{Method, Response};
 use proptest::prelude::*;
 
 use crate::stage::{METRICS, Stage, TOKEN, plugin, sample, until_up};
@@ -272,5 +273,44 @@ on_both_hosts! {
         let page = String::from_utf8(page.to_vec()).unwrap();
         let labels = [("source", "controller"), ("reason", "exemplar")];
         assert!(sample(&page, "awx_gateway_source_dropped_samples_total", &labels) >= Some(1.0));
+    }
+
+    async fn gzip_saves_most_of_a_page_and_takes_nothing_from_it(host) {
+        let captured = capture::named("m-bearer-read").reply.text();
+        let (_stage, clients) = sending(host, &[&captured], "text/plain; charset=utf-8").await;
+        let client = &clients[0];
+        until_up(client).await;
+        let zipping = client.clone().header("accept-encoding", "gzip");
+        for query in ["", "&format=openmetrics", "&format=json", "&format=protobuf"] {
+            let target = format!("{METRICS}?gateway=none{query}");
+            let plain = client.get(&target).await.unwrap();
+            let zipped = zipping.get(&target).await.unwrap();
+            assert_eq!(zipped.headers()["content-encoding"], "gzip", "{query}");
+            assert_eq!(zipped.headers()["content-type"], plain.headers()["content-type"]);
+            assert!(zipped.headers()["vary"].to_str().unwrap().contains("Accept-Encoding"));
+            assert!(zipped.body().len() * 3 < plain.body().len(), "{query}");
+            assert_eq!(oracle::gunzip(zipped.body()).unwrap(), plain.body().to_vec(), "{query}");
+            let head = zipping.request(Method::HEAD, &target, "").await.unwrap();
+            assert_eq!(head.headers()["content-length"], zipped.body().len().to_string());
+        }
+        for accept in ["identity", "gzip;q=0", "br"] {
+            let client = client.clone().header("accept-encoding", accept);
+            let reply = client.get(METRICS).await.unwrap();
+            assert!(!reply.headers().contains_key("content-encoding"), "{accept}");
+        }
+    }
+
+    async fn compressed_pages_follow_the_gateways_numbers(host) {
+        let stage = Stage::start(host).await.up().await;
+        let zipping = stage.prometheus().header("accept-encoding", "gzip");
+        let mut counted = Vec::new();
+        for query in ["", "?gateway=only", "", "?format=openmetrics", "?format=openmetrics"] {
+            let reply = zipping.get(&format!("{METRICS}{query}")).await.unwrap();
+            assert_eq!(reply.headers()["content-encoding"], "gzip");
+            let page = String::from_utf8(oracle::gunzip(reply.body()).unwrap()).unwrap();
+            let labels = [("outcome", "allowed"), ("scheme", "bearer")];
+            counted.push(sample(&page, "awx_gateway_auth_attempts_total", &labels).unwrap());
+        }
+        assert!(counted.is_sorted_by(|a, b| a < b), "{counted:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! The page for people, in a real browser.
 
+mod login;
 mod served;
 
 use host_tests::browser::{Browser, Prompt};

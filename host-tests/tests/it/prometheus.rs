@@ -1,11 +1,13 @@
 //! A real Prometheus scrapes a real Envoy over TLS, with the configuration that users of the controller have.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use host_tests::capture;
 use host_tests::client::Client;
-use host_tests::controller::{Controller, ControllerConfig};
+use host_tests::controller::{Controller, ControllerConfig, Mode};
 use host_tests::gateway::{Gateway, GatewaySpec, Host};
-use host_tests::prometheus::{Prometheus, ScrapeConfig, ScrapeCredential, Series};
+use host_tests::prometheus::{Asking, Prometheus, ScrapeConfig, ScrapeCredential, Series};
 use host_tests::tools::Release;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -51,8 +53,27 @@ async fn gateway(controller: &Controller) -> Gateway {
 }
 
 async fn prometheus(target: SocketAddr, credential: ScrapeCredential) -> Prometheus {
-    let config = ScrapeConfig { target, credential, interval: "1s" };
+    asking(target, credential, ("1s", Asking::ByItself)).await
+}
+
+async fn asking(
+    target: SocketAddr,
+    credential: ScrapeCredential,
+    (interval, asking): (&'static str, Asking),
+) -> Prometheus {
+    let config = ScrapeConfig { target, credential, interval, asking };
     Prometheus::start(&config).await.unwrap()
+}
+
+fn bearer() -> ScrapeCredential {
+    ScrapeCredential::Bearer("demonstration-only".into())
+}
+
+/// A controller that always says the same.
+fn saying(page: String) -> Controller {
+    let controller = Controller::start(ControllerConfig::default());
+    controller.set_mode(Mode::Page(page.into_bytes(), "text/plain; charset=utf-8".to_owned()));
+    controller
 }
 
 fn is_one_of(wanted: f64) -> impl FnMut(&[Series]) -> bool {
@@ -79,7 +100,7 @@ async fn follows_the_sessions(credential: ScrapeCredential) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_bearer_token_it_follows_the_controllers_numbers() {
-    follows_the_sessions(ScrapeCredential::Bearer("demonstration-only".into())).await;
+    follows_the_sessions(bearer()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,4 +120,62 @@ async fn with_a_wrong_token_its_target_is_down_and_says_why() {
     assert_eq!(target.health, "down");
     assert_eq!(target.last_error, "server returned HTTP status 401 Unauthorized");
     assert_eq!(target.url, format!("https://{}/api/v2/metrics", gateway.address()));
+}
+
+/// What of the scraped series is the controller's.
+const CONTROLLERS: &str = r#"{job="controller",__name__!~"awx_gateway_.*|scrape_.*|up"}"#;
+
+/// Series by their labels, bounds as numbers: of protobuf this Prometheus spells them in its own way.
+fn by_labels(series: Vec<Series>) -> BTreeMap<Vec<(String, String)>, u64> {
+    let as_number = |(name, value): (String, String)| match value.parse::<f64>() {
+        Ok(bound) if name == "le" => (name, bound.to_string()),
+        _ => (name, value),
+    };
+    let of_series = |series: Series| {
+        let labels = series.labels.into_iter().filter(|(name, _)| name != "instance");
+        (labels.map(as_number).collect(), series.value.to_bits())
+    };
+    series.into_iter().map(of_series).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_has_the_same_series_in_whatever_format_it_asks_for() {
+    let controller = saying(capture::named("m-bearer-read").reply.text());
+    let gateway = gateway(&controller).await;
+    let mut answers = Vec::new();
+    for (kind, format) in [
+        (Asking::ForText, "text"),
+        (Asking::ByItself, "openmetrics"),
+        (Asking::ForProtobuf, "protobuf"),
+    ] {
+        let prometheus = asking(gateway.address(), bearer(), ("1s", kind)).await;
+        let told = format!(r#"awx_gateway_scrapes_total{{format="{format}"}} > 0"#);
+        prometheus.wait_for(&told, |answer| answer.len() == 1).await;
+        prometheus.wait_for(&format!("count({CONTROLLERS}) > 100"), |it| it.len() == 1).await;
+        answers.push((format, prometheus.query(CONTROLLERS).await));
+    }
+    let [(_, text), (_, open), (_, protobuf)] = answers.try_into().unwrap();
+    // To the letter, `le` included.
+    let exactly = |series: &Vec<Series>| {
+        let mut series = series.clone();
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        series
+    };
+    assert_eq!(exactly(&open), exactly(&text));
+    assert_eq!(by_labels(protobuf), by_labels(text));
+    assert_eq!(gateway.traps(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_scrapes_a_page_of_ten_megabytes() {
+    let padding = "x".repeat(80);
+    let line = |at| format!("many{{padding=\"{padding}\",place=\"{at}\"}} {at}\n");
+    let page: String = (0..95_000).map(line).collect();
+    assert!(page.len() > 10_000_000, "{}", page.len());
+    let controller = saying(page);
+    let gateway = gateway(&controller).await;
+    let prometheus = asking(gateway.address(), bearer(), ("5s", Asking::ByItself)).await;
+    prometheus.wait_for("count(many)", is_one_of(95_000.0)).await;
+    prometheus.wait_for(r#"many{place="94999"}"#, is_one_of(94_999.0)).await;
+    assert_eq!(gateway.traps(), [""; 0]);
 }

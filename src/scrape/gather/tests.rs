@@ -4,7 +4,7 @@ use super::*;
 use crate::auth::Scheme;
 use crate::host::fake::FakeHost;
 use crate::metrics::Kind;
-use crate::scrape::Verdict;
+use crate::scrape::Attempt;
 use crate::scrape::query::Query;
 use crate::shared::snapshot::Outcome;
 use std::io::Read;
@@ -22,7 +22,7 @@ struct Bed {
 struct Teller(Cell<u64>);
 
 impl Ledger for Teller {
-    fn attempted(&self, _: &dyn Host, _: Scheme, _: Verdict) {}
+    fn attempted(&self, _: &dyn Host, _: Scheme, _: Attempt) {}
 
     fn scraped(&self, _: &dyn Host, _: Option<Format>, _: u16) {}
 

@@ -5,9 +5,8 @@
 
 use awx_metrics_filter::auth::password::{PasswordHash, Progress};
 use awx_metrics_filter::auth::{
-    Credentials, Decision, Malformed, Policy, Remembered, Secret, Token, User, decide,
+    Credentials, Decision, Malformed, Policy, Secret, Shown, Tagger, Token, User, decide,
 };
-use std::time::Duration;
 
 use crate::{PLANTED, Target};
 
@@ -52,7 +51,7 @@ fn run(bytes: &[u8]) {
     let expected = read_all(&headers);
     let credentials = Credentials::parse(headers.iter().copied());
     assert_eq!(shown(&credentials), expected);
-    assert_eq!(is_let_in(&credentials), opens(&expected), "{expected:?}");
+    assert_eq!(is_let_in(&headers), opens(&expected), "{expected:?}");
     if let Some(header) = write(&expected) {
         assert_eq!(shown(&Credentials::parse([header.as_bytes()])), expected, "written anew");
     }
@@ -182,16 +181,16 @@ fn opens(reading: &Reading) -> bool {
 }
 
 /// Hashing is slow: a password is checked where its user is known, or else every run would take a millisecond.
-fn is_let_in(credentials: &Credentials) -> bool {
-    let mut remembered = Remembered::new([7; 64]);
-    let now = Duration::ZERO;
-    POLICY.with(|policy| match decide(policy, credentials, &remembered, now) {
+fn is_let_in(headers: &[&[u8]]) -> bool {
+    let shown = Shown::read(headers.iter().copied(), [].into_iter(), true);
+    let tagger = Tagger::new([7; 32], [8; 32]);
+    POLICY.with(|policy| match decide(policy, &shown, &tagger) {
         Decision::Allowed(_) => true,
-        Decision::Denied(_) => false,
+        Decision::Denied(_) | Decision::Ask => false,
         Decision::Derive(mut pending) => {
-            let is_known = matches!(credentials, Credentials::Basic { user, .. } if user == USER);
-            is_known
-                && matches!(pending.advance(u32::MAX, &mut remembered, now), Progress::Done(Ok(_)))
+            let is_known =
+                matches!(&shown.credentials, Credentials::Basic { user, .. } if user == USER);
+            is_known && matches!(pending.advance(u32::MAX), Progress::Done(Ok(_)))
         }
     })
 }
@@ -199,6 +198,7 @@ fn is_let_in(credentials: &Credentials) -> bool {
 thread_local! {
     static POLICY: Policy = Policy {
         anonymous: false,
+        controller: None,
         tokens: vec![Token::new("t".into(), &Secret::new(TOKEN))],
         users: vec![User::new(USER.into(), PasswordHash::new(PASSWORD, "salt", 1_000).expect("a hash"))],
     };

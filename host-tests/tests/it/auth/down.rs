@@ -1,0 +1,87 @@
+//! A controller that cannot be asked.
+
+use std::time::{Duration, Instant};
+
+use host_tests::controller::Mode;
+use host_tests::gateway::Host;
+use host_tests::process::eventually;
+
+use super::asked::{ADMIN, attempts, stage, status};
+use super::*;
+use crate::stage::PATIENCE;
+
+on_both_hosts! {
+    async fn while_the_controller_is_down_who_was_permitted_is_let_in_and_a_stranger_is_not(host) {
+        let stage = stage(host, json!({"allow_for": "1s"})).await;
+        let (known, stranger) =
+            (stage.gateway.client().bearer(ADMIN), stage.gateway.client().bearer("stranger"));
+        assert_eq!(status(&known).await, 200);
+        stage.controller().set_mode(Mode::Gone);
+        let in_need = async || {
+            assert_eq!(status(&known).await, 200);
+            (attempts(&stage.scrape("").await, "bearer", "allowed_while_down") > 0.0).then_some(())
+        };
+        eventually(PATIENCE, in_need).await.expect("the permit is over");
+        let reply = stranger.get(METRICS).await.unwrap();
+        assert_eq!(reply.status(), 503);
+        assert_eq!(headers(&reply, "retry-after"), ["5"]);
+        assert!(attempts(&stage.scrape("").await, "bearer", "unavailable") >= 1.0);
+
+        stage.controller().come_back();
+        let knows = async || (status(&stranger).await == 401).then_some(());
+        eventually(PATIENCE, knows).await.expect("the controller is asked again");
+        assert_eq!(status(&known).await, 200);
+    }
+
+    async fn whatever_else_a_controller_says_is_no_verdict(host) {
+        for mode in [
+            Mode::Failing(500),
+            Mode::Failing(503),
+            Mode::Failing(404),
+            Mode::Garbled,
+            Mode::ClosesEarly,
+            Mode::Hanging,
+            Mode::DatabaseDown,
+        ] {
+            let stage = stage(host, json!({"timeout": "1s"})).await;
+            stage.controller().set_mode(mode.clone());
+            let client = stage.gateway.client().bearer(ADMIN);
+            assert_eq!(status(&client).await, 503, "{mode:?}");
+            stage.controller().come_back();
+            let let_in = async || (status(&client).await == 200).then_some(());
+            eventually(PATIENCE, let_in).await.expect("the controller is asked again");
+        }
+    }
+
+    /// The first to find out waits for the timeout; nobody does after it for a while.
+    async fn a_controller_that_hangs_delays_only_who_finds_out(host) {
+        let stage = stage(host, json!({"allow_for": "1s", "timeout": "2s"})).await;
+        let client = stage.gateway.client().bearer(ADMIN);
+        assert_eq!(status(&client).await, 200);
+        stage.controller().set_mode(Mode::Hanging);
+        let (mut asked, mut scrapes) = (0, 0);
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(6) {
+            assert_eq!(status(&client).await, 200);
+            scrapes += 1;
+            asked = super::asked::questions(stage.controller(), &format!("Bearer {ADMIN}"));
+        }
+        // One while it was well; then each of two VMs finds out, and again when it is worth another try.
+        assert!((2..=5).contains(&asked), "{asked} questions, {scrapes} scrapes");
+        assert!(scrapes > 10 * asked, "{asked} questions, {scrapes} scrapes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_need_a_permit_counts_for_its_time_and_no_longer() {
+    let changes = json!({"allow_for": "1m", "allow_while_down_for": "5m"});
+    let stage = stage(Host::Wasmtime, changes).await;
+    let (client, clock) =
+        (stage.gateway.client().bearer(ADMIN), &stage.gateway.world().unwrap().clock);
+    assert_eq!(status(&client).await, 200);
+    stage.controller().set_mode(Mode::Gone);
+    for (passed, expected) in [(30, 200), (60, 200), (200, 200), (20, 503), (3_600, 503)] {
+        clock.advance(Duration::from_secs(passed));
+        assert_eq!(status(&client).await, expected, "after {passed} s more");
+    }
+}

@@ -1,0 +1,58 @@
+//! Who guesses is slowed down, and nobody else.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use host_tests::client::Client;
+
+use super::asked::{ADMIN, attempts, stage, status};
+use super::*;
+
+/// Failures until a client has to wait (`limits::CLIENT_FAILURES`), and what one may do beyond that while they go on.
+const BURST: usize = 20;
+
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// Shows wrong credentials, each others, until that is too many.
+async fn guess(client: impl Fn(usize) -> Client) -> usize {
+    for guess in 0..10 * BURST {
+        let reply = client(guess).get(METRICS).await.unwrap();
+        if reply.status() == 429 {
+            let wait: u64 = headers(&reply, "retry-after")[0].parse().unwrap();
+            assert!((1..=5).contains(&wait), "{wait}");
+            return guess;
+        }
+        assert_eq!(reply.status(), 401);
+    }
+    panic!("never too many");
+}
+
+on_both_hosts! {
+    async fn guessing_tokens_that_the_controller_has_is_slowed_down(host) {
+        let stage = stage(host, json!({})).await;
+        let gateway = &stage.gateway;
+        assert_eq!(status(&gateway.client().bearer(ADMIN)).await, 200);
+        let guesses = guess(|guess| gateway.client().bearer(&format!("guess-{guess}"))).await;
+        assert!((BURST..3 * BURST).contains(&guesses), "{guesses} guesses");
+        // Those who are known are served, and others elsewhere may still be new.
+        assert_eq!(status(&gateway.client().bearer(ADMIN)).await, 200);
+        assert_eq!(status(&stage.prometheus()).await, 200);
+        assert_eq!(status(&gateway.client().basic("auditor", "auditorpass")).await, 429);
+        let elsewhere = gateway.client().at(ELSEWHERE).bearer("AuditorTokenRead00000000000001");
+        assert_eq!(status(&elsewhere).await, 200);
+        // A header that no proxy of ours wrote makes nobody another.
+        let disguised = gateway.client().header("x-forwarded-for", "192.0.2.1").bearer("guess-x");
+        assert_eq!(status(&disguised).await, 429);
+        assert!(attempts(&stage.scrape("").await, "bearer", "throttled") >= 2.0);
+    }
+
+    async fn guessing_a_password_that_is_known_here_is_slowed_down(host) {
+        let stage = Stage::start(host).await;
+        let admin = |password: &str| stage.gateway.client().basic("admin", password);
+        assert_eq!(status(&admin("password")).await, 200);
+        let guesses = guess(|guess| admin(&guess.to_string())).await;
+        assert!((BURST..3 * BURST).contains(&guesses), "{guesses} guesses");
+        assert_eq!(status(&admin("password")).await, 200);
+        assert_eq!(status(&stage.prometheus()).await, 200);
+        assert_eq!(status(&admin("one more").at(ELSEWHERE)).await, 401);
+    }
+}

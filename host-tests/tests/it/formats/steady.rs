@@ -1,0 +1,108 @@
+//! What a scrape costs while no page changes: the gateway's own families, and one copy of the bytes to the host.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use host_tests::tools;
+use host_tests::vm::{
+    CallAnswer, CallbackCounts, ContextId, Effect, Exchange, Headers, HttpCall, Plugin, Vm,
+};
+use host_tests::world::{World, WorldConfig};
+use serde_json::json;
+use std::sync::Arc;
+
+use crate::stage::{METRICS, TOKEN, auth};
+
+/// A VM that serves a page of so many samples.
+struct Served {
+    vm: Vm,
+    root: ContextId,
+}
+
+/// What a scrape took, and the bytes it sent.
+struct Cost {
+    did: CallbackCounts,
+    body: usize,
+}
+
+impl Served {
+    fn page(samples: usize) -> Self {
+        let plugin = json!({"sources": [{"name": "c", "cluster": "c"}], "auth": auth()});
+        let configuration = plugin.to_string().into();
+        let (name, root_id) = ("awx_metrics".into(), "awx_metrics".into());
+        let plugin = Arc::new(Plugin { name, root_id, configuration });
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+        let clusters = [("c".to_owned(), vec![nobody])].into();
+        let config = WorldConfig { clusters, ..WorldConfig::default() };
+        let world = World::load(&tools::module(), config).unwrap();
+        let mut members = ["canary", "main", "worker"].map(|name| {
+            let mut vm = Vm::new(&world, name).unwrap();
+            let root = vm.add_plugin(&plugin).unwrap();
+            Self { vm, root }
+        });
+        world.clock.advance(Duration::from_secs(16));
+        members[1].pull(samples);
+        let [_, _, server] = members;
+        server
+    }
+
+    fn pull(&mut self, samples: usize) {
+        self.vm.tick(self.root).unwrap();
+        let call = |effect| match effect {
+            Effect::Call(call) => Some(call),
+            _ => None,
+        };
+        let call: HttpCall = self.vm.effects().into_iter().find_map(call).unwrap();
+        let lines = (0..samples).map(|at| format!("s{{at=\"{at:06}\"}} 1.5\n"));
+        let headers = Headers::from_iter([
+            (":status", "200"),
+            ("content-type", "text/plain; charset=utf-8"),
+            ("x-envoy-upstream-service-time", "1"),
+        ]);
+        let body = lines.collect::<String>().into_bytes();
+        let answer = CallAnswer { headers, body, ..CallAnswer::default() };
+        self.vm.http_call_response((call.root, call.token), Some(answer)).unwrap();
+    }
+
+    fn scrape(&mut self, query: &str, coding: &str) -> Cost {
+        let (path, authorization) = (format!("{METRICS}?{query}"), format!("Bearer {TOKEN}"));
+        let request = Exchange::of(Headers::from_iter([
+            (":method", "GET"),
+            (":path", &path),
+            (":authority", "gateway.example"),
+            ("authorization", &authorization),
+            ("accept-encoding", coding),
+        ]));
+        self.vm.effects();
+        let before = self.vm.counts();
+        let stream = self.vm.open(self.root, &request).unwrap();
+        self.vm.request_headers(stream, true).unwrap();
+        self.vm.close(stream).unwrap();
+        let body = self.vm.effects().into_iter().find_map(|effect| match effect {
+            Effect::Reply { reply, .. } if reply.status == 200 => Some(reply.body.len()),
+            _ => None,
+        });
+        Cost { did: self.vm.counts().since(&before).total(), body: body.unwrap() }
+    }
+}
+
+#[test]
+fn a_scrape_of_what_did_not_change_costs_the_same_however_large_the_page_is() {
+    let (mut small, mut large) = (Served::page(500), Served::page(50_000));
+    for query in ["format=txt", "format=openmetrics", "format=json", "format=protobuf"] {
+        for coding in ["identity", "gzip"] {
+            // The first renders; by the third all memory is there.
+            let third = |served: &mut Served| {
+                served.scrape(query, coding);
+                served.scrape(query, coding);
+                served.scrape(query, coding)
+            };
+            let (small, large) = (third(&mut small), third(&mut large));
+            assert!(large.body > 20 * small.body || coding == "gzip", "{query}");
+            let (few, many) = (small.did.fuel, large.did.fuel);
+            assert!(many * 100 < few * 102, "{query} {coding}: {few} and {many}");
+            let copied = |cost: &Cost| cost.did.bytes_out - cost.body as u64;
+            assert!(copied(&large) < copied(&small) + 100, "{query} {coding}");
+        }
+    }
+}

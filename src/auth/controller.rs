@@ -1,0 +1,292 @@
+//! The controller that is asked about credentials that nobody here knows, and what its answers are worth.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::View;
+use crate::host::{Answer, Time};
+use crate::limits;
+
+/// Whom to ask, and how long the answer counts.
+#[derive(Debug)]
+pub struct Controller {
+    /// Envoy's name of the cluster.
+    pub cluster: String,
+    /// The `:authority` to send.
+    pub authority: String,
+    /// The `:path` to send, query included.
+    pub path: String,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// What its permit opens: its own sources.
+    pub view: Rc<View>,
+    /// How long a permit counts.
+    pub allow_for: Duration,
+    /// How long a refusal counts.
+    pub deny_for: Duration,
+    /// How long a permit counts, from the verdict, while the controller cannot be asked.
+    pub allow_while_down_for: Duration,
+}
+
+/// What an answer says of the credentials that were shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// They are good.
+    Permit,
+    /// They are not.
+    Refusal(Refusal),
+    /// Nothing.
+    None {
+        /// The controller itself did not answer: nobody listens, or it takes too long.
+        down: bool,
+    },
+}
+
+/// A refusal, so that it can be said again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Whether the client is known, and may not: 403, not 401.
+    pub forbidden: bool,
+    /// The controller's sentence: printable, at most [`limits::SENTENCE_BYTES`]. Empty where it gave none.
+    pub sentence: String,
+}
+
+/// How credentials stand by what is remembered of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Let in.
+    Permitted,
+    /// Let in once; to be asked about again. Let in, if nobody answers, where that is not too long ago.
+    Lapsed {
+        /// Whether it is not.
+        in_need: bool,
+    },
+    /// Refused.
+    Refused(Refusal),
+    /// Never seen.
+    Unknown,
+}
+
+impl Controller {
+    /// What remembered verdicts mean now: the times of a permit and of a refusal. One of the future can only come from
+    /// a clock that was set back since, and counts as none.
+    #[must_use]
+    pub fn standing(
+        &self,
+        permit: Option<Time>,
+        refusal: Option<(Time, Refusal)>,
+        now: Time,
+    ) -> Standing {
+        let age = |at: Time| now.checked_sub(at);
+        let permit = permit.and_then(age);
+        let refusal = refusal.and_then(|(at, refusal)| Some((age(at)?, refusal)));
+        match (permit, refusal) {
+            (permit, Some((age, refusal)))
+                if age < self.deny_for && permit.is_none_or(|permit| age <= permit) =>
+            {
+                Standing::Refused(refusal)
+            }
+            (Some(age), _) if age < self.allow_for => Standing::Permitted,
+            (Some(age), _) => Standing::Lapsed { in_need: age < self.allow_while_down_for },
+            (None, _) => Standing::Unknown,
+        }
+    }
+}
+
+/// What an answer says of the credentials that it was given to.
+#[must_use]
+pub fn judge(answer: &Answer) -> Verdict {
+    // Envoy's router adds this to every answer of an upstream; what Envoy made itself is nobody's verdict.
+    if answer.header("x-envoy-upstream-service-time").is_none() {
+        return Verdict::None { down: true };
+    }
+    match answer.header(":status") {
+        Some(b"200") if is_metrics(answer) => Verdict::Permit,
+        Some(b"401") => Verdict::Refusal(Refusal::of(answer, false)),
+        Some(b"403") => Verdict::Refusal(Refusal::of(answer, true)),
+        _ => Verdict::None { down: false },
+    }
+}
+
+/// Whether it is a page of metrics, which may be empty. A login page, which answers 200 to everybody, is none.
+fn is_metrics(answer: &Answer) -> bool {
+    let media_type = answer.header("content-type").unwrap_or_default();
+    let essence = media_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
+    answer.body.is_empty() || is("text/plain") || is("application/openmetrics-text")
+}
+
+impl Refusal {
+    fn of(answer: &Answer, forbidden: bool) -> Self {
+        Self { forbidden, sentence: sentence(&answer.body).unwrap_or_default() }
+    }
+}
+
+/// The controller's sentence, from JSON (`{"detail":".."}`), or from what Python prints of its data, which is what it sends
+/// as text: `{'detail': '..'}` or `{'detail': ErrorDetail(string='..', code='..')}`.
+fn sentence(body: &[u8]) -> Option<String> {
+    let rest = after(body, b"\"detail\":").or_else(|| after(body, b"'detail':"))?;
+    let rest = rest.trim_ascii_start();
+    let rest = rest.strip_prefix(b"ErrorDetail(string=").unwrap_or(rest);
+    let mut characters = std::str::from_utf8(rest).ok()?.chars();
+    let quote = characters.next().filter(|quote| matches!(quote, '"' | '\''))?;
+    let mut sentence = String::new();
+    while let Some(character) = characters.next().filter(|&character| character != quote) {
+        // A quote or a backslash may be escaped. Whatever else is, is not worth reading here.
+        let said = match character {
+            '\\' => {
+                characters.next().filter(|escaped| matches!(escaped, '"' | '\'' | '\\' | '/'))?
+            }
+            _ => character,
+        };
+        if said.is_control() || sentence.len() + said.len_utf8() > limits::SENTENCE_BYTES {
+            return None;
+        }
+        sentence.push(said);
+    }
+    Some(sentence)
+}
+
+/// What stands behind the first `mark`.
+fn after<'a>(body: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
+    let at = body.windows(mark.len()).position(|window| window == mark)?;
+    body.get(at + mark.len()..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn answer(status: &str, media_type: &str, body: &[u8]) -> Answer {
+        let headers = [
+            (":status", status),
+            ("content-type", media_type),
+            ("x-envoy-upstream-service-time", "1"),
+        ];
+        let headers = headers.iter().filter(|(_, value)| !value.is_empty());
+        Answer {
+            headers: headers.map(|&(name, value)| (name.into(), value.into())).collect(),
+            body: body.to_vec(),
+        }
+    }
+
+    fn refusal(forbidden: bool, sentence: &str) -> Verdict {
+        Verdict::Refusal(Refusal { forbidden, sentence: sentence.to_owned() })
+    }
+
+    #[test]
+    fn only_a_page_of_metrics_lets_in_and_an_empty_one_does() {
+        let unsure = Verdict::None { down: false };
+        for (status, media_type, body, verdict) in [
+            ("200", "", "", Verdict::Permit),
+            ("200", "text/plain; charset=utf-8", "a 1\n", Verdict::Permit),
+            ("200", "Text/Plain", "a 1\n", Verdict::Permit),
+            ("200", "application/openmetrics-text; version=1.0.0", "# EOF\n", Verdict::Permit),
+            ("200", "text/html; charset=utf-8", "<form>", unsure.clone()),
+            ("200", "application/json", "{}", unsure.clone()),
+            ("200", "", "x", unsure.clone()),
+            ("200", "text/plainly", "x", unsure.clone()),
+            ("204", "", "", unsure.clone()),
+            ("301", "", "", unsure.clone()),
+            ("302", "text/plain", "a 1\n", unsure.clone()),
+            ("404", "text/plain", "", unsure.clone()),
+            ("429", "text/plain", "", unsure.clone()),
+            ("500", "text/html", "", unsure.clone()),
+            ("503", "text/plain", "", unsure.clone()),
+        ] {
+            let judged = judge(&answer(status, media_type, body.as_bytes()));
+            assert_eq!(judged, verdict, "{status} {media_type}");
+        }
+    }
+
+    #[test]
+    fn what_envoy_made_itself_is_no_verdict_whatever_its_status() {
+        for status in ["200", "401", "403", "503", "504"] {
+            let mut answer = answer(status, "text/plain", b"upstream request timeout");
+            answer.headers.retain(|(name, _)| !name.starts_with("x-envoy"));
+            assert_eq!(judge(&answer), Verdict::None { down: true });
+        }
+        assert_eq!(judge(&Answer::default()), Verdict::None { down: true });
+    }
+
+    #[test]
+    fn a_refusal_says_what_the_controller_said_in_either_form() {
+        let said = "You do not have permission to perform this action.";
+        for (body, sentence) in [
+            (format!("{{\"detail\":\"{said}\"}}"), said),
+            (format!("{{\"detail\": \"{said}\", \"code\": 1}}"), said),
+            (format!("{{'detail': ErrorDetail(string='{said}', code='permission_denied')}}"), said),
+            (format!("{{'detail': '{said}'}}"), said),
+            ("{'detail': \"It's a \\\\\"}".to_owned(), "It's a \\"),
+            (r#"{"detail":"a \"b\" c"}"#.to_owned(), "a \"b\" c"),
+            ("<html>".to_owned(), ""),
+            ("{\"detail\":{}}".to_owned(), ""),
+            ("{\"detail\":\"a\\u0000\"}".to_owned(), ""),
+            ("{\"detail\":\"a\u{7f}\"}".to_owned(), ""),
+            (format!("{{\"detail\":\"{}\"}}", "x".repeat(limits::SENTENCE_BYTES + 1)), ""),
+            (String::new(), ""),
+        ] {
+            let answer = |status| answer(status, "text/plain", body.as_bytes());
+            assert_eq!(judge(&answer("401")), refusal(false, sentence), "{body}");
+            assert_eq!(judge(&answer("403")), refusal(true, sentence), "{body}");
+        }
+    }
+
+    fn controller() -> Controller {
+        let seconds = Duration::from_secs;
+        Controller {
+            cluster: String::new(),
+            authority: String::new(),
+            path: String::new(),
+            timeout: seconds(2),
+            view: Rc::default(),
+            allow_for: seconds(60),
+            deny_for: seconds(10),
+            allow_while_down_for: seconds(300),
+        }
+    }
+
+    fn at(seconds: u64) -> Time {
+        Duration::from_secs(1_000 + seconds)
+    }
+
+    #[test]
+    fn a_permit_counts_for_its_time_and_in_need_for_longer() {
+        let standing = |seconds| controller().standing(Some(at(0)), None, at(seconds));
+        assert_eq!(standing(0), Standing::Permitted);
+        assert_eq!(standing(59), Standing::Permitted);
+        assert_eq!(standing(60), Standing::Lapsed { in_need: true });
+        assert_eq!(standing(299), Standing::Lapsed { in_need: true });
+        assert_eq!(standing(300), Standing::Lapsed { in_need: false });
+        assert_eq!(controller().standing(Some(at(1)), None, at(0)), Standing::Unknown);
+        assert_eq!(controller().standing(None, None, at(0)), Standing::Unknown);
+    }
+
+    #[test]
+    fn of_two_verdicts_the_later_counts_and_a_refusal_no_longer_than_its_time() {
+        let no = Refusal { forbidden: true, sentence: "No.".to_owned() };
+        let standing = |permit: Option<u64>, refused, now| {
+            controller().standing(permit.map(at), Some((at(refused), no.clone())), at(now))
+        };
+        let refused = Standing::Refused(no.clone());
+        assert_eq!(standing(None, 0, 9), refused);
+        assert_eq!(standing(None, 0, 10), Standing::Unknown);
+        assert_eq!(standing(None, 1, 0), Standing::Unknown);
+        assert_eq!(standing(Some(0), 5, 6), refused);
+        assert_eq!(standing(Some(5), 5, 6), refused);
+        assert_eq!(standing(Some(5), 0, 6), Standing::Permitted);
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic_and_no_sentence_is_over_its_bound(body: Vec<u8>, quote in "[\"']") {
+            let known = [b"\"detail\":", quote.as_bytes(), &body].concat();
+            for body in [body, known] {
+                let sentence = sentence(&body).unwrap_or_default();
+                prop_assert!(sentence.len() <= limits::SENTENCE_BYTES);
+                prop_assert!(!sentence.contains(char::is_control));
+            }
+        }
+    }
+}

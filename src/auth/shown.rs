@@ -1,0 +1,178 @@
+//! What a client shows: its `Authorization` headers and, where the controller is asked, its session's cookie.
+//!
+//! The bytes are anybody's. Nothing panics, and of what does not look like a credential nothing is passed on.
+
+use super::{Credentials, Scheme, Secret};
+use crate::limits;
+
+/// The controller's cookie for people who are logged in.
+const SESSION_COOKIE: &[u8] = b"awx_sessionid";
+
+/// What a client shows.
+#[derive(Debug)]
+pub struct Shown {
+    /// What its `Authorization` headers say.
+    pub credentials: Credentials,
+    /// What the controller would be shown of it.
+    pub forwarded: Forwarded,
+}
+
+/// The part of a request that its controller is shown, to be asked about it.
+#[derive(Debug, Default)]
+pub struct Forwarded {
+    /// `Authorization`: a bearer token, or Basic.
+    pub authorization: Option<Secret>,
+    /// The value of the session's cookie.
+    pub session: Option<Secret>,
+}
+
+impl Shown {
+    /// Reads a request's headers. What the controller would be shown matters only where one is asked.
+    #[must_use]
+    pub fn read<'a>(
+        authorization: impl Iterator<Item = &'a [u8]> + Clone,
+        cookies: impl Iterator<Item = &'a [u8]>,
+        asks: bool,
+    ) -> Self {
+        let credentials = Credentials::parse(authorization.clone());
+        if !asks {
+            return Self { credentials, forwarded: Forwarded::default() };
+        }
+        let authorization = match credentials {
+            Credentials::Bearer(_) | Credentials::Basic { .. } => canonical(authorization),
+            _ => None,
+        };
+        Self { credentials, forwarded: Forwarded { authorization, session: session(cookies) } }
+    }
+
+    /// The label `scheme` of `awx_gateway_auth_attempts_total`: by what the client is to be let in.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        match self.credentials {
+            Credentials::None | Credentials::UnusableBearer | Credentials::Other
+                if self.forwarded.session.is_some() =>
+            {
+                Scheme::Session
+            }
+            _ => self.credentials.scheme(),
+        }
+    }
+}
+
+impl Forwarded {
+    /// Whether there is anything to ask about.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.authorization.is_none() && self.session.is_none()
+    }
+}
+
+/// The header in one spelling: what differs in spaces alone is one credential.
+fn canonical<'a>(mut headers: impl Iterator<Item = &'a [u8]>) -> Option<Secret> {
+    let header = std::str::from_utf8(headers.next()?).ok()?;
+    let (scheme, argument) = header.trim_ascii().split_once(|c: char| c.is_ascii_whitespace())?;
+    let scheme = if scheme.eq_ignore_ascii_case("bearer") { "Bearer" } else { "Basic" };
+    Some(Secret::new(format!("{scheme} {}", argument.trim_ascii())))
+}
+
+/// The session, where the cookies name one. Of several nobody could say which counts: another hop may take another.
+fn session<'a>(cookies: impl Iterator<Item = &'a [u8]>) -> Option<Secret> {
+    let pairs = cookies.flat_map(|header| header.split(|&byte| byte == b';'));
+    let mut sessions = pairs.filter_map(|pair| {
+        let pair = pair.trim_ascii();
+        pair.strip_prefix(SESSION_COOKIE)?.strip_prefix(b"=")
+    });
+    let session = sessions.next().filter(|_| sessions.next().is_none())?;
+    let fits = (1..=limits::SESSION_BYTES).contains(&session.len())
+        && session.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte));
+    let session = std::str::from_utf8(session).ok().filter(|_| fits)?;
+    Some(Secret::new(session))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(authorization: &str, cookies: &[&str]) -> Shown {
+        let cookies = cookies.iter().map(|cookie| cookie.as_bytes());
+        Shown::read([authorization.as_bytes()].into_iter(), cookies, true)
+    }
+
+    fn forwarded(shown: &Shown) -> [Option<&str>; 2] {
+        let Forwarded { authorization, session } = &shown.forwarded;
+        [authorization, session].map(|secret| secret.as_ref().map(Secret::expose))
+    }
+
+    #[test]
+    fn only_what_may_be_a_credential_is_passed_on_in_one_spelling() {
+        for (header, passed) in [
+            ("Bearer abc", Some("Bearer abc")),
+            (" bEARER \t abc ", Some("Bearer abc")),
+            ("basic  YTpi", Some("Basic YTpi")),
+            ("Bearer", None),
+            ("Bearer a b", None),
+            ("Bearer a,b", None),
+            ("Basic !!!", None),
+            ("Digest x", None),
+            ("", None),
+        ] {
+            assert_eq!(forwarded(&read(header, &[])), [passed, None], "{header}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_found_among_other_cookies_and_only_one_counts() {
+        for (cookies, session) in [
+            (&["awx_sessionid=abc"][..], Some("abc")),
+            (&["csrftoken=x; awx_sessionid=abc;userLoggedIn=true"], Some("abc")),
+            (&["a=b", "awx_sessionid=abc"], Some("abc")),
+            (&["awx_sessionid=abc; awx_sessionid=abd"], None),
+            (&["awx_sessionid=abc", "awx_sessionid=abc"], None),
+            (&["awx_sessionid="], None),
+            (&["awx_sessionid=a\r\nb"], None),
+            (&["awx_sessionid=\"abc\""], None),
+            (&["awx_sessionids=abc"], None),
+            (&["xawx_sessionid=abc"], None),
+            (&["x"], None),
+            (&[], None),
+        ] {
+            assert_eq!(forwarded(&read("", cookies)), [None, session], "{cookies:?}");
+        }
+        let long = format!("awx_sessionid={}", "a".repeat(limits::SESSION_BYTES + 1));
+        assert_eq!(forwarded(&read("", &[&long])), [None, None]);
+        let cookies = [&b"awx_sessionid=abc"[..]].into_iter();
+        assert_eq!(forwarded(&Shown::read([].into_iter(), cookies, false)), [None, None]);
+    }
+
+    #[test]
+    fn who_shows_nothing_better_counts_as_a_session() {
+        for (header, scheme) in [
+            ("", Scheme::Session),
+            ("Bearer", Scheme::Session),
+            ("Digest x", Scheme::Session),
+            ("Bearer x", Scheme::Bearer),
+            ("Basic YTpi", Scheme::Basic),
+            ("Basic !!!", Scheme::Basic),
+            ("Bearer a,b", Scheme::Other),
+        ] {
+            assert_eq!(read(header, &["awx_sessionid=abc"]).scheme(), scheme, "{header}");
+        }
+        assert_eq!(read("", &[]).scheme(), Scheme::None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_passed_on_can_stand_in_a_header(header: Vec<u8>, cookie: Vec<u8>, basic: bool) {
+            let known = [if basic { &b"Basic "[..] } else { b"Bearer " }, &header].concat();
+            let cookies = [b"awx_sessionid=", &cookie[..]].concat();
+            for header in [&header, &known] {
+                let headers = [header.as_slice()].into_iter();
+                let shown = Shown::read(headers, [cookies.as_slice()].into_iter(), true);
+                for passed in forwarded(&shown).into_iter().flatten() {
+                    prop_assert!(passed.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));
+                }
+            }
+        }
+    }
+}

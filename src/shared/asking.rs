@@ -1,0 +1,166 @@
+//! What the VMs agree on about asking a controller: how often, and whether its answers are worth anything.
+
+use super::verdicts::key;
+use super::{LAYOUT, record};
+use crate::host::{Host, Time};
+use crate::limits;
+use std::time::Duration;
+
+/// The questions of one configuration.
+#[derive(Debug)]
+pub struct Asking {
+    asked: String,
+    door: String,
+}
+
+/// Whether a controller lets in whom it cannot know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// It does not: its permits mean something.
+    Closed,
+    /// It does: it would permit anybody.
+    Open,
+}
+
+impl Asking {
+    /// Those of the configuration whose `auth` has this key.
+    #[must_use]
+    pub fn new(auth_key: &[u8; 32]) -> Self {
+        Self { asked: key("asked", auth_key), door: key("door", auth_key) }
+    }
+
+    /// Whether one more question may be asked now, as it then counts: `most` a second, over all VMs.
+    #[must_use]
+    pub fn may_ask(&self, host: &dyn Host, most: usize, now: Time) -> bool {
+        record::update(host, &self.asked, |times| {
+            let times = times.unwrap_or_default();
+            one_more(times, most, nanoseconds(now))
+        })
+    }
+
+    /// What is known of the door, for as long as that counts.
+    #[must_use]
+    pub fn door(&self, host: &dyn Host, now: Time) -> Option<Door> {
+        let [at, door] = record::read(host, &self.door)?;
+        let age = now.checked_sub(Duration::from_nanos(at))?;
+        match door {
+            1 if age < limits::DOOR_CLOSED_FOR => Some(Door::Closed),
+            2 if age < limits::DOOR_OPEN_FOR => Some(Door::Open),
+            _ => None,
+        }
+    }
+
+    /// Notes what was found out about the door. Whether that is news.
+    pub fn found(&self, host: &dyn Host, door: Door, now: Time) -> bool {
+        let code = match door {
+            Door::Closed => 1,
+            Door::Open => 2,
+        };
+        let before = record::read(host, &self.door).map(|[_, code]: [u64; 2]| code);
+        record::update(host, &self.door, |_| Some([nanoseconds(now), code]));
+        before != Some(code)
+    }
+}
+
+/// The times of the latest questions, the latest first, with one more, if `most` a second allow it. Those of the future
+/// are of a clock that was set back since, and count for nothing.
+fn one_more(
+    times: [u64; limits::QUESTIONS_A_SECOND],
+    most: usize,
+    now: u64,
+) -> Option<[u64; limits::QUESTIONS_A_SECOND]> {
+    const SECOND: u64 = 1_000_000_000;
+    let recent = |&time: &u64| time <= now && now - time < SECOND;
+    if times.iter().filter(|time| recent(time)).count() >= most {
+        return None;
+    }
+    let mut later = [0; limits::QUESTIONS_A_SECOND];
+    let kept = [now].into_iter().chain(times.into_iter().filter(recent));
+    later.iter_mut().zip(kept).for_each(|(place, time)| *place = time);
+    Some(later)
+}
+
+/// The random number under which all VMs hash what they remember of clients, made where there is none.
+///
+/// Envoy configures one VM alone before any other, so at start nobody else makes one; two that did would remember apart.
+#[must_use]
+pub fn salt(host: &dyn Host) -> [u8; 32] {
+    let key = format!("{LAYOUT}/salt");
+    let mut salt = [0; 32];
+    let mut numbers = record::read(host, &key);
+    if numbers.is_none() {
+        host.random(&mut salt);
+        let (made, _) = salt.as_chunks::<8>();
+        let made: [[u8; 8]; 4] = made.try_into().unwrap_or_default();
+        record::update(host, &key, |there| {
+            numbers = there.or(Some(made.map(u64::from_le_bytes)));
+            if there.is_some() { None } else { numbers }
+        });
+    }
+    for (place, number) in salt.as_chunks_mut().0.iter_mut().zip(numbers.unwrap_or_default()) {
+        *place = number.to_le_bytes();
+    }
+    salt
+}
+
+fn nanoseconds(time: Time) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::fake::FakeHost;
+
+    fn asking() -> Asking {
+        Asking::new(&[1; 32])
+    }
+
+    #[test]
+    fn so_many_a_second_may_be_asked_in_whatever_second() {
+        let host = FakeHost::at(1_000);
+        let (most, tenth) = (limits::QUESTIONS_A_SECOND, Duration::from_millis(100));
+        let asked = (0..most + 3).filter(|_| asking().may_ask(&host, most, host.now())).count();
+        assert_eq!(asked, most);
+        host.pass(9 * tenth);
+        assert!(!asking().may_ask(&host, most, host.now()));
+        host.pass(tenth);
+        assert!(asking().may_ask(&host, 1, host.now()));
+        assert!(!asking().may_ask(&host, 1, host.now()));
+        assert!(asking().may_ask(&host, 2, host.now()));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_stops_no_question() {
+        let host = FakeHost::at(1_000);
+        let most = limits::QUESTIONS_A_SECOND;
+        while asking().may_ask(&host, most, host.now()) {}
+        host.now.set(Duration::from_secs(10));
+        assert!(asking().may_ask(&host, most, host.now()));
+    }
+
+    #[test]
+    fn what_is_known_of_the_door_counts_for_its_time() {
+        let host = FakeHost::at(1_000);
+        assert_eq!(asking().door(&host, host.now()), None);
+        assert!(asking().found(&host, Door::Closed, host.now()));
+        assert!(!asking().found(&host, Door::Closed, host.now()));
+        assert_eq!(asking().door(&host, host.now()), Some(Door::Closed));
+        assert_eq!(Asking::new(&[2; 32]).door(&host, host.now()), None);
+        host.pass(limits::DOOR_CLOSED_FOR);
+        assert_eq!(asking().door(&host, host.now()), None);
+        assert!(asking().found(&host, Door::Open, host.now()));
+        assert_eq!(asking().door(&host, host.now()), Some(Door::Open));
+        assert_eq!(asking().door(&host, host.now() - Duration::from_nanos(1)), None);
+        host.pass(limits::DOOR_OPEN_FOR);
+        assert_eq!(asking().door(&host, host.now()), None);
+    }
+
+    #[test]
+    fn there_is_one_salt_and_it_is_not_nothing() {
+        let host = FakeHost::default();
+        let first = salt(&host);
+        assert_ne!(first, [0; 32]);
+        assert_eq!(salt(&host), first);
+    }
+}

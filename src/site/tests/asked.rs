@@ -1,0 +1,445 @@
+//! Clients whom only the controller knows.
+
+use super::*;
+use crate::host::fake::SentCall;
+use serde_json::{Value, json};
+
+pub(super) const GOOD: &str = "Bearer good";
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// A gateway of several VMs, and the controller's answers.
+pub(super) struct Bed {
+    pub(super) host: FakeHost,
+    vms: Vec<Site>,
+    streams: Cell<StreamId>,
+    /// Calls that were looked at.
+    pub(super) seen: Cell<usize>,
+}
+
+/// What became of a request.
+type Replies = Vec<(StreamId, Reply)>;
+
+impl Bed {
+    pub(super) fn new(changes: &[(&str, Value)]) -> Self {
+        Self::of(1, changes)
+    }
+
+    fn of(vms: usize, changes: &[(&str, Value)]) -> Self {
+        let host = FakeHost::at(1_000_000);
+        let vms = (0..vms).map(|_| configured(&host, changes)).collect();
+        Self { host, vms, streams: Cell::new(1), seen: Cell::new(0) }
+    }
+
+    /// The same with its door known to be closed.
+    fn behind_a_closed_door(changes: &[(&str, Value)]) -> Self {
+        let bed = Self::new(changes);
+        assert_eq!(bed.ask("Bearer nobody"), None);
+        bed.answer(refusal("401", "No."));
+        bed.answer(refusal("401", "No."));
+        bed.calls();
+        bed
+    }
+
+    pub(super) fn request(&self, vm: usize, headers: &[(&str, &str)]) -> (StreamId, Option<Reply>) {
+        let stream = self.streams.replace(self.streams.get() + 1);
+        show(&self.host, &[&[(":method", "GET")], headers].concat());
+        match self.vms[vm].request(&self.host, stream, SCRAPE) {
+            Step::Reply(reply) => (stream, Some(reply)),
+            Step::Wait => (stream, None),
+            Step::Pass => panic!("passed"),
+        }
+    }
+
+    /// The status, if there is a reply at once.
+    pub(super) fn ask(&self, authorization: &str) -> Option<u16> {
+        self.request(0, &[("authorization", authorization)]).1.map(|reply| reply.status)
+    }
+
+    fn tick(&self) -> Replies {
+        self.vms.iter().flat_map(|vm| vm.tick(&self.host)).collect()
+    }
+
+    /// What was sent since the last look, on ticks.
+    pub(super) fn calls(&self) -> Vec<SentCall> {
+        assert_eq!(self.tick(), []);
+        let calls = self.host.calls.borrow();
+        calls[self.seen.replace(calls.len())..].to_vec()
+    }
+
+    /// Ticks, and answers the oldest call that has no answer yet.
+    pub(super) fn answer(&self, answer: Answer) -> Vec<u16> {
+        let mut replies = self.tick();
+        let call = self.seen.replace(self.seen.get() + 1) + 1;
+        assert!(call <= self.host.calls.borrow().len(), "nothing was asked");
+        for vm in &self.vms {
+            let call = CallId::try_from(call).unwrap();
+            replies.extend(vm.answered(&self.host, call, answer.clone()));
+        }
+        replies.into_iter().map(|(_, reply)| reply.status).collect()
+    }
+
+    /// Has a credential permitted.
+    fn permit(&self, authorization: &str) {
+        assert_eq!(self.ask(authorization), None);
+        assert_eq!(self.answer(permit()), [200]);
+    }
+
+    /// Tries one credential after the other, until that is too many; how many that was.
+    fn guess(&self) -> u32 {
+        for guess in 0.. {
+            self.host.pass(Duration::from_millis(250));
+            match self.ask(&format!("Bearer {}", self.streams.get())) {
+                None => assert_eq!(self.answer(refusal("401", "No.")), [401]),
+                status => {
+                    assert_eq!(status, Some(429));
+                    return guess;
+                }
+            }
+        }
+        0
+    }
+
+    fn page(&self) -> String {
+        let (_, reply) = self.request(0, &[("authorization", "Bearer local")]);
+        String::from_utf8(reply.unwrap().body.to_vec()).unwrap()
+    }
+
+    fn attempts(&self, scheme: &str, outcome: &str) -> Option<String> {
+        let series = format!(
+            "awx_gateway_auth_attempts_total{{outcome=\"{outcome}\",scheme=\"{scheme}\"}} "
+        );
+        let page = self.page();
+        page.lines().find_map(|line| line.strip_prefix(&series)).map(str::to_owned)
+    }
+}
+
+fn configured(host: &FakeHost, changes: &[(&str, Value)]) -> Site {
+    let mut json = json!({
+        "gateway": {"labels": {}},
+        "sources": [],
+        "auth": {
+            "controller": {"cluster": "controller", "path": "/check"},
+            // SHA-256 of "local".
+            "tokens": [{"name": "local", "sha256":
+                "25bf8e1a2393f1108d37029b3df5593236c755742ec93465bbafa9b290bddcf6"}],
+        },
+    });
+    for (pointer, value) in changes {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        json.pointer_mut(parent).unwrap()[name] = value.clone();
+    }
+    site(host, &json.to_string())
+}
+
+pub(super) fn answer(status: &str, media_type: &str, body: &str) -> Answer {
+    let headers =
+        [(":status", status), ("content-type", media_type), ("x-envoy-upstream-service-time", "3")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    Answer { headers: headers.to_vec(), body: body.as_bytes().to_vec() }
+}
+
+pub(super) fn permit() -> Answer {
+    answer("200", "text/plain", "")
+}
+
+pub(super) fn refusal(status: &str, sentence: &str) -> Answer {
+    answer(status, "application/json", &json!({ "detail": sentence }).to_string())
+}
+
+fn down() -> Answer {
+    let mut answer = answer("503", "text/plain", "no healthy upstream");
+    answer.headers.pop();
+    answer
+}
+
+fn sent<'a>(call: &'a SentCall, name: &str) -> Option<&'a str> {
+    call.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+}
+
+#[test]
+fn before_the_first_question_a_random_token_has_to_be_refused() {
+    let bed = Bed::new(&[]);
+    assert_eq!(bed.ask(GOOD), None);
+    let calls = bed.calls();
+    let [knock] = calls.as_slice() else { panic!("{calls:?}") };
+    let token = sent(knock, "authorization").unwrap().strip_prefix("Bearer ").unwrap();
+    assert_eq!((token.len(), knock.path.as_str()), (40, "/check"));
+    bed.seen.set(0);
+    assert!(bed.answer(refusal("401", "No.")).is_empty());
+    let calls = bed.calls();
+    let [question] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!(sent(question, "authorization"), Some(GOOD));
+    assert_eq!((sent(question, "cookie"), question.timeout), (None, 2 * SECOND));
+    bed.seen.set(1);
+    assert_eq!(bed.answer(permit()), [200]);
+    assert_eq!(bed.ask(GOOD), Some(200));
+    assert_eq!(bed.calls(), []);
+}
+
+#[test]
+fn a_controller_that_permits_a_random_token_lets_nobody_in_and_the_log_says_so_once() {
+    let bed = Bed::new(&[]);
+    for _ in 0..3 {
+        assert_eq!(bed.ask(GOOD), None);
+        assert_eq!(bed.answer(permit()), [503]);
+        assert_eq!(bed.ask(GOOD), Some(503));
+        assert_eq!(bed.ask("Bearer local"), Some(200));
+        bed.host.pass(limits::DOOR_OPEN_FOR);
+    }
+    let log = bed.host.log.borrow();
+    assert_eq!(log.iter().filter(|(_, line)| line.contains("lets in a random token")).count(), 1);
+    drop(log);
+    assert_eq!(bed.ask(GOOD), None);
+    bed.answer(refusal("401", "No."));
+    assert_eq!(bed.answer(permit()), [200]);
+}
+
+#[test]
+fn a_door_that_opens_later_is_found_and_then_no_remembered_permit_counts() {
+    let bed = Bed::behind_a_closed_door(&[("/auth/controller/allow_for", json!("1h"))]);
+    bed.permit(GOOD);
+    bed.host.pass(limits::DOOR_CLOSED_FOR);
+    assert_eq!(bed.ask(GOOD), Some(200));
+    assert_eq!(bed.ask("Bearer another"), None);
+    assert_eq!(bed.answer(permit()), [503]);
+    assert_eq!(bed.ask(GOOD), Some(503));
+}
+
+#[test]
+fn a_permit_counts_for_all_vms_and_is_asked_again_in_time() {
+    let bed = Bed { vms: vec![], ..Bed::new(&[]) };
+    let bed = Bed { vms: (0..2).map(|_| configured(&bed.host, &[])).collect(), ..bed };
+    assert_eq!(bed.ask(GOOD), None);
+    bed.answer(refusal("401", "No."));
+    assert_eq!(bed.answer(permit()), [200]);
+    bed.host.pass(59 * SECOND);
+    let other = bed.request(1, &[("authorization", GOOD)]).1;
+    assert_eq!(other.map(|reply| reply.status), Some(200));
+    bed.host.pass(SECOND);
+    assert_eq!(bed.ask(GOOD), None);
+    assert_eq!(bed.answer(refusal("401", "No.")), [401]);
+    assert_eq!(bed.ask(GOOD), Some(401));
+}
+
+#[test]
+fn a_refusal_is_said_in_the_controllers_words_and_counts_for_its_time() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    let (_, reply) = bed.request(0, &[("authorization", "Bearer bob")]);
+    assert_eq!(reply, None);
+    assert_eq!(bed.answer(refusal("403", "Not you, Bob.")), [403]);
+    let (_, reply) = bed.request(0, &[("authorization", "Bearer bob")]);
+    let reply = reply.unwrap();
+    assert_eq!((reply.status, &reply.body[..]), (403, &b"Not you, Bob.\n"[..]));
+    assert!(reply.headers.iter().all(|(name, _)| *name != "www-authenticate"));
+    bed.host.pass(10 * SECOND);
+    assert_eq!(bed.ask("Bearer bob"), None);
+    assert_eq!(bed.answer(permit()), [200]);
+}
+
+#[test]
+fn those_who_show_the_same_share_a_question_and_it_outlives_them() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    let (first, _) = bed.request(0, &[("authorization", GOOD)]);
+    assert_eq!(bed.ask(" bearer  good "), None);
+    assert_eq!(bed.calls().len(), 1);
+    bed.vms[0].forget(first);
+    assert_eq!(bed.ask(GOOD), None);
+    bed.seen.set(bed.seen.get() - 1);
+    assert_eq!(bed.answer(permit()), [200, 200]);
+    let (gone, _) = bed.request(0, &[("authorization", "Bearer gone")]);
+    assert_eq!(bed.calls().len(), 1);
+    bed.vms[0].forget(gone);
+    bed.seen.set(bed.seen.get() - 1);
+    assert!(bed.answer(permit()).is_empty());
+    assert_eq!(bed.ask("Bearer gone"), Some(200));
+}
+
+#[test]
+fn a_question_whose_clients_left_before_it_was_sent_is_not_sent() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    let (gone, _) = bed.request(0, &[("authorization", GOOD)]);
+    bed.vms[0].forget(gone);
+    assert_eq!(bed.calls(), []);
+}
+
+#[test]
+fn a_session_is_asked_about_with_its_cookie_alone() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    let headers =
+        [("cookie", "csrftoken=x; awx_sessionid=abc; y=z"), ("authorization", "Digest x")];
+    assert_eq!(bed.request(0, &headers).1, None);
+    let calls = bed.calls();
+    let [question] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!(sent(question, "cookie"), Some("awx_sessionid=abc"));
+    assert_eq!(sent(question, "authorization"), None);
+    bed.seen.set(bed.seen.get() - 1);
+    assert_eq!(bed.answer(permit()), [200]);
+    assert_eq!(bed.attempts("session", "allowed").as_deref(), Some("1"));
+}
+
+#[test]
+fn no_answer_is_no_verdict_and_is_not_remembered_as_one() {
+    for nothing in [
+        down(),
+        Answer::default(),
+        answer("302", "text/html", ""),
+        answer("500", "text/html", "<h1>"),
+        answer("200", "text/html", "<form>"),
+    ] {
+        let bed = Bed::behind_a_closed_door(&[]);
+        assert_eq!(bed.ask(GOOD), None);
+        assert_eq!(bed.answer(nothing.clone()), [503], "{nothing:?}");
+        assert_eq!(bed.ask(GOOD), Some(503));
+        bed.host.pass(limits::DOWN_FOR);
+        bed.permit(GOOD);
+    }
+}
+
+#[test]
+fn while_the_controller_is_down_those_who_were_permitted_are_let_in_without_waiting() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.permit(GOOD);
+    bed.host.pass(60 * SECOND);
+    assert_eq!(bed.ask(GOOD), None);
+    assert_eq!(bed.answer(down()), [200]);
+    assert_eq!(bed.ask(GOOD), Some(200));
+    assert_eq!(bed.ask("Bearer new"), Some(503));
+    assert_eq!(bed.attempts("bearer", "allowed_while_down").as_deref(), Some("2"));
+    assert_eq!(bed.attempts("bearer", "unavailable").as_deref(), Some("1"));
+    assert_eq!(bed.calls(), []);
+    bed.host.pass(limits::DOWN_FOR);
+    assert_eq!(bed.ask(GOOD), None);
+    assert_eq!(bed.answer(down()), [200]);
+    bed.host.pass(300 * SECOND - limits::DOWN_FOR - 60 * SECOND);
+    assert_eq!(bed.ask(GOOD), None);
+    assert_eq!(bed.answer(down()), [503]);
+}
+
+#[test]
+fn the_log_says_once_that_there_are_no_verdicts_and_once_that_there_are_again() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    let lines = || {
+        let log = bed.host.log.borrow();
+        log.iter().filter(|(_, line)| line.contains("auth.controller")).cloned().collect::<Vec<_>>()
+    };
+    for _ in 0..3 {
+        assert_eq!(bed.ask(GOOD), None);
+        assert_eq!(bed.answer(down()), [503]);
+        bed.host.pass(limits::DOWN_FOR);
+    }
+    let silent = "awx_metrics: auth.controller: controller gives no verdict".to_owned();
+    assert_eq!(lines(), [(Level::Warn, silent.clone())]);
+    bed.permit(GOOD);
+    bed.permit("Bearer other");
+    let back = "awx_metrics: auth.controller: controller answers".to_owned();
+    assert_eq!(lines(), [(Level::Warn, silent), (Level::Info, back)]);
+}
+
+#[test]
+fn after_a_refusal_an_earlier_permit_does_not_come_back_while_the_controller_is_down() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.permit(GOOD);
+    bed.host.pass(60 * SECOND);
+    assert_eq!(bed.ask(GOOD), None);
+    assert_eq!(bed.answer(refusal("401", "No.")), [401]);
+    bed.host.pass(11 * SECOND);
+    assert_eq!(bed.ask(GOOD), None);
+    assert_eq!(bed.answer(down()), [503]);
+}
+
+#[test]
+fn who_makes_the_controller_fail_keeps_nobody_else_from_being_asked_about() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.permit(GOOD);
+    assert_eq!(bed.ask("Bearer poison"), None);
+    assert_eq!(bed.answer(answer("500", "text/html", "<h1>")), [503]);
+    bed.host.pass(60 * SECOND);
+    assert_eq!(bed.ask(GOOD), None);
+    assert_eq!(bed.answer(refusal("401", "No.")), [401]);
+}
+
+#[test]
+fn a_call_that_cannot_be_sent_is_no_answer() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.host.refuses_calls.set(true);
+    assert_eq!(bed.ask(GOOD), None);
+    let [(_, reply)] = &bed.tick()[..] else { panic!("no reply") };
+    assert_eq!(reply.status, 503);
+}
+
+#[test]
+fn an_answer_that_never_comes_is_given_up() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    assert_eq!(bed.ask(GOOD), None);
+    assert_eq!(bed.calls().len(), 1);
+    bed.host.pass(2 * SECOND + limits::PULL_GRACE + Duration::from_nanos(1));
+    let [(_, reply)] = &bed.tick()[..] else { panic!("no reply") };
+    assert_eq!(reply.status, 503);
+}
+
+#[test]
+fn so_many_questions_are_under_way_and_a_part_of_them_is_kept_for_the_known() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.permit(GOOD);
+    bed.host.pass(60 * SECOND);
+    for stranger in 0..limits::for_strangers(limits::QUESTIONS) {
+        assert_eq!(bed.ask(&format!("Bearer {stranger}")), None);
+    }
+    assert_eq!(bed.ask("Bearer late"), Some(429));
+    assert_eq!(bed.calls().len(), limits::for_strangers(limits::QUESTIONS_SENT));
+    assert_eq!(bed.ask(GOOD), None);
+    let calls = bed.calls();
+    let [renewal] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!(sent(renewal, "authorization"), Some(GOOD));
+    assert_eq!(bed.attempts("bearer", "throttled").as_deref(), Some("1"));
+}
+
+#[test]
+fn so_many_questions_are_asked_in_a_second_over_all_vms() {
+    let bed = Bed::of(4, &[]);
+    assert_eq!(bed.ask(GOOD), None);
+    bed.answer(refusal("401", "No."));
+    bed.answer(permit());
+    bed.host.pass(SECOND);
+    for number in 0..4 * limits::QUESTIONS_SENT {
+        bed.request(number % 4, &[("authorization", &format!("Bearer {number}"))]);
+    }
+    let most = limits::for_strangers(limits::QUESTIONS_A_SECOND);
+    assert_eq!(bed.calls().len(), most);
+    bed.host.pass(SECOND);
+    assert_eq!(bed.calls().len(), 4 * limits::for_strangers(limits::QUESTIONS_SENT) - most);
+}
+
+#[test]
+fn who_guesses_has_to_wait_and_who_was_permitted_has_not() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.permit(GOOD);
+    // The stranger who closed the door failed too; and guessing takes so long that one is forgiven.
+    assert_eq!(bed.guess(), limits::CLIENT_FAILURES.burst - 1 + 1);
+    assert_eq!(bed.ask(GOOD), Some(200));
+    assert_eq!(bed.ask("Bearer local"), Some(200));
+    bed.host.pass(60 * SECOND);
+    assert!(bed.guess() > 0);
+    bed.permit(GOOD);
+}
+
+#[test]
+fn another_configuration_remembers_nothing_of_this_ones_verdicts() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.permit(GOOD);
+    let vms = vec![configured(&bed.host, &[("/auth/controller/allow_for", json!("61s"))])];
+    let bed = Bed { vms, ..bed };
+    assert_eq!(bed.ask(GOOD), None);
+    bed.answer(refusal("401", "No."));
+    assert_eq!(bed.answer(refusal("401", "No.")), [401]);
+}
+
+#[test]
+fn where_anybody_is_let_in_no_door_is_tried_and_a_wrong_password_is_refused() {
+    let bed = Bed::new(&[("/auth/anonymous", json!(true))]);
+    assert_eq!(bed.ask("Bearer unknown"), Some(200));
+    assert_eq!(bed.ask("Basic Ym9iOng="), None);
+    assert_eq!(bed.answer(refusal("401", "Invalid username/password.")), [401]);
+    assert_eq!(bed.ask("Basic Ym9iOnk="), None);
+    assert_eq!(bed.answer(permit()), [200]);
+}
