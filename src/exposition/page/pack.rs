@@ -1,6 +1,8 @@
 //! The build script: puts the page for people together and compresses it, as it is sent to almost everybody. As it is
 //! written it would take a twentieth of the module.
 
+#![expect(clippy::print_stdout, reason = "cargo reads it")]
+
 use flate2::{Compression, GzBuilder};
 use std::io::Write;
 use std::path::Path;
