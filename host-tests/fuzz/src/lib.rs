@@ -28,7 +28,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     targets::accept::TARGET,
     targets::configuration::TARGET,
     targets::credentials::TARGET,
@@ -38,6 +38,7 @@ pub const TARGETS: [Target; 9] = [
     targets::query::TARGET,
     targets::rendered::TARGET,
     targets::shard::TARGET,
+    targets::verdicts::TARGET,
 ];
 
 /// The target of this name.

@@ -9,3 +9,4 @@ pub(crate) mod path;
 pub(crate) mod query;
 pub(crate) mod rendered;
 pub(crate) mod shard;
+pub(crate) mod verdicts;
