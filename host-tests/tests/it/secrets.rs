@@ -180,7 +180,7 @@ fn mistakes() -> Vec<String> {
         whole.replace(LITERAL, &format!("{LITERAL} ")),
         whole.replace(PASSWORD, &format!("{PASSWORD}\\n")),
         whole.replace("\"UNSET\"", &format!("\"{MARK}!\"")),
-        having(secretive(), "/auth/controller", json!({"cluster": MARK})).to_string(),
+        having(secretive(), "/auth/controller", json!({"cluster": MARK, "path": MARK})).to_string(),
         having(secretive(), "/paths", json!([format!("/{MARK}/../x")])).to_string(),
         having(secretive(), "/hosts", json!([format!("{MARK}:{MARK}")])).to_string(),
         having(secretive(), "/observe", json!({"by": MARK})).to_string(),
