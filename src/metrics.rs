@@ -108,6 +108,8 @@ impl Page {
         self.families.get(at).map(|span| Family { page: self, span })
     }
 
+    /// Not inlined: whatever reads a page asks for many.
+    #[inline(never)]
     fn piece(&self, from: u32, to: u32) -> &str {
         self.text.get(from as usize..to as usize).unwrap_or_default()
     }
@@ -193,12 +195,24 @@ impl<'a> Family<'a> {
     /// Its samples, in order.
     pub fn samples(&self) -> impl ExactSizeIterator<Item = Sample<'a>> + use<'a> {
         let Self { page, span } = *self;
-        let spans = page.samples.get(span.samples.0 as usize..span.samples.1 as usize);
-        let spans = spans.unwrap_or_default();
+        let spans = self.spans();
         spans.iter().enumerate().map(move |(at, sample)| {
             let next = spans.get(at + 1).map_or(span.end, |next| next.start);
             Sample { page, span: sample, name_len: span.name.1 - span.name.0, next }
         })
+    }
+
+    /// The sample at this place.
+    pub(crate) fn sample(&self, at: u32) -> Option<Sample<'a>> {
+        let Self { page, span } = *self;
+        let (sample, later) = self.spans().get(at as usize..)?.split_first()?;
+        let next = later.first().map_or(span.end, |next| next.start);
+        Some(Sample { page, span: sample, name_len: span.name.1 - span.name.0, next })
+    }
+
+    fn spans(&self) -> &'a [SampleSpan] {
+        let (from, to) = self.span.samples;
+        self.page.samples.get(from as usize..to as usize).unwrap_or_default()
     }
 
     /// All of it in text format 0.0.4: header and samples.

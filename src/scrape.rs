@@ -227,7 +227,7 @@ impl Scraper {
         let format = request.format();
         match (request.method.as_slice(), request.media) {
             (b"GET" | b"HEAD", Ok(MediaType { format: Format::Html, .. })) => {
-                (format, Reply::for_people(permit))
+                (format, Reply::for_people(permit, request.encoding))
             }
             (b"GET" | b"HEAD", Ok(media)) => {
                 let selection = &request.query.selection;

@@ -108,7 +108,7 @@ impl<'a> Lines<'a, '_> {
 }
 
 fn has_timestamps(piece: &Piece<'_>) -> bool {
-    piece.family.samples().any(|sample| sample.timestamp().is_some())
+    piece.samples().any(|sample| sample.timestamp().is_some())
 }
 
 fn header(name: &str, kind: Kind, help: &str, out: &mut Vec<u8>) {

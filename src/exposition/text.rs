@@ -93,6 +93,7 @@ pub(super) fn series<'a>(
     }
 }
 
+#[inline(never)]
 pub(super) fn push_all(out: &mut Vec<u8>, parts: &[&str]) {
     parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }

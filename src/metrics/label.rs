@@ -20,6 +20,8 @@ impl<'a> Labels<'a> {
 impl<'a> Iterator for Labels<'a> {
     type Item = (&'a str, &'a str);
 
+    /// Not inlined, as there are many loops over labels.
+    #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
         let pair = self.rest.get(1..)?;
         let name_end = pair.as_bytes().iter().position(|&byte| byte == b'=')?;

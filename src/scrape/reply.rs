@@ -57,17 +57,20 @@ impl Reply {
     pub fn page(media: MediaType, (encoding, body): (Encoding, Rc<Vec<u8>>)) -> Self {
         // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
         let body = if body.is_empty() { Rc::new(vec![b'\n']) } else { body };
-        let mut reply = Self::new(200, media.content_type(), body);
-        if encoding == Encoding::Gzip {
-            reply.headers.push(("content-encoding", gzip::CODING.into()));
-        }
-        reply
+        Self::new(200, media.content_type(), body).encoded(encoding)
     }
 
-    /// 200 with the page for people. It holds nothing to see, but who is not let in is to be told so at once.
+    /// 200 with the page for people, 406 for who takes no gzip. It holds nothing to see, but who is not let in is to be
+    /// told so at once.
     #[must_use]
-    pub fn for_people(_: &Permit) -> Self {
-        Self::html(200, page::DOCUMENT.into(), page::POLICY)
+    pub fn for_people(_: &Permit, encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Gzip => Self::html(200, page::MEMBER.into(), page::POLICY).encoded(encoding),
+            Encoding::Identity => {
+                let sentence = "This page is sent compressed alone: Accept-Encoding: gzip.";
+                Self::html(406, page::refusal(sentence, None), page::INERT)
+            }
+        }
     }
 
     /// 200 with a description of the endpoint.
@@ -129,6 +132,13 @@ impl Reply {
     pub fn unavailable(retry_after: Duration, format: Option<Format>) -> Self {
         let sentence = "The controller that knows these credentials gives no verdict on them now.";
         Self::error(503, sentence, format).after(whole_seconds(retry_after))
+    }
+
+    fn encoded(mut self, encoding: Encoding) -> Self {
+        if encoding == Encoding::Gzip {
+            self.headers.push(("content-encoding", gzip::CODING.into()));
+        }
+        self
     }
 
     fn after(mut self, seconds: u64) -> Self {

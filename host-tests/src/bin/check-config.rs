@@ -61,7 +61,7 @@ mod tests {
         let report = check("a.json", b"{}").unwrap();
         assert_eq!(
             report,
-            "a.json: ok\na.json: warning: auth: no tokens, no users, and anonymous is false: nobody is let in\n"
+            "a.json: ok\na.json: warning: auth: no tokens, no users, no controller, and anonymous is false: nobody is let in\n"
         );
     }
 

@@ -76,12 +76,9 @@ impl<'a> Piece<'a> {
     }
 
     /// The samples that stay.
-    pub(crate) fn samples(&self) -> impl Iterator<Item = Sample<'a>> {
+    pub(crate) fn samples(&self) -> Samples<'_, 'a> {
         let dropped = self.changes.as_ref().map_or(&[][..], |changes| &changes.dropped);
-        let mut dropped = dropped.iter().peekable();
-        let mut stays = move |at: u32| dropped.next_if_eq(&&at).is_none();
-        let samples = (0..).zip(self.family.samples());
-        samples.filter_map(move |(at, sample)| stays(at).then_some(sample))
+        Samples { family: self.family, at: 0, dropped }
     }
 
     /// Whether labels of the page have new names.
@@ -102,6 +99,32 @@ impl<'a> Piece<'a> {
     pub(super) fn drop(&mut self, at: u32) {
         self.is_verbatim = false;
         self.changes.get_or_insert_default().dropped.push(at);
+    }
+}
+
+/// The samples of a piece that stay.
+pub(crate) struct Samples<'p, 'a> {
+    family: Family<'a>,
+    at: u32,
+    /// Places of those that do not, from here on.
+    dropped: &'p [u32],
+}
+
+impl<'a> Iterator for Samples<'_, 'a> {
+    type Item = Sample<'a>;
+
+    /// Not inlined: every format has loops over samples, and the module a budget.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Sample<'a>> {
+        loop {
+            let sample = self.family.sample(self.at)?;
+            let at = self.at;
+            self.at += 1;
+            match self.dropped {
+                [first, rest @ ..] if *first == at => self.dropped = rest,
+                _ => return Some(sample),
+            }
+        }
     }
 }
 

@@ -75,6 +75,9 @@ fn renders_as_text(merged: &Merged<'_>, page: &Page) {
 }
 
 fn renders_as_openmetrics(merged: &Merged<'_>, page: &Page) {
+    if !series(page).iter().filter_map(|series| series.3).all(is_exact) {
+        return;
+    }
     let mut out = Vec::new();
     openmetrics::render(merged, &Selection::default(), Values::Real, &mut out);
     if PLANTED {
@@ -119,22 +122,19 @@ fn renders_as_protobuf(merged: &Merged<'_>) {
     }
 }
 
-/// Every sample: its name, labels, value and timestamp. A timestamp beyond what OpenMetrics' seconds can say to the
-/// millisecond is not compared.
+/// Whether seconds can say it to the millisecond. No moment is beyond that, and in OpenMetrics such a line is refused.
+fn is_exact(milliseconds: i64) -> bool {
+    milliseconds.unsigned_abs() < 1 << 43
+}
+
+/// Every sample: its name, labels, value and timestamp.
 fn series(page: &Page) -> Vec<(String, String, u64, Option<i64>)> {
-    const EXACT: u64 = 1 << 43;
-    let families = page.families();
-    let samples = families.flat_map(|family| family.samples());
+    let samples = page.families().flat_map(|family| family.samples());
     let mut series: Vec<_> = samples
         .map(|sample| {
-            let stamp = sample.timestamp().and_then(|stamp| stamp.parse::<i64>().ok());
-            let stamp = stamp.filter(|stamp| stamp.unsigned_abs() < EXACT);
-            (
-                sample.name().to_owned(),
-                sample.label_block().to_owned(),
-                sample.value().to_bits(),
-                stamp,
-            )
+            let stamp = sample.timestamp().map(|stamp| stamp.parse().expect("milliseconds"));
+            let [name, labels] = [sample.name(), sample.label_block()].map(str::to_owned);
+            (name, labels, sample.value().to_bits(), stamp)
         })
         .collect();
     series.sort();

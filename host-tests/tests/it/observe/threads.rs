@@ -294,7 +294,8 @@ fn hostile_paths_methods_and_codes_grow_nothing_and_all_are_counted() {
             worker.pass(&Exchange::of(Headers::from_iter(headers)), code, by == "filter").unwrap();
             if number == HOSTILE / 10 {
                 // The second page has series that the first one brought, and is made while that is still kept.
-                (worker.page(), worker.page());
+                worker.page();
+                worker.page();
                 memory = worker.vm.memory_size();
             }
         }

@@ -76,8 +76,9 @@ impl<'a> Engine<'a> {
         let output = self.run(&folder, runs, &[grown.path(), &corpus])?;
         let log = log(&output);
         if let Some(input) = found(folder.path())? {
-            let kept = corpus.with_file_name(format!("{}-found", self.target.name));
+            let kept = corpus.join("found");
             fs::copy(&input, &kept)?;
+            let log = log.find("panicked at").map_or(log.as_str(), |at| &log[at..]).to_owned();
             return Err(EngineError::Found { input: kept, log });
         }
         if !output.status.success() {
