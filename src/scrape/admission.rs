@@ -130,8 +130,12 @@ impl Scraper {
     }
 
     fn standing(&self, host: &dyn Host, controller: &Controller, tag: &Tag, now: Time) -> Standing {
-        let (permit, refusal) = (self.verdicts.permit(host, tag), self.verdicts.refusal(host, tag));
-        controller.standing(permit, refusal, now)
+        let permit = self.verdicts.permit(host, tag);
+        match controller.standing(permit, None, now) {
+            // A refusal takes the permit away: where there is one that counts, no refusal need be looked for.
+            Standing::Permitted => Standing::Permitted,
+            _ => controller.standing(permit, self.verdicts.refusal(host, tag), now),
+        }
     }
 
     /// A source of the controller whose page is to be pulled with a client's credentials; or, `joining`, is being pulled

@@ -5,7 +5,7 @@
 //! the hash of their address; who shares one with an attacker, by chance, waits as well, unless it is known already.
 
 use super::record;
-use super::verdicts::key;
+use super::verdicts::{key, place_key};
 use crate::auth::Tag;
 use crate::host::{Host, Time};
 use crate::limits::{self, Leak};
@@ -43,7 +43,7 @@ impl Throttle {
     fn counts(&self, client: &Tag) -> [(String, Leak); 2] {
         let place = client.place(limits::CLIENT_COUNTS);
         [
-            (format!("{}/{place}", self.key), limits::CLIENT_FAILURES),
+            (place_key(&self.key, place), limits::CLIENT_FAILURES),
             (format!("{}/all", self.key), limits::ALL_FAILURES),
         ]
     }

@@ -187,7 +187,8 @@ on_both_hosts! {
         let pull = stage.controller().requests().remove(0);
         assert_eq!((pull.method.as_str(), pull.target.as_str()), ("GET", "/api/v2/metrics/"));
         assert_eq!(pull.header("authorization"), Some(&b"Basic YWRtaW46cGFzc3dvcmQ="[..]));
-        assert_eq!(pull.header("accept"), Some(&b"text/plain;version=0.0.4"[..]));
+        let formats = b"text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5";
+        assert_eq!(pull.header("accept"), Some(&formats[..]));
         assert_eq!(pull.header("host"), Some(&b"controller.example"[..]));
         let agent = String::from_utf8(pull.header("user-agent").unwrap().to_vec()).unwrap();
         assert!(agent.starts_with("awx-metrics-filter/"), "{agent}");
