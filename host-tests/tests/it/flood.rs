@@ -22,8 +22,8 @@ use crate::wire;
 const FLOOD: u32 = 100_000;
 
 /// Fuel of a callback at the most, which is about one unit an instruction. A tick does 4,000 rounds of a password
-/// ([`awx_metrics_filter::limits::PASSWORD_ROUNDS_A_TICK`]), each about 10,400 units; nothing else comes near.
-const CALLBACK_FUEL: u64 = 45_000_000;
+/// ([`awx_metrics_filter::limits::PASSWORD_ROUNDS_A_TICK`]), each about 11,500 units; nothing else comes near.
+const CALLBACK_FUEL: u64 = 50_000_000;
 
 /// What the answer to a flood's request may burn that has no password to check: the longest token that is looked at,
 /// [`awx_metrics_filter::limits::AUTHORIZATION_BYTES`], is hashed.

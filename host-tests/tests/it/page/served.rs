@@ -1,7 +1,7 @@
 //! How the page is served: to whom, with which headers, and what is there in its place.
 
 use host_tests::browser::{Browser, Prompt};
-use host_tests::on_both_hosts;
+use host_tests::{on_both_hosts, oracle};
 use hyper::body::Bytes;
 use hyper::{Method, Response};
 
@@ -22,7 +22,8 @@ fn body(reply: &Response<Bytes>) -> &str {
 on_both_hosts! {
     async fn who_asks_for_html_gets_the_page_and_nobody_else(host) {
         let stage = Stage::start(host).await.up().await;
-        let browser = stage.prometheus().header("accept", BROWSERS);
+        let unpacking = stage.prometheus().header("accept-encoding", "gzip, deflate, br");
+        let browser = unpacking.clone().header("accept", BROWSERS);
         let page = browser.get(METRICS).await.unwrap();
         assert_eq!(page.status(), 200);
         assert_eq!(header(&page, "content-type"), "text/html; charset=utf-8");
@@ -31,12 +32,17 @@ on_both_hosts! {
         assert_eq!(header(&page, "cache-control"), "no-store");
         let policy = header(&page, "content-security-policy");
         assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"), "{policy}");
-        assert!(body(&page).starts_with("<!doctype html>"));
+        assert_eq!(header(&page, "content-encoding"), "gzip");
+        assert!(oracle::gunzip(page.body()).unwrap().starts_with(b"<!doctype html>"));
 
         for query in ["?format=html", "?format=api"] {
-            let asked = stage.prometheus().get(&format!("{METRICS}{query}")).await.unwrap();
+            let asked = unpacking.get(&format!("{METRICS}{query}")).await.unwrap();
             assert_eq!(asked.body(), page.body(), "{query}");
         }
+        let plain = stage.prometheus().header("accept", BROWSERS).get(METRICS).await.unwrap();
+        assert_eq!(plain.status(), 406);
+        assert!(body(&plain).contains("<p>This page is sent compressed alone: "));
+
         let head = browser.request(Method::HEAD, METRICS, "").await.unwrap();
         assert_eq!(header(&head, "content-type"), "text/html; charset=utf-8");
         for accept in ["*/*", "text/*", "text/plain, text/html"] {
