@@ -2,12 +2,16 @@
 //! that grows, and whoever may come in is served all the while.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use awx_metrics_filter::limits;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use host_tests::capture::Reply;
-use host_tests::gateway::Gateway;
+use host_tests::client::Client;
+use host_tests::controller::Received;
+use host_tests::gateway::{Gateway, Host};
 use host_tests::on_both_hosts;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -15,7 +19,7 @@ use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 
 use crate::driven::Driven;
-use crate::stage::{METRICS, Stage, TOKEN, having, plugin};
+use crate::stage::{CONTROLLER_TOKEN, METRICS, Stage, TOKEN, cluster, having, plugin, scrape};
 use crate::wire;
 
 /// How many credentials, no two alike.
@@ -157,36 +161,59 @@ async fn others(gateway: &Gateway, while_: impl Fn(usize) -> bool) -> [Duration;
     [took[took.len() / 2], took[took.len() * 99 / 100]]
 }
 
+/// Pours the flood while this client scrapes and others ask for something else, all of which must be served.
+async fn flooded(host: Host, stage: &Stage, permitted: &Client) {
+    let before = others(&stage.gateway, |done| done < 200).await;
+    let mut flood: JoinSet<_> =
+        (0..CONNECTIONS).map(|place| pour(stage.gateway.address(), place)).collect();
+    let over = AtomicBool::new(false);
+    let is_over = || over.load(Ordering::Relaxed);
+    let flooding = async {
+        let mut answered = [0, 0];
+        while let Some(share) = flood.join_next().await {
+            answered =
+                std::array::from_fn(|place| answered[place] + share.as_ref().unwrap()[place]);
+        }
+        over.store(true, Ordering::Relaxed);
+        answered
+    };
+    let scraping = async {
+        let mut served = 0_u32;
+        while !is_over() || served < 3 {
+            assert!(scrape(permitted, "").await.contains("awx_sessions_total"));
+            served += 1;
+        }
+        served
+    };
+    let passing = others(&stage.gateway, |done| !is_over() || done < 10);
+    let (answered, served, during) = tokio::join!(flooding, scraping, passing);
+    assert_eq!(answered.iter().sum::<u32>(), SENT);
+    println!(
+        "{host:?}: {answered:?} refused as 401 and 429, {served} scrapes served meanwhile; other \
+         requests took {before:.1?} before, {during:.1?} during (half, and 99 of 100)"
+    );
+}
+
 on_both_hosts! {
     async fn others_are_served_through_a_flood(host) {
         let stage = Stage::start(host).await.up().await;
-        let before = others(&stage.gateway, |done| done < 200).await;
-        let mut flood: JoinSet<_> =
-            (0..CONNECTIONS).map(|place| pour(stage.gateway.address(), place)).collect();
-        let over = std::sync::atomic::AtomicBool::new(false);
-        let is_over = || over.load(std::sync::atomic::Ordering::Relaxed);
-        let flooding = async {
-            let mut answered = [0, 0];
-            while let Some(share) = flood.join_next().await {
-                answered = std::array::from_fn(|place| answered[place] + share.as_ref().unwrap()[place]);
-            }
-            over.store(true, std::sync::atomic::Ordering::Relaxed);
-            answered
-        };
-        let permitted = async {
-            let mut served = 0_u32;
-            while !is_over() || served < 3 {
-                assert!(stage.scrape("").await.contains("awx_sessions_total"));
-                served += 1;
-            }
-            served
-        };
-        let passing = others(&stage.gateway, |done| !is_over() || done < 10);
-        let (answered, served, during) = tokio::join!(flooding, permitted, passing);
-        assert_eq!(answered.iter().sum::<u32>(), SENT);
-        println!(
-            "{host:?}: {answered:?} refused as 401 and 429, {served} scrapes served meanwhile; \
-             other requests took {before:.1?} before, {during:.1?} during (half, and 99 of 100)"
-        );
+        flooded(host, &stage, &stage.prometheus()).await;
+    }
+
+    async fn a_flood_leaves_the_controller_alone_and_permits_where_they_are(host) {
+        let asking = json!({"cluster": cluster(0), "allow_for": "10m"});
+        let stage = Stage::with(host, &having(plugin(0), "/auth/controller", asking)).await.up().await;
+        let permitted = stage.gateway.client().bearer(CONTROLLER_TOKEN);
+        assert_eq!(permitted.get(METRICS).await.unwrap().status(), 200);
+        let begun = Instant::now();
+        flooded(host, &stage, &permitted).await;
+        let requests = stage.controller().requests();
+        let is_question = |request: &&Received| request.query() == "dbonly=1&subsystemonly=1";
+        let asked = requests.iter().filter(is_question).count();
+        // In any second so many, of which the first and the last may be in part.
+        let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap() + 2;
+        let most = seconds * limits::QUESTIONS_A_SECOND;
+        println!("{host:?}: {asked} questions in {seconds} s");
+        assert!((3..=most).contains(&asked), "{asked} of {most}");
     }
 }
