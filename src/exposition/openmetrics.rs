@@ -2,7 +2,7 @@
 //!
 //! What this format has no room for loses its type, never a series or its name, and is `unknown` then:
 //! - a counter whose name does not end in `_total`: its name would change;
-//! - samples that break the rules of their type (see [`super::sound`]): a counter that is negative, a histogram that is
+//! - samples that break the rules of their type (see `exposition::sound`): a counter that is negative, a histogram that is
 //!   not cumulative or has no bucket `+Inf`;
 //! - a family of which a name meets that of another one. Types reserve names: a counter `x` those of `x_total` and
 //!   `x_created`, a histogram or summary those with their suffixes and with `_created`. The controller has gauges called

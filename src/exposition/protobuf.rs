@@ -2,7 +2,7 @@
 //! each behind its length.
 //!
 //! A histogram or summary is one message with a sum and a count there, so one that breaks the rules of its type or has
-//! not both (see [`super::sound`]) comes as untyped families of its parts: no series is made up, none is lost. Of a
+//! not both (see `exposition::sound`) comes as untyped families of its parts: no series is made up, none is lost. Of a
 //! bound or quantile the number is written, not how it was spelt, and Prometheus spells it in its own way: `le="1"` of
 //! text is `le="1.0"` of protobuf there, as with every program that has both.
 
