@@ -18,12 +18,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::certificate::Certificate;
 use crate::client::Client;
 use crate::envoy::Envoy;
+use crate::process::eventually;
 use crate::proxy::WasmtimeGateway;
 use crate::tools::{self, Release};
 use crate::world::World;
@@ -307,6 +309,22 @@ impl Gateway {
             Running::Wasmtime(gateway) => gateway.traps().iter().map(ToString::to_string).collect(),
             Running::Envoy(envoy) => envoy.traps(),
         }
+    }
+
+    /// Waits until no request is under way, as far as the host says: Envoy counts one as long as it is not logged, which a
+    /// busy machine may hold up when its reply is long there. Our own host has no such count.
+    ///
+    /// # Panics
+    /// Where requests go on for half a minute.
+    pub async fn idle(&self) {
+        let Running::Envoy(envoy) = &self.running else { return };
+        let none = eventually(Duration::from_secs(30), async || {
+            let stats = envoy.admin().get("/stats?filter=downstream_rq_active").await.ok()?;
+            let stats = String::from_utf8_lossy(stats.body()).into_owned();
+            let mut others = stats.lines().filter(|line| !line.starts_with("http.admin."));
+            others.all(|line| line.ends_with(": 0")).then_some(())
+        });
+        none.await.expect("the requests end");
     }
 
     /// On our own host, what its VMs share: the clock, which a test may move, counts, shared data. Envoy shows nothing.

@@ -18,6 +18,7 @@ async fn counts_to_the_last(host: Host, by: &str, workers: u16, load: Load) {
     let sent = send(gateway.address(), load).await;
     println!("{by}: {} requests in {:?}", sent.total(), began.elapsed());
     assert_eq!(sent.total(), (load.connections * load.each) as u64);
+    gateway.idle().await;
     tokio::time::sleep(SEEN_AFTER).await;
     let page = page(&gateway).await;
     sent.assert_counted(&page);
