@@ -56,15 +56,10 @@ pub(super) fn host(text: String) -> Result<String, Problem> {
     let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok());
     let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     let name_fits = match inner {
-        // As far as a typing error shows: what std reads of addresses takes more of the module than this is worth.
-        Some(address) => address.contains(':') && address.bytes().all(is_address_byte),
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => !name.is_empty() && name.bytes().all(is_host_byte),
     };
     if port_fits && name_fits { Ok(text) } else { Err(Problem::Authority) }
-}
-
-fn is_address_byte(byte: u8) -> bool {
-    byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')
 }
 
 fn is_host_byte(byte: u8) -> bool {

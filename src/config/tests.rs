@@ -253,6 +253,7 @@ fn a_field_that_is_wrong_is_named_with_what_is_wrong() {
         (json!({"hosts": [":80"]}), "hosts[0]", Authority),
         (json!({"hosts": ["::1"]}), "hosts[0]", Authority),
         (json!({"hosts": ["[nothing]"]}), "hosts[0]", Authority),
+        (json!({"hosts": ["[:::1]"]}), "hosts[0]", Authority),
         (json!({"gateway": {"label": {}}}), "gateway.label", UnknownField),
         (json!({"gateway": {"labels": []}}), "gateway.labels", WrongType { expected: "an object" }),
         (
