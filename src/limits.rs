@@ -16,6 +16,9 @@ pub const SOURCE_SAMPLES: usize = 100_000;
 /// could fill the memory with families that have no samples.
 pub const SOURCE_NAMES: usize = SOURCE_SAMPLES;
 
+/// Characters of an exemplar's labels, names and values together (OpenMetrics 1.0, "Exemplars").
+pub const EXEMPLAR_CHARACTERS: usize = 128;
+
 /// Samples of one scrape, over all sources.
 pub const SCRAPE_SAMPLES: usize = 200_000;
 

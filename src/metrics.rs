@@ -9,6 +9,8 @@
 //! - samples stand in an order that does not depend on the page's: by their labels; the series of one histogram or
 //!   summary together, its buckets (quantiles) by bound, then `_sum`, `_count`;
 //! - labels are sorted by name, tokens separated by one blank, values spelt as they came but for `NaN`, `+Inf`, `-Inf`;
+//! - behind the samples of counters and the buckets of histograms, ` # ` and an exemplar may stand, as in OpenMetrics;
+//!   such a page is not text 0.0.4 any more, and no line of it may be copied into that;
 //! - no series stands twice.
 //!
 //! Label values are kept escaped. The three escapes (`\\`, `\"`, `\n`) are the only spelling of what they stand for, so
@@ -16,6 +18,7 @@
 
 pub mod builder;
 pub(crate) mod draft;
+pub mod exemplar;
 pub mod label;
 pub mod merge;
 pub mod name;
@@ -26,6 +29,7 @@ pub mod select;
 pub mod sink;
 
 pub use builder::PageBuilder;
+pub use exemplar::Exemplar;
 pub use label::Labels;
 pub use merge::{Merged, Part, merge};
 pub use report::{Dropped, Reason, Report};
@@ -91,7 +95,7 @@ impl Page {
         &self.report
     }
 
-    /// The page in text format 0.0.4.
+    /// The page in text format 0.0.4, but for exemplars.
     #[must_use]
     pub fn as_text(&self) -> &str {
         &self.text
@@ -125,6 +129,7 @@ struct FamilySpan {
     body: u32,
     end: u32,
     samples: (u32, u32),
+    has_exemplars: bool,
 }
 
 /// Where a sample's tokens stand. One blank separates the labels' end from the value, and the value's end from the
@@ -192,6 +197,12 @@ impl<'a> Family<'a> {
         self.len() == 0
     }
 
+    /// Whether there are exemplars behind its samples.
+    #[must_use]
+    pub const fn has_exemplars(&self) -> bool {
+        self.span.has_exemplars
+    }
+
     /// Its samples, in order.
     pub fn samples(&self) -> impl ExactSizeIterator<Item = Sample<'a>> + use<'a> {
         let Self { page, span } = *self;
@@ -215,7 +226,7 @@ impl<'a> Family<'a> {
         self.page.samples.get(from as usize..to as usize).unwrap_or_default()
     }
 
-    /// All of it in text format 0.0.4: header and samples.
+    /// All of it in text format 0.0.4, but for exemplars: header and samples.
     #[must_use]
     pub fn as_text(&self) -> &'a str {
         self.page.piece(self.span.start, self.span.end)
@@ -277,19 +288,23 @@ impl<'a> Sample<'a> {
     /// Its timestamp in milliseconds since the epoch, as it is spelt.
     #[must_use]
     pub fn timestamp(&self) -> Option<&'a str> {
-        let stamp = self.page.piece(self.span.value_end + 1, self.next.saturating_sub(1));
-        (!stamp.is_empty()).then_some(stamp)
+        self.behind(self.span.value_end).0.strip_prefix(' ')
     }
 
-    /// The line, its line feed included.
+    /// Its exemplar.
     #[must_use]
-    pub fn line(&self) -> &'a str {
-        self.page.piece(self.span.start, self.next)
+    pub fn exemplar(&self) -> Option<Exemplar<'a>> {
+        self.behind(self.span.value_end).1.map(Exemplar::of)
     }
 
-    /// What follows the labels: a blank, the value, the timestamp if any, the line feed.
+    /// What follows the labels: a blank, the value, the timestamp if any.
     #[must_use]
     pub fn tail(&self) -> &'a str {
-        self.page.piece(self.span.labels_end, self.next)
+        self.behind(self.span.labels_end).0
+    }
+
+    /// What follows a place behind the labels, on the line: up to the exemplar, and that.
+    fn behind(&self, place: u32) -> (&'a str, Option<&'a str>) {
+        exemplar::split(self.page.piece(place, self.next.saturating_sub(1)))
     }
 }

@@ -8,8 +8,8 @@
 //!   `x_created`, a histogram or summary those with their suffixes and with `_created`. The controller has gauges called
 //!   `*_total`, which are no counters and clash with nothing.
 //!
-//! The parts of a histogram or summary that lost its type stand as families of their own. There are no `_created`
-//! samples. `UNIT` is said of the gateway's own families alone: of others the name only hints at it.
+//! The parts of a histogram or summary that lost its type stand as families of their own. What loses its type loses its
+//! exemplars. There are no `_created` samples. `UNIT` is said of the gateway's own families alone: of others the name only hints at it.
 
 mod names;
 
@@ -94,6 +94,11 @@ impl<'a> Lines<'a, '_> {
             let added = self.merged.added(piece);
             for sample in piece.samples().filter(|sample| self.has(*sample, suffix)) {
                 write_sample(added, piece, sample, out);
+                if let (Kind::Counter | Kind::Histogram, Some(exemplar)) = (kind, sample.exemplar())
+                {
+                    push_all(out, &[" # ", exemplar.as_str()]);
+                }
+                out.push(b'\n');
             }
         }
         if !is_whole && out.len() == first {
@@ -143,7 +148,6 @@ fn write_sample<'a>(
     if let Some(milliseconds) = sample.timestamp().and_then(|stamp| stamp.parse().ok()) {
         push_seconds(milliseconds, out);
     }
-    out.push(b'\n');
 }
 
 fn push_seconds(milliseconds: i64, out: &mut Vec<u8>) {

@@ -36,6 +36,7 @@
 //! What is different in OpenMetrics stands in `parse/openmetrics.rs`.
 
 mod cursor;
+mod exemplar;
 mod openmetrics;
 mod sample;
 
@@ -69,7 +70,15 @@ pub enum Refused {
 /// # Errors
 /// Where the page is beyond the limits.
 pub fn text(bytes: Vec<u8>) -> Result<Page, Refused> {
-    read(readable(bytes)?, None)
+    read(readable(bytes)?, Format::Text)
+}
+
+/// Reads back what [`Page::as_text`] gave: text format 0.0.4, but for exemplars.
+///
+/// # Errors
+/// Where the page is beyond the limits.
+pub fn canonical(bytes: Vec<u8>) -> Result<Page, Refused> {
+    read(readable(bytes)?, Format::Canonical)
 }
 
 /// Reads a page in OpenMetrics 1.0.0, or 0.0.1. What could not be read is in its report.
@@ -78,11 +87,19 @@ pub fn text(bytes: Vec<u8>) -> Result<Page, Refused> {
 /// Where the page is beyond the limits, or does not end as it should.
 pub fn openmetrics(bytes: Vec<u8>) -> Result<Page, Refused> {
     let (page, not_utf8) = readable(bytes)?;
-    read((openmetrics::with_escapes_of_text(page), not_utf8), Some(OpenMetrics::default()))
+    let page = openmetrics::with_escapes_of_text(page);
+    read((page, not_utf8), Format::OpenMetrics(OpenMetrics::default()))
 }
 
-fn read((mut ink, not_utf8): (String, u64), open: Option<OpenMetrics>) -> Result<Page, Refused> {
-    let (mut draft, fresh) = Reader::new(&ink, open).read()?;
+/// What is read, and what is known beyond text.
+enum Format {
+    Text,
+    Canonical,
+    OpenMetrics(OpenMetrics),
+}
+
+fn read((mut ink, not_utf8): (String, u64), format: Format) -> Result<Page, Refused> {
+    let (mut draft, fresh) = Reader::new(&ink, format).read()?;
     draft.report.unreadable_lines += not_utf8;
     ink.reserve_exact(fresh.len());
     ink.push_str(&fresh);
@@ -125,8 +142,9 @@ struct Reader<'a> {
     fresh: String,
     /// The labels of the line at hand.
     labels: Vec<Label<'a>>,
-    /// What is known beyond that of a page in OpenMetrics.
-    open: Option<OpenMetrics>,
+    /// The exemplar of the line at hand, in canonical spelling; empty where there is none.
+    exemplar: String,
+    format: Format,
 }
 
 /// A metric's name, and where it stands in the page.
@@ -137,7 +155,7 @@ struct Name<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(page: &'a str, open: Option<OpenMetrics>) -> Self {
+    fn new(page: &'a str, format: Format) -> Self {
         Self {
             cursor: Cursor::at_start(page),
             draft: Draft::default(),
@@ -145,7 +163,8 @@ impl<'a> Reader<'a> {
             last: ("", 0),
             fresh: String::new(),
             labels: Vec::new(),
-            open,
+            exemplar: String::new(),
+            format,
         }
     }
 
@@ -163,11 +182,13 @@ impl<'a> Reader<'a> {
                 return Err(Refused::Names);
             }
         }
-        let Self { cursor, mut draft, ids, fresh, open, .. } = self;
-        match open {
-            Some(open) if open.is_finished => open.settle(cursor.page, &ids, &mut draft),
-            Some(_) => return Err(Refused::CutOff),
-            None => {}
+        let Self { cursor, mut draft, ids, fresh, format, .. } = self;
+        match format {
+            Format::Text | Format::Canonical => {}
+            Format::OpenMetrics(open) if open.is_finished => {
+                open.settle(cursor.page, &ids, &mut draft);
+            }
+            Format::OpenMetrics(_) => return Err(Refused::CutOff),
         }
         draft.adopt_suffixed(cursor.page, |name| ids.get(name).copied());
         Ok((draft, fresh))
@@ -188,7 +209,7 @@ impl<'a> Reader<'a> {
         match keyword {
             "HELP" => self.help(),
             "TYPE" => self.kind(),
-            "EOF" if self.open.is_some() => self.end(),
+            "EOF" if self.open().is_some() => self.end(),
             _ => {
                 self.cursor.skip_to_line_end();
                 Ok(())
@@ -232,12 +253,19 @@ impl<'a> Reader<'a> {
 
     /// Ends a page in OpenMetrics. Whatever stands behind its end is one line that cannot be read.
     fn end(&mut self) -> Result<(), Unreadable> {
-        if let Some(open) = &mut self.open {
+        if let Some(open) = self.open() {
             open.is_finished = true;
         }
         let rest = self.cursor.rest();
         self.cursor.at += rest.len();
         rest.trim_ascii().is_empty().then_some(()).ok_or(Unreadable)
+    }
+
+    const fn open(&mut self) -> Option<&mut OpenMetrics> {
+        match &mut self.format {
+            Format::OpenMetrics(open) => Some(open),
+            Format::Text | Format::Canonical => None,
+        }
     }
 
     /// The name that a HELP or TYPE is about.

@@ -28,11 +28,19 @@ mod field {
     /// Of a counter, a gauge or an untyped value.
     pub(super) const VALUE: u8 = 1;
     /// Of a histogram and of a summary alike.
+    pub(super) const COUNTER_EXEMPLAR: u8 = 2;
     pub(super) const COUNT: u8 = 1;
     pub(super) const SUM: u8 = 2;
     pub(super) const POINT: u8 = 3;
     pub(super) const BUCKET_COUNT: u8 = 1;
     pub(super) const BUCKET_BOUND: u8 = 2;
+    pub(super) const BUCKET_EXEMPLAR: u8 = 3;
+    pub(super) const EXEMPLAR_LABEL: u8 = 1;
+    pub(super) const EXEMPLAR_VALUE: u8 = 2;
+    pub(super) const EXEMPLAR_TIMESTAMP: u8 = 3;
+    /// Of a `google.protobuf.Timestamp`.
+    pub(super) const SECONDS: u8 = 1;
+    pub(super) const NANOS: u8 = 2;
     pub(super) const QUANTILE: u8 = 1;
     pub(super) const QUANTILE_VALUE: u8 = 2;
 }
@@ -147,11 +155,16 @@ fn push_labels<'a>(
     let added = added.into_iter().flat_map(|added| &added.labels);
     let added = added.map(|(name, value)| (*name, value.as_str()));
     for (name, value) in added.chain(piece.labels(sample)).filter(|(name, _)| *name != point) {
-        let pair = open(field::METRIC_LABEL, out);
-        push_bytes(field::LABEL_NAME, name, out);
-        push_bytes(field::LABEL_VALUE, &label::unescape(value), out);
-        close(pair, out);
+        push_label(field::METRIC_LABEL, name, value, out);
     }
+}
+
+/// Writes a label whose value is escaped.
+fn push_label(field: u8, name: &str, value: &str, out: &mut Vec<u8>) {
+    let pair = open(field, out);
+    push_bytes(field::LABEL_NAME, name, out);
+    push_bytes(field::LABEL_VALUE, &label::unescape(value), out);
+    close(pair, out);
 }
 
 /// Writes what a sample adds to the value of its metric.
@@ -161,13 +174,19 @@ fn push_value(sample: Sample<'_>, kind: Kind, out: &mut Vec<u8>) {
     let count = value as u64;
     let point = || sound::point_of(sample, kind).map_or(f64::NAN, |(_, point)| point);
     match (kind, sample.suffix()) {
-        (Kind::Counter | Kind::Gauge | Kind::Untyped, _) => push_float(field::VALUE, value, out),
+        (Kind::Counter | Kind::Gauge | Kind::Untyped, _) => {
+            push_float(field::VALUE, value, out);
+            if kind == Kind::Counter {
+                push_exemplar(field::COUNTER_EXEMPLAR, sample, out);
+            }
+        }
         (_, "_count") => push_whole(field::COUNT, count, out),
         (_, "_sum") => push_float(field::SUM, value, out),
         (Kind::Histogram, _) => {
             let bucket = open(field::POINT, out);
             push_whole(field::BUCKET_COUNT, count, out);
             push_float(field::BUCKET_BOUND, point(), out);
+            push_exemplar(field::BUCKET_EXEMPLAR, sample, out);
             close(bucket, out);
         }
         (Kind::Summary, _) => {
@@ -177,6 +196,29 @@ fn push_value(sample: Sample<'_>, kind: Kind, out: &mut Vec<u8>) {
             close(quantile, out);
         }
     }
+}
+
+fn push_exemplar(field: u8, sample: Sample<'_>, out: &mut Vec<u8>) {
+    let Some(exemplar) = sample.exemplar() else { return };
+    let message = open(field, out);
+    for (name, value) in exemplar.labels() {
+        push_label(field::EXEMPLAR_LABEL, name, value, out);
+    }
+    push_float(field::EXEMPLAR_VALUE, exemplar.value(), out);
+    if let Some(seconds) = exemplar.timestamp() {
+        push_moment(field::EXEMPLAR_TIMESTAMP, seconds, out);
+    }
+    close(message, out);
+}
+
+/// Writes a moment of no more than 2^53 milliseconds.
+#[expect(clippy::cast_possible_truncation, reason = "see above")]
+fn push_moment(field: u8, seconds: f64, out: &mut Vec<u8>) {
+    let moment = open(field, out);
+    let nanos = ((seconds - seconds.floor()) * 1e9) as u64;
+    push_whole(field::SECONDS, (seconds.floor() as i64).cast_unsigned(), out);
+    push_whole(field::NANOS, nanos, out);
+    close(moment, out);
 }
 
 fn push_timestamp(sample: Sample<'_>, out: &mut Vec<u8>) {
@@ -267,6 +309,28 @@ mod tests {
     #[test]
     fn a_family_without_samples_is_none() {
         assert_eq!(rendered("# TYPE a gauge\n# HELP b B\n"), [0; 0]);
+    }
+
+    #[test]
+    fn exemplars_stand_in_counters_and_buckets() {
+        let page = concat!(
+            "# TYPE a_total counter\na_total 1 # {b=\"\\n\"} 2 1.25\n# TYPE h histogram\n",
+            "h_bucket{le=\"+Inf\"} 1 # {} 2\nh_sum 3\nh_count 1\n",
+        );
+        let page = parse::canonical(page.into()).unwrap();
+        let mut out = Vec::new();
+        let merged = merge(&[Part { page: &page, labels: &[], gateway_families: true }]);
+        render(&merged, &Selection::default(), &mut out);
+        let two = 2.0_f64.to_le_bytes();
+        let exemplar = [
+            &[18, 26, 10, 6, 10, 1, b'b', 18, 1, b'\n', 17][..],
+            &two,
+            &[26, 7, 8, 1, 16, 0x80, 0xe5, 0x9a, 0x77],
+        ];
+        let exemplar = exemplar.concat();
+        assert!(out.windows(exemplar.len()).any(|bytes| bytes == exemplar), "{out:?}");
+        let exemplar = [&[26, 9, 17][..], &two].concat();
+        assert!(out.windows(exemplar.len()).any(|bytes| bytes == exemplar), "{out:?}");
     }
 
     #[test]

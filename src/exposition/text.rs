@@ -62,11 +62,8 @@ fn samples_of_nodes<'a>(
 }
 
 fn sample<'a>(added: Option<&Added<'a>>, piece: &Piece<'a>, sample: Sample<'a>, out: &mut Vec<u8>) {
-    if added.is_none() {
-        return out.extend_from_slice(sample.line().as_bytes());
-    }
     series(added, piece, sample, out);
-    push_all(out, &[sample.tail()]);
+    push_all(out, &[sample.tail(), "\n"]);
 }
 
 /// Writes a sample's name and labels.

@@ -22,7 +22,7 @@ pub enum Reason {
     ScrapeLimit,
     /// It says when a series began, which no page of ours does.
     Created,
-    /// Not a sample but its exemplar, which text has no place for.
+    /// Not a sample but its exemplar, which is longer than it may be, or belongs to no counter and no bucket.
     Exemplar,
 }
 

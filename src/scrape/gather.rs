@@ -243,7 +243,7 @@ impl Gatherer {
             }
             // Of a page that cannot be read the last one stays, until a new one comes.
             if let Some(stored) = keys.page(host)
-                && let Ok(page) = parse::text(stored.bytes)
+                && let Ok(page) = parse::canonical(stored.bytes)
             {
                 *loaded = Loaded { generation: stored.generation, page: Rc::new(page) };
             }

@@ -128,3 +128,32 @@ fn units_are_said_of_the_gateways_own_families() {
         ]
     );
 }
+
+#[test]
+fn exemplars_stand_behind_their_samples_whatever_labels_these_get() {
+    let source = concat!(
+        "# TYPE a_total counter\na_total 1 2000 # {id=\"x\"} 1 2.5\n",
+        "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1 # {} 3\nh_sum 3\nh_count 1\n",
+        "# TYPE z_total counter\nz_total -1 # {} 3\n",
+    );
+    let page = parse::canonical(source.into()).unwrap();
+    let site = [("site".to_owned(), "east".to_owned())];
+    for (labels, [plain, more]) in
+        [(&[][..], ["", "{"]), (&site, ["{site=\"east\"}", "{site=\"east\","])]
+    {
+        let mut out = Vec::new();
+        let merged = merge(&[Part { page: &page, labels, gateway_families: true }]);
+        render(&merged, &Selection::default(), Values::Real, &mut out);
+        let expected = format!(
+            "# TYPE a counter\na_total{plain} 1 2.000 # {{id=\"x\"}} 1 2.5\n# TYPE h histogram\n\
+             h_bucket{more}le=\"+Inf\"}} 1 # {{}} 3\nh_sum{plain} 3\nh_count{plain} 1\n\
+             # TYPE z_total unknown\nz_total{plain} -1\n"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let mut out = Vec::new();
+        crate::exposition::text::render(&merged, &Selection::default(), &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert!(!text.contains(" # "), "{text}");
+        assert_eq!(text.lines().count(), 8, "{text}");
+    }
+}

@@ -3,13 +3,14 @@
 //!   histogram `x` the parts are gauges `x_bucket`, `x_gcount`, `x_gsum`: as prometheus_client writes them as text;
 //! - `UNIT` is passed over: it is part of the name;
 //! - a timestamp is in seconds, and becomes milliseconds, rounded;
-//! - `_created` samples and exemplars, which text has no place for, are dropped and counted;
+//! - `_created` samples, which text has no place for, are dropped and counted;
+//! - exemplars stay, see `parse/exemplar.rs`;
 //! - `# EOF` ends the page, and a page without it is cut off;
 //! - an escape that is none stands for itself, backslash included.
 //!
 //! Like text, it is read as it is meant where the standard is narrower: blanks, empty lines, what comes first.
 
-use super::{Name, Reader, Unreadable};
+use super::{Name, Reader};
 use crate::metrics::draft::{Draft, DraftFamily, piece};
 use crate::metrics::{Kind, Reason, number};
 use std::collections::HashMap;
@@ -21,7 +22,6 @@ pub(super) struct OpenMetrics {
     declared: Vec<(u32, Declared)>,
     /// Whether the page ended as it should.
     pub(super) is_finished: bool,
-    exemplars: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -73,7 +73,6 @@ impl OpenMetrics {
 
     /// Gives the samples the families that they have in text.
     pub(super) fn settle(self, page: &str, ids: &HashMap<&str, u32>, draft: &mut Draft) {
-        draft.report.dropped.add(Reason::Exemplar, self.exemplars);
         let mut is_created = vec![false; draft.families.len()];
         for (id, declared) in self.declared {
             let Some(family) = draft.families.get_mut(id as usize) else { continue };
@@ -105,47 +104,9 @@ fn undescribed(draft: &mut Draft, id: u32) -> Option<&mut DraftFamily> {
     (family.help.is_none() && family.kind.is_none()).then_some(family)
 }
 
-impl Reader<'_> {
-    /// Reads what stands behind a value: a timestamp, an exemplar, both or neither. Gives the timestamp in milliseconds.
-    pub(super) fn seconds(&mut self, first: &str) -> Result<Option<i64>, Unreadable> {
-        let mut word = first;
-        let mut timestamp = None;
-        if word != "#" {
-            timestamp = Some(milliseconds(word).ok_or(Unreadable)?);
-            word = self.cursor.word();
-        }
-        match word {
-            "" => Ok(timestamp),
-            "#" => self.exemplar().map(|()| timestamp),
-            _ => Err(Unreadable),
-        }
-    }
-
-    /// Goes behind an exemplar: labels, a value, a timestamp perhaps.
-    fn exemplar(&mut self) -> Result<(), Unreadable> {
-        self.cursor.blanks();
-        // The labels of the line itself are still to be written.
-        let labels = std::mem::take(&mut self.labels);
-        let is_block = self.cursor.eat(b'{') && self.label_block().is_ok();
-        self.labels = labels;
-        self.cursor.blanks();
-        let value = self.cursor.word();
-        self.cursor.blanks();
-        let timestamp = self.cursor.word();
-        self.cursor.blanks();
-        let is_read = is_block
-            && number::read(value).is_some()
-            && (timestamp.is_empty() || milliseconds(timestamp).is_some());
-        if let Some(open) = self.open.as_mut().filter(|_| is_read) {
-            open.exemplars += 1;
-        }
-        is_read.then_some(()).ok_or(Unreadable)
-    }
-}
-
 /// Seconds as milliseconds. Beyond what is exact there can be no moment in them.
 #[expect(clippy::cast_possible_truncation, reason = "below 2^53")]
-fn milliseconds(seconds: &str) -> Option<i64> {
+pub(super) fn milliseconds(seconds: &str) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let milliseconds = (number::read(seconds)?.value * 1000.0).round();
     (milliseconds.abs() < EXACT).then_some(milliseconds as i64)
@@ -184,11 +145,11 @@ pub(super) fn with_escapes_of_text(page: String) -> String {
 impl<'a> Reader<'a> {
     /// Takes the type of a family as OpenMetrics has it, if that is not as in text.
     pub(super) fn declare(&mut self, name: Name<'a>, word: &str) -> bool {
-        if self.open.is_none() {
+        if self.open().is_none() {
             return false;
         }
         let id = self.id(name);
-        let kind = self.open.as_mut().and_then(|open| open.declare(id, word));
+        let kind = self.open().and_then(|open| open.declare(id, word));
         if let Some(family) = self.draft.families.get_mut(id as usize)
             && let Some(kind) = kind
         {

@@ -1,6 +1,7 @@
 //! The lines of samples. Nearly all are in canonical spelling already and are kept as they stand; the others are
 //! written anew behind the page.
 
+use super::openmetrics::milliseconds;
 use super::{Name, Reader, Unreadable, place};
 use crate::metrics::draft::{DraftSample, offset};
 use crate::metrics::{SampleSpan, name, number};
@@ -9,8 +10,8 @@ use std::fmt::Write;
 /// A label of the line at hand, its value escaped.
 #[derive(Clone, Copy)]
 pub(super) struct Label<'a> {
-    name: &'a str,
-    value: &'a str,
+    pub(super) name: &'a str,
+    pub(super) value: &'a str,
 }
 
 /// The tokens of a sample's line, and whether they stand in canonical spelling, labels sorted.
@@ -50,6 +51,8 @@ impl<'a> Reader<'a> {
         tidy &= gap == " " && number.spelling.is_none_or(|spelling| spelling == value);
         let gap = self.cursor.blanks();
         let timestamp = self.timestamp()?;
+        self.exemplar()?;
+        tidy &= self.exemplar.is_empty();
         tidy &= match timestamp {
             None => true,
             Some(Timestamp::AsItStands(_)) => gap == " ",
@@ -108,25 +111,24 @@ impl<'a> Reader<'a> {
     }
 
     fn timestamp(&mut self) -> Result<Option<Timestamp<'a>>, Unreadable> {
-        let stamp = self.cursor.word();
-        self.cursor.blanks();
-        if stamp.is_empty() {
+        if self.cursor.is_at_line_end() || self.cursor.peek() == Some(b'#') {
             return Ok(None);
         }
-        if self.open.is_some() {
-            return Ok(self.seconds(stamp)?.map(Timestamp::Computed));
-        }
-        let is_legal = !stamp.starts_with('+') && stamp.parse::<i64>().is_ok();
-        is_legal.then_some(Some(Timestamp::AsItStands(stamp))).ok_or(Unreadable)
+        let stamp = self.cursor.word();
+        self.cursor.blanks();
+        let timestamp = if self.open().is_some() {
+            milliseconds(stamp).map(Timestamp::Computed)
+        } else {
+            let is_legal = !stamp.starts_with('+') && stamp.parse::<i64>().is_ok();
+            is_legal.then_some(Timestamp::AsItStands(stamp))
+        };
+        timestamp.map(Some).ok_or(Unreadable)
     }
 
     fn keep(&mut self, line: Tokens<'a>) -> Result<(), Unreadable> {
         let in_order = self.labels.is_sorted_by(|a, b| a.name < b.name);
         if !in_order {
-            self.labels.sort_unstable_by_key(|label| label.name);
-            if self.labels.windows(2).any(|pair| matches!(pair, [a, b] if a.name == b.name)) {
-                return Err(Unreadable);
-            }
+            put_in_order(&mut self.labels)?;
         }
         if line.name.text != self.last.0 {
             self.last = (line.name.text, self.id(line.name));
@@ -162,9 +164,17 @@ impl<'a> Reader<'a> {
             // Writing to a string does not fail.
             Some(Timestamp::Computed(stamp)) => drop(write!(out, " {stamp}")),
         }
+        out.push_str(&self.exemplar);
         let value = line.number.value;
         (SampleSpan { value, start, name_end, labels_end, value_end }, base + offset(out))
     }
+}
+
+/// Sorts labels by name, none of which may stand twice.
+pub(super) fn put_in_order(labels: &mut [Label<'_>]) -> Result<(), Unreadable> {
+    labels.sort_unstable_by_key(|label| label.name);
+    let has_twice = labels.windows(2).any(|pair| matches!(pair, [a, b] if a.name == b.name));
+    if has_twice { Err(Unreadable) } else { Ok(()) }
 }
 
 impl Tokens<'_> {

@@ -3,7 +3,7 @@
 use super::{Draft, DraftFamily, DraftSample, count, offset, piece};
 use crate::metrics::label::Labels;
 use crate::metrics::order::{self, Key};
-use crate::metrics::{FamilySpan, Kind, Page, Reason, SampleSpan, number};
+use crate::metrics::{FamilySpan, Kind, Page, Reason, SampleSpan, exemplar, number};
 use std::cmp::Ordering;
 
 /// Writes a page family by family. What families need in passing is kept and used again.
@@ -11,6 +11,8 @@ pub(super) struct Arranger<'a> {
     ink: &'a str,
     samples: &'a [DraftSample],
     pub(super) page: Page,
+    /// Whether the family at hand has any.
+    has_exemplars: bool,
     scratch: Scratch<'a>,
 }
 
@@ -55,7 +57,8 @@ impl<'a> Arranger<'a> {
             samples: Vec::with_capacity(draft.samples.len()),
             report: draft.report.clone(),
         };
-        Self { ink, samples: &draft.samples, page, scratch: Scratch::default() }
+        let (samples, scratch) = (&draft.samples, Scratch::default());
+        Self { ink, samples, page, has_exemplars: false, scratch }
     }
 
     pub(super) fn family(&mut self, family: &DraftFamily, members: &[u32]) {
@@ -66,9 +69,12 @@ impl<'a> Arranger<'a> {
         let mut span = self.header(family, kind);
         match kind {
             Kind::Histogram | Kind::Summary => self.write_grouped(family, kind, members),
-            _ if self.stand_in_order(members) => members.iter().for_each(|&at| self.write(at)),
-            _ => self.write_sorted(members),
+            _ if self.stand_in_order(members) => {
+                members.iter().for_each(|&at| self.write(at, kind == Kind::Counter));
+            }
+            _ => self.write_sorted(members, kind),
         }
+        span.has_exemplars = std::mem::take(&mut self.has_exemplars);
         span.end = offset(&self.page.text);
         span.samples.1 = count(&self.page.samples);
         self.page.families.push(span);
@@ -91,7 +97,8 @@ impl<'a> Arranger<'a> {
         push_all(text, &[name, " ", kind.as_str(), "\n"]);
         let name = (name_start, name_start + (family.name.1 - family.name.0));
         let (body, first) = (offset(text), count(&self.page.samples));
-        FamilySpan { kind, start, help, name, body, end: body, samples: (first, first) }
+        let samples = (first, first);
+        FamilySpan { kind, start, help, name, body, end: body, samples, has_exemplars: false }
     }
 
     /// Whether labels only ascend: then nothing is to be sorted, and no series stands twice.
@@ -99,7 +106,7 @@ impl<'a> Arranger<'a> {
         members.is_sorted_by(|&a, &b| self.block(a) < self.block(b))
     }
 
-    fn write_sorted(&mut self, members: &[u32]) {
+    fn write_sorted(&mut self, members: &[u32], kind: Kind) {
         let ink = self.ink.as_bytes();
         let mut keys = std::mem::take(&mut self.scratch.keys);
         keys.clear();
@@ -110,7 +117,7 @@ impl<'a> Arranger<'a> {
         order::sort(ink, &mut keys, &mut |a, b| a.cmp(&b));
         keys.dedup_by(|later, kept| later.of(ink) == kept.of(ink));
         self.page.report.dropped.add(Reason::Duplicate, members.len() - keys.len());
-        keys.iter().for_each(|key| self.write(key.index));
+        keys.iter().for_each(|key| self.write(key.index, kind == Kind::Counter));
         self.scratch.keys = keys;
     }
 
@@ -130,7 +137,7 @@ impl<'a> Arranger<'a> {
         });
         self.page.report.dropped.add(Reason::Duplicate, rows.len() - keys.len());
         for row in keys.iter().filter_map(|key| rows.get(key.index as usize)) {
-            self.write(row.sample);
+            self.write(row.sample, kind == Kind::Histogram && row.rank == Rank::Point);
         }
         self.scratch = scratch;
     }
@@ -195,10 +202,20 @@ impl<'a> Arranger<'a> {
         sample.map_or("", |sample| piece(self.ink, (sample.span.name_end, sample.span.labels_end)))
     }
 
-    fn write(&mut self, at: u32) {
+    /// Writes a sample, and its exemplar where it may have one.
+    fn write(&mut self, at: u32, may_have_exemplar: bool) {
         let Some(&DraftSample { span, end, .. }) = self.samples.get(at as usize) else { return };
         let start = offset(&self.page.text);
-        self.page.text.push_str(piece(self.ink, (span.start, end)));
+        let mut line = piece(self.ink, (span.start, end));
+        let behind = piece(self.ink, (span.value_end, end));
+        if let (timestamp, Some(_)) = exemplar::split(behind) {
+            self.has_exemplars |= may_have_exemplar;
+            if !may_have_exemplar {
+                self.page.report.dropped.add(Reason::Exemplar, 1);
+                line = piece(self.ink, (span.start, span.value_end + offset(timestamp)));
+            }
+        }
+        self.page.text.push_str(line);
         self.page.text.push('\n');
         self.page.samples.push(SampleSpan {
             value: span.value,

@@ -54,7 +54,7 @@ impl<'a> MergedFamily<'a> {
 pub(crate) struct Piece<'a> {
     pub(super) part: u32,
     pub(crate) family: Family<'a>,
-    /// Whether its lines stand as they are on the page.
+    /// Whether its lines stand as they are on the page, in text and in OpenMetrics.
     pub(crate) is_verbatim: bool,
     changes: Option<Box<Changes<'a>>>,
 }
@@ -72,7 +72,8 @@ impl<'a> Piece<'a> {
         let renamed = renamed(labels, family.lines());
         let changes =
             (!renamed.is_empty()).then(|| Box::new(Changes { renamed, dropped: Vec::new() }));
-        Self { part, family, is_verbatim: labels.is_empty(), changes }
+        let is_verbatim = labels.is_empty() && !family.has_exemplars();
+        Self { part, family, is_verbatim, changes }
     }
 
     /// The samples that stay.

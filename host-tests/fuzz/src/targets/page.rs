@@ -70,7 +70,7 @@ fn run(bytes: &[u8]) {
     let dropped = page.report().dropped;
     assert_eq!(dropped.of(Reason::TypeConflict), conflicts, "type conflicts");
     assert_eq!(dropped.of(Reason::Duplicate), duplicates, "duplicates");
-    let again = parse::text(page.as_text().as_bytes().to_vec()).expect("a page");
+    let again = parse::canonical(page.as_text().as_bytes().to_vec()).expect("a page");
     assert_eq!(again.as_text(), page.as_text(), "rendered");
     assert_eq!((again.report().unreadable_lines, again.report().dropped.total()), (0, 0));
 }

@@ -57,7 +57,7 @@ fn run(bytes: &[u8]) {
         None => parse::text(bytes.to_vec()),
     };
     let Ok(page) = read else { return };
-    let again = parse::text(page.as_text().into()).expect("a page");
+    let again = parse::canonical(page.as_text().into()).expect("a page");
     assert_eq!(again.as_text(), page.as_text(), "as text");
     assert_eq!((again.report().unreadable_lines, again.report().dropped.total()), (0, 0));
     let merged = merge(&[Part { page: &page, labels: &[], gateway_families: true }]);

@@ -97,13 +97,73 @@ fn creation_times_are_dropped_and_counted() {
 }
 
 #[test]
-fn exemplars_are_dropped_and_counted_and_their_samples_stay() {
+fn exemplars_of_counters_and_buckets_stay() {
     let page = page(concat!(
-        "# TYPE a counter\na_total{b=\"c\"} 1 # {d=\"e # \"} 0.5\na_total 2 7 # {} 1 2.5\n",
-        "a_total{b=\"d\"} 3 # {d} 1\na_total{b=\"e\"} 4 #\na_total{b=\"f\"} 5 # {} 1 x\n",
+        "# TYPE a counter\na_total{b=\"c\"} 1 # {z=\"2\",y=\"}  # \\\"\"} 0.5\n",
+        "a_total 2 7 #  { } +inf 1.5e3 \n",
+        "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1 # {id=\"\"} 3 4\nh_sum 3\nh_count 1\n",
+        "# TYPE g gauge\ng 1\n",
     ));
-    assert_eq!(page.as_text(), "# TYPE a_total counter\na_total 2 7000\na_total{b=\"c\"} 1\n");
-    assert_eq!((dropped(&page, Reason::Exemplar), page.report().unreadable_lines), (2, 3));
+    let expected = concat!(
+        "# TYPE a_total counter\na_total 2 7000 # {} +Inf 1.5e3\n",
+        "a_total{b=\"c\"} 1 # {y=\"}  # \\\"\",z=\"2\"} 0.5\n",
+        "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1 # {id=\"\"} 3 4\nh_sum 3\nh_count 1\n",
+        "# TYPE g gauge\ng 1\n",
+    );
+    assert_eq!(page.as_text(), expected);
+    assert_eq!((page.report().unreadable_lines, page.report().dropped.total()), (0, 0));
+    let has: Vec<_> = page.families().map(|family| family.has_exemplars()).collect();
+    assert_eq!(has, [true, true, false]);
+    assert_eq!(parse::canonical(expected.into()).unwrap(), page);
+
+    let mut samples = page.families().next().unwrap().samples();
+    let (first, second) = (samples.next().unwrap(), samples.next().unwrap());
+    assert_eq!((first.timestamp(), first.tail()), (Some("7000"), " 2 7000"));
+    let exemplar = first.exemplar().unwrap();
+    assert_eq!((exemplar.value(), exemplar.timestamp()), (f64::INFINITY, Some(1500.0)));
+    assert_eq!(exemplar.labels().count(), 0);
+    let exemplar = second.exemplar().unwrap();
+    assert_eq!((second.timestamp(), exemplar.value(), exemplar.timestamp()), (None, 0.5, None));
+    let labels: Vec<_> = exemplar.labels().collect();
+    assert_eq!(labels, [("y", "}  # \\\""), ("z", "2")]);
+}
+
+#[test]
+fn exemplars_that_may_not_stand_are_dropped_and_counted_and_their_samples_stay() {
+    let long = "x".repeat(limits::EXEMPLAR_CHARACTERS - 1);
+    let fits = format!("a_total 1 # {{i=\"{}\"}} 1\n", long.replace('x', "é"));
+    assert!(whole(&format!("# TYPE a counter\n{fits}")).ends_with(&fits));
+    for source in [
+        "# TYPE a gauge\na 1 # {} 1\n".to_owned(),
+        "a 1 # {} 1\n".to_owned(),
+        "# TYPE a summary\na{quantile=\"1\"} 1 # {} 1\n".to_owned(),
+        "# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_count 1 # {} 1\n".to_owned(),
+        "# TYPE a gaugehistogram\na_bucket{le=\"+Inf\"} 1 # {} 1\n".to_owned(),
+        format!("# TYPE a counter\na_total 1 # {{ij=\"{long}\"}} 1\n"),
+    ] {
+        let page = page(&source);
+        assert_eq!((dropped(&page, Reason::Exemplar), page.report().unreadable_lines), (1, 0));
+        assert!(!page.as_text().contains(" # "), "{source}");
+        assert!(page.report().samples > 0, "{source}");
+    }
+}
+
+#[test]
+fn a_line_whose_exemplar_cannot_be_read_is_unreadable() {
+    for exemplar in [
+        "#",
+        "# 1",
+        "# {}",
+        "# {d} 1",
+        "# {} x",
+        "# {} 1 x",
+        "# {} 1 NaN",
+        "# {} 1 2 3",
+        "# {a=\"\",a=\"\"} 1",
+    ] {
+        let page = page(&format!("# TYPE a counter\na_total 1 {exemplar}\n"));
+        assert_eq!((page.report().samples, page.report().unreadable_lines), (0, 1), "{exemplar}");
+    }
 }
 
 #[test]
