@@ -15,7 +15,7 @@ use self::writer::Writer;
 use crate::metrics::merge::{Added, MergedFamily, Piece};
 use crate::metrics::number::Repr;
 use crate::metrics::select::Share;
-use crate::metrics::{Kind, Merged, Sample, Selection};
+use crate::metrics::{Kind, Merged, Sample, Selection, label};
 use std::collections::HashSet;
 
 /// The media type.
@@ -49,6 +49,19 @@ pub fn render(
         }
     }
     json.close(b'}');
+}
+
+/// What the controller answers where there is no page: `{"detail":"<sentence>"}`.
+#[must_use]
+pub fn refusal(sentence: &str) -> Vec<u8> {
+    let (mut out, mut escaped) = (Vec::new(), String::new());
+    label::push_escaped(sentence, &mut escaped);
+    let mut json = Writer::new(&mut out, 0);
+    json.open(b'{');
+    json.key("detail");
+    json.string(&escaped);
+    json.close(b'}');
+    out
 }
 
 /// The names that families have, where a counter's may be cut.

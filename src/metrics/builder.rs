@@ -138,13 +138,11 @@ fn sorted<'a, 'b>(labels: &'a [(&'b str, &'b str)]) -> Option<Cow<'a, [(&'b str,
     if !labels.iter().all(|(name, _)| name::is_label_name(name)) {
         return None;
     }
-    let ascend = |labels: &[(&str, &str)]| labels.is_sorted_by(|a, b| a.0 < b.0);
-    if ascend(labels) {
+    if labels.is_sorted_by(|a, b| a.0 < b.0) {
         return Some(Cow::Borrowed(labels));
     }
     let mut labels = labels.to_vec();
-    labels.sort_unstable();
-    ascend(&labels).then_some(Cow::Owned(labels))
+    label::put_in_order(&mut labels).then_some(Cow::Owned(labels))
 }
 
 fn write_labels(labels: &[(&str, &str)], ink: &mut String) {
@@ -197,7 +195,7 @@ mod tests {
         page.sample("_count", &[], 3_u64).sample("_sum", &[], 1e-5);
         let page = page.build();
         let bounds = page.families().flat_map(|family| family.samples());
-        let lines: String = bounds.map(|sample| sample.tail().to_owned()).collect();
+        let lines: String = bounds.map(|sample| [sample.tail(), "\n"].concat()).collect();
         assert_eq!(lines, " 1\n 2\n 3\n 1e-05\n 3\n");
     }
 

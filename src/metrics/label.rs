@@ -112,6 +112,14 @@ const fn zero_byte(word: u64) -> u64 {
     word.wrapping_sub(repeat(1)) & !word & repeat(0x80)
 }
 
+/// Sorts labels by name; false where a name stands twice. It stands alone since each further sorting of a type of its own
+/// costs 3 kB of module.
+#[inline(never)]
+pub(crate) fn put_in_order(labels: &mut [(&str, &str)]) -> bool {
+    labels.sort_unstable();
+    labels.is_sorted_by(|a, b| a.0 < b.0)
+}
+
 /// Appends a label's value, escaped.
 pub(crate) fn push_escaped(value: &str, out: &mut String) {
     for part in value.split_inclusive(['\\', '"', '\n']) {

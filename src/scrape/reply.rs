@@ -149,8 +149,7 @@ impl Reply {
     fn error(status: u16, sentence: &str, format: Option<Format>) -> Self {
         match format {
             Some(Format::Json { .. }) | None => {
-                let body = serde_json::json!({ "detail": sentence });
-                Self::new(status, json::CONTENT_TYPE.into(), Rc::new(body.to_string().into_bytes()))
+                Self::new(status, json::CONTENT_TYPE.into(), Rc::new(json::refusal(sentence)))
             }
             Some(Format::Html) => Self::html(status, page::refusal(sentence, None), page::INERT),
             Some(_) => {

@@ -4,7 +4,7 @@
 //! family's type is known, by whoever puts the page together.
 
 use super::openmetrics::milliseconds;
-use super::sample::{Label, put_in_order};
+use super::sample::Label;
 use super::{Format, Reader, Unreadable};
 use crate::limits;
 use crate::metrics::{Reason, label, number};
@@ -27,10 +27,9 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         self.exemplar.push_str(" # {");
-        for (at, label) in exemplar.iter().enumerate() {
+        for (at, (name, value)) in exemplar.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
-            let parts = [comma, label.name, "=\"", label.value, "\""];
-            parts.iter().for_each(|part| self.exemplar.push_str(part));
+            [comma, name, "=\"", value, "\""].iter().for_each(|part| self.exemplar.push_str(part));
         }
         let blank = if timestamp.is_empty() { "" } else { " " };
         ["} ", value, blank, timestamp].iter().for_each(|part| self.exemplar.push_str(part));
@@ -43,7 +42,9 @@ impl<'a> Reader<'a> {
             return Err(Unreadable);
         }
         self.label_block()?;
-        put_in_order(&mut self.labels)?;
+        if !label::put_in_order(&mut self.labels) {
+            return Err(Unreadable);
+        }
         self.cursor.blanks();
         let value = self.cursor.word();
         let number = number::read(value).ok_or(Unreadable)?;
@@ -57,5 +58,5 @@ impl<'a> Reader<'a> {
 
 /// Characters of names and values.
 fn length(labels: &[Label<'_>]) -> usize {
-    labels.iter().map(|it| it.name.len() + label::unescape(it.value).chars().count()).sum()
+    labels.iter().map(|(name, value)| name.len() + label::unescape(value).chars().count()).sum()
 }

@@ -4,15 +4,11 @@
 use super::openmetrics::milliseconds;
 use super::{Name, Reader, Unreadable, place};
 use crate::metrics::draft::{DraftSample, offset};
-use crate::metrics::{SampleSpan, name, number};
+use crate::metrics::{SampleSpan, label, name, number};
 use std::fmt::Write;
 
-/// A label of the line at hand, its value escaped.
-#[derive(Clone, Copy)]
-pub(super) struct Label<'a> {
-    pub(super) name: &'a str,
-    pub(super) value: &'a str,
-}
+/// A label of the line at hand: its name, and its value escaped.
+pub(super) type Label<'a> = (&'a str, &'a str);
 
 /// The tokens of a sample's line, and whether they stand in canonical spelling, labels sorted.
 struct Tokens<'a> {
@@ -106,7 +102,7 @@ impl<'a> Reader<'a> {
         }
         let value = self.cursor.quoted().ok_or(Unreadable)?;
         tidy &= self.cursor.blanks().is_empty();
-        self.labels.push(Label { name, value });
+        self.labels.push((name, value));
         Ok(tidy)
     }
 
@@ -126,9 +122,9 @@ impl<'a> Reader<'a> {
     }
 
     fn keep(&mut self, line: Tokens<'a>) -> Result<(), Unreadable> {
-        let in_order = self.labels.is_sorted_by(|a, b| a.name < b.name);
-        if !in_order {
-            put_in_order(&mut self.labels)?;
+        let in_order = self.labels.is_sorted_by(|a, b| a.0 < b.0);
+        if !in_order && !label::put_in_order(&mut self.labels) {
+            return Err(Unreadable);
         }
         if line.name.text != self.last.0 {
             self.last = (line.name.text, self.id(line.name));
@@ -145,9 +141,9 @@ impl<'a> Reader<'a> {
         let start = base + offset(out);
         out.push_str(line.name.text);
         let name_end = base + offset(out);
-        for (at, label) in self.labels.iter().enumerate() {
-            out.push(if at == 0 { '{' } else { ',' });
-            [label.name, "=\"", label.value, "\""].iter().for_each(|part| out.push_str(part));
+        for (at, (name, value)) in self.labels.iter().enumerate() {
+            let opening = if at == 0 { "{" } else { "," };
+            [opening, name, "=\"", value, "\""].iter().for_each(|part| out.push_str(part));
         }
         if !self.labels.is_empty() {
             out.push('}');
@@ -168,13 +164,6 @@ impl<'a> Reader<'a> {
         let value = line.number.value;
         (SampleSpan { value, start, name_end, labels_end, value_end }, base + offset(out))
     }
-}
-
-/// Sorts labels by name, none of which may stand twice.
-pub(super) fn put_in_order(labels: &mut [Label<'_>]) -> Result<(), Unreadable> {
-    labels.sort_unstable_by_key(|label| label.name);
-    let has_twice = labels.windows(2).any(|pair| matches!(pair, [a, b] if a.name == b.name));
-    if has_twice { Err(Unreadable) } else { Ok(()) }
 }
 
 impl Tokens<'_> {

@@ -2,6 +2,7 @@
 
 use super::{Added, MergedFamily, Piece};
 use crate::metrics::draft::{count, offset};
+use crate::metrics::label;
 use crate::metrics::order::{self, Key};
 use crate::metrics::{Kind, Sample};
 
@@ -83,7 +84,7 @@ impl Identity {
     ) {
         let added = added.iter().map(|(name, value)| (*name, value.as_str()));
         let mut labels: Vec<_> = added.chain(piece.labels(sample)).collect();
-        labels.sort_unstable();
+        label::put_in_order(&mut labels);
         if self == Self::Group {
             let point = if piece.family.kind() == Kind::Summary { "quantile" } else { "le" };
             labels.retain(|(name, _)| *name != point);
