@@ -136,8 +136,8 @@ pub const COMPRESSED_WELL_BYTES: usize = 128 * 1024;
 pub const SHARD_BYTES: usize = 16 * 1024;
 
 /// Series of requests in a tally. Ordinary use of the API makes about 150; what does not fit is counted as overflowed.
-/// With the histograms of all resources this is what fits [`SHARD_BYTES`].
-pub const REQUEST_SERIES: usize = 500;
+/// With the histograms of all resources and of all requests this is what fits [`SHARD_BYTES`].
+pub const REQUEST_SERIES: usize = 400;
 
 /// Series of requests by methods that the API has no use for, or with statuses that do not exist, so that whoever plays
 /// with them leaves room for the others.

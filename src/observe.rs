@@ -9,6 +9,7 @@
 //! room for is counted as overflowed.
 
 pub mod counts;
+pub mod latency;
 pub mod method;
 pub mod resource;
 pub mod series;

@@ -9,7 +9,11 @@
 use super::sound::{self, Soundness, soundness};
 use crate::metrics::merge::{Added, MergedFamily, Piece};
 use crate::metrics::select::Share;
-use crate::metrics::{Kind, Merged, Sample, Selection, label};
+use crate::metrics::{Kind, Merged, NativeHistogram, Sample, Selection, label};
+
+mod native;
+
+pub use native::Draft;
 
 /// The media type.
 pub const CONTENT_TYPE: &str = "application/vnd.google.protobuf; \
@@ -45,15 +49,29 @@ mod field {
     pub(super) const QUANTILE_VALUE: u8 = 2;
 }
 
+/// A family's name, and the native histogram that it is.
+pub type Native = (&'static str, NativeHistogram);
+
 /// Appends the selected families of a merged page.
 pub fn render(merged: &Merged<'_>, selection: &Selection, out: &mut Vec<u8>) {
+    render_with(merged, selection, &[], out);
+}
+
+/// The same, where some of the families are native histograms too.
+pub fn render_with(
+    merged: &Merged<'_>,
+    selection: &Selection,
+    natives: &[Native],
+    out: &mut Vec<u8>,
+) {
     for family in merged.families() {
         let nodes = match selection.share_of(family.name()) {
             Share::Nothing => continue,
             Share::All => None,
             Share::Nodes => Some(selection),
         };
-        let writer = Writer { merged, family, nodes };
+        let native = natives.iter().find(|(name, _)| *name == family.name());
+        let writer = Writer { merged, family, nodes, native: native.map(|(_, native)| native) };
         if soundness(merged, family) == Soundness::Whole {
             writer.write(family.name(), family.kind(), None, out);
             continue;
@@ -75,6 +93,7 @@ struct Writer<'a, 'm> {
     merged: &'m Merged<'a>,
     family: &'m MergedFamily<'a>,
     nodes: Option<&'m Selection>,
+    native: Option<&'m NativeHistogram>,
 }
 
 impl<'a> Writer<'a, '_> {
@@ -102,6 +121,9 @@ impl<'a> Writer<'a, '_> {
                     while let Some(next) = samples.next_if(is_same) {
                         push_value(next, kind, out);
                     }
+                }
+                if let Some(native) = self.native {
+                    native::push(native, out);
                 }
                 close(value, out);
                 push_timestamp(sample, out);

@@ -1,7 +1,7 @@
 //! [`Sink`]: who families are told to, so that what tells them need not know what becomes of them.
 
 use super::builder::Value;
-use super::{Kind, PageBuilder};
+use super::{Kind, NativeHistogram, PageBuilder};
 
 /// Takes families one after another, each with its samples behind it. Samples may come in any order.
 pub trait Sink {
@@ -10,6 +10,15 @@ pub trait Sink {
 
     /// Adds a sample to the family at hand: `suffix` is empty, `_bucket`, `_sum` or `_count`.
     fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: Value);
+
+    /// Adds a family of one native histogram, if there is one. What has no place for such does not ask.
+    fn native(
+        &mut self,
+        _name: &'static str,
+        _help: &str,
+        _histogram: &dyn Fn() -> Option<NativeHistogram>,
+    ) {
+    }
 
     /// Notes what the series depend on. Between equal notes, in the same order, the families, the samples and their
     /// labels are to be the same too, and only values differ: what is not told of need not be looked at.

@@ -4,11 +4,12 @@
 //! with a closed set of values show zeros from the start; `awx_gateway_requests_total`, whose combinations are
 //! thousands, shows what there was.
 
+use super::latency;
 use super::method::Method;
 use super::resource::{Meaning, Resource};
 use super::series::{Format, Outcome, Series};
 use crate::auth::Scheme;
-use crate::metrics::{Kind, Sink};
+use crate::metrics::{Kind, NativeHistogram, Sink};
 use crate::shared::codec::{Buckets, Entry, HISTOGRAM};
 use crate::shared::directory::Gathered;
 
@@ -56,9 +57,15 @@ impl Counts {
     /// Writes the families.
     pub fn write(&self, page: &mut dyn Sink) {
         // Which series there are follows from the keys alone.
-        self.gathered.sum.entries().for_each(|entry| page.shape(entry.key()));
+        let keys = self.gathered.sum.entries().map(|entry| entry.key());
+        keys.filter(|key| !Series::is_latency(*key)).for_each(|key| page.shape(key));
         self.requests(page);
         self.durations(page);
+        page.native(
+            "awx_gateway_latency_seconds",
+            "How long requests took in seconds, whatever they were about, as the Envoy filter saw them",
+            &|| self.latency(),
+        );
         self.derived.write(page);
         let serving = u64::try_from(self.gathered.serving).unwrap_or(u64::MAX);
         page.family(
@@ -89,6 +96,25 @@ impl Counts {
                 page.sample("", &labels, count.into());
             }
         }
+    }
+
+    /// The sum of the durations is that of the classic histograms. While a VM of another version does not count by
+    /// latency, the two differ, and there is none.
+    fn latency(&self) -> Option<NativeHistogram> {
+        let (mut counts, mut count, mut sum) = ([0; latency::BUCKETS as usize], 0, 0_u64);
+        for (series, count) in series(&self.gathered) {
+            if let Series::Latency(bucket) = series {
+                counts.get_mut(usize::from(bucket)).into_iter().for_each(|it| *it += count);
+            }
+        }
+        for entry in self.gathered.sum.entries() {
+            if let Entry::Histogram { buckets, microseconds, .. } = entry {
+                count += buckets.counts().sum::<u64>();
+                sum = sum.saturating_add(microseconds);
+            }
+        }
+        let histogram = latency::histogram(&counts, sum);
+        (histogram.count() == count).then_some(histogram)
     }
 
     fn durations(&self, page: &mut dyn Sink) {
@@ -147,7 +173,7 @@ impl Derived {
             Series::Request { method: Method::POST, resource, code } => {
                 self.post(resource, code, count);
             }
-            Series::Request { .. } => {}
+            Series::Request { .. } | Series::Latency(_) => {}
             Series::Scrape { format, code } => {
                 change(&mut self.scrapes, (format, code), |scrapes| *scrapes += count);
             }

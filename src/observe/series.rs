@@ -5,10 +5,14 @@
 //! scrape     64         : u7   format:u8     code:u16
 //! attempt    65         : u7   scheme:u8     outcome:u16
 //! overflow   66         : u7   0
+//! latency    67         : u7   bucket:u8     0
 //! ```
+//! From 64 on ([`crate::shared::codec::BOUNDED`]) there are few, whatever clients do.
+//!
 //! The numbers outlive a change of the module: one that does not know a number leaves it alone when it folds shards, and
 //! leaves it out of the page.
 
+use super::latency;
 use super::method::Method;
 use super::resource::Resource;
 use crate::auth::Scheme;
@@ -41,6 +45,8 @@ pub enum Series {
     },
     /// Requests whose own series would have been one too many.
     Overflow,
+    /// Requests that took so long, whatever they were about: a bucket of [`super::latency`].
+    Latency(u8),
 }
 
 /// The label `format` of a scrape.
@@ -78,6 +84,7 @@ pub enum Outcome {
 const SCRAPE: u8 = 64;
 const ATTEMPT: u8 = 65;
 const OVERFLOW: u8 = 66;
+const LATENCY: u8 = 67;
 
 impl Series {
     /// The number that stands for it.
@@ -90,8 +97,15 @@ impl Series {
             Self::Scrape { format, code } => ([SCRAPE, format as u8], code.to_be_bytes()),
             Self::Attempt { scheme, outcome } => ([ATTEMPT, scheme as u8], [0, outcome as u8]),
             Self::Overflow => ([OVERFLOW, 0], [0, 0]),
+            Self::Latency(bucket) => ([LATENCY, bucket], [0, 0]),
         };
         u32::from_be_bytes([kind, what, high, low])
+    }
+
+    /// Whether a number stands for a bucket of the latency, of which only protobuf shows something.
+    #[must_use]
+    pub const fn is_latency(key: u32) -> bool {
+        key >> 24 == LATENCY as u32
     }
 
     /// What a number stands for, if this module knows it.
@@ -106,6 +120,7 @@ impl Series {
                 outcome: of_number(Outcome::ALL, code.into())?,
             }),
             OVERFLOW => Some(Self::Overflow),
+            LATENCY => (what < latency::BUCKETS).then_some(Self::Latency(what)),
             _ => Some(Self::Request {
                 method: Method::from_number(kind.checked_sub(1)?)?,
                 resource: Resource::from_number(what)?,
@@ -159,7 +174,7 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::codec::HISTOGRAM;
+    use crate::shared::codec::{BOUNDED, HISTOGRAM};
 
     #[test]
     fn every_series_has_a_number_of_its_own_that_leads_back_to_it() {
@@ -176,6 +191,7 @@ mod tests {
         for format in Format::ALL {
             all.extend([0, 200].map(|code| Series::Scrape { format, code }));
         }
+        all.extend((0..latency::BUCKETS).map(Series::Latency));
         for scheme in Scheme::ALL {
             all.extend(Outcome::ALL.map(|outcome| Series::Attempt { scheme, outcome }));
         }
@@ -184,6 +200,9 @@ mod tests {
         for series in all {
             assert_eq!(Series::from_key(series.key()), Some(series));
             assert_eq!(series.key() & HISTOGRAM, 0);
+            let is_request = matches!(series, Series::Request { .. });
+            assert_eq!(series.key() & BOUNDED == 0, is_request);
+            assert_eq!(Series::is_latency(series.key()), matches!(series, Series::Latency(_)));
         }
     }
 
@@ -219,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_number_from_another_version_is_unknown_not_a_trap() {
-        for key in [0, 63 << 24, 64 << 24 | 9 << 16, 65 << 24 | 99, 1 << 24 | 255 << 16, u32::MAX] {
+        let unknown = [63 << 24, 64 << 24 | 9 << 16, 65 << 24 | 99, 67 << 24 | 255 << 16];
+        for key in unknown.into_iter().chain([0, 1 << 24 | 255 << 16, u32::MAX]) {
             assert_eq!(Series::from_key(key), None, "{key:x}");
         }
     }

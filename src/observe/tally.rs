@@ -3,6 +3,7 @@
 //! Nothing here allocates after the first request. What a client chooses (path, method) only ever picks among labels of
 //! closed sets; their combinations are bounded, and beyond the bound a request is counted as overflowed, never lost.
 
+use super::latency;
 use super::method::Method;
 use super::resource::Resource;
 use super::series::Series;
@@ -39,7 +40,10 @@ pub struct Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        let entries = limits::REQUEST_SERIES + limits::OTHER_SERIES + Resource::COUNT;
+        let entries = limits::REQUEST_SERIES
+            + limits::OTHER_SERIES
+            + usize::from(latency::BUCKETS)
+            + Resource::COUNT;
         let shard = Shard::with_capacity(entries, limits::SHARD_BYTES);
         Self { shard, requests: 0, rare: 0, others: 0 }
     }
@@ -68,6 +72,7 @@ impl Tally {
         let fraction = (u64::from(duration.subsec_nanos()) + 500) / 1_000;
         let microseconds = duration.as_secs().saturating_mul(1_000_000).saturating_add(fraction);
         self.shard.observe(HISTOGRAM | u32::from(resource.number()), bucket, microseconds);
+        self.shard.add(Series::Latency(latency::bucket(duration)).key(), 1);
     }
 
     /// Counts a scrape, an attempt or an overflow.
@@ -126,8 +131,9 @@ mod tests {
 
     #[test]
     fn a_full_tally_fits_a_shard() {
+        let latency = usize::from(latency::BUCKETS);
         let most = codec::HEADER
-            + (limits::REQUEST_SERIES + limits::OTHER_SERIES) * codec::SERIES
+            + (limits::REQUEST_SERIES + limits::OTHER_SERIES + latency) * codec::SERIES
             + Resource::COUNT * codec::HISTOGRAM_ENTRY;
         assert!(most <= limits::SHARD_BYTES, "{most}");
     }

@@ -14,6 +14,7 @@ use crate::auth::{Permit, View};
 use crate::config::{Config, GatewayFamilies, Source};
 use crate::exposition::form::{Draft, Form};
 use crate::exposition::openmetrics::{self, Values};
+use crate::exposition::protobuf::Native;
 use crate::exposition::{json, parse, protobuf, text};
 use crate::host::{Host, Time};
 use crate::limits;
@@ -103,7 +104,7 @@ impl Gatherer {
     fn pulled(&self, sources: &Sources, key: &Key) -> Rendering {
         let merged = merge(&self.parts(sources, |_| false));
         let withheld = (0..sources.served.len()).map(|part| merged.dropped(part)).collect();
-        let mut page = render(key, merged, metrics::GatewayFamilies::None, Values::Real);
+        let mut page = render(key, merged, metrics::GatewayFamilies::None, (Values::Real, &[]));
         if key.selection.has_gateway_families() {
             open(key.format, &mut page);
         } else {
@@ -136,9 +137,16 @@ impl Gatherer {
         let page = Rc::make_mut(page);
         if !has_forms(key.format) || self.keeps_any() {
             page.truncate(*pulled);
-            let mut own = PageBuilder::new();
-            write(&mut own);
-            let own = self.render_own(&own.build(), Values::Real, sources, key);
+            let (own, natives) = if key.format == Format::Protobuf {
+                let mut own = protobuf::Draft::default();
+                write(&mut own);
+                own.finish()
+            } else {
+                let mut own = PageBuilder::new();
+                write(&mut own);
+                (own.build(), Vec::new())
+            };
+            let own = self.render_own(&own, (Values::Real, &natives), sources, key);
             return close(key.format, page, &own);
         }
         let mut numbers = form.numbers();
@@ -150,7 +158,7 @@ impl Gatherer {
             write(&mut draft);
             let own;
             (own, numbers) = draft.finish();
-            let mut text = self.render_own(&own, Values::Places, sources, key);
+            let mut text = self.render_own(&own, (Values::Places, &[]), sources, key);
             text.extend_from_slice(end(key.format));
             *form = Form::new(&text, &numbers);
         }
@@ -158,7 +166,13 @@ impl Gatherer {
     }
 
     /// The gateway's families, with what a source's page may bring along of the same names.
-    fn render_own(&self, own: &Page, values: Values, sources: &Sources, key: &Key) -> Vec<u8> {
+    fn render_own(
+        &self,
+        own: &Page,
+        values: (Values, &[Native]),
+        sources: &Sources,
+        key: &Key,
+    ) -> Vec<u8> {
         let mut parts = vec![Part { page: own, labels: self.own.labels(), gateway_families: true }];
         parts.extend(self.parts(sources, keeps).into_iter().filter(|part| part.gateway_families));
         render(key, merge(&parts), metrics::GatewayFamilies::Only, values)
@@ -260,7 +274,7 @@ fn render(
     key: &Key,
     mut merged: Merged<'_>,
     gateway: metrics::GatewayFamilies,
-    values: Values,
+    (values, natives): (Values, &[Native]),
 ) -> Vec<u8> {
     let mut out = Vec::new();
     if key.view.families.is_some() {
@@ -277,7 +291,7 @@ fn render(
             json::render(&merged, &selection, indent.map(usize::from), &mut out);
         }
         Format::OpenMetrics => openmetrics::render(&merged, &selection, values, &mut out),
-        Format::Protobuf => protobuf::render(&merged, &selection, &mut out),
+        Format::Protobuf => protobuf::render_with(&merged, &selection, natives, &mut out),
         Format::Html => {}
     }
     out

@@ -21,6 +21,9 @@ pub const BUCKETS: usize = 14;
 /// Marks the key of a histogram.
 pub const HISTOGRAM: u32 = 1 << 31;
 
+/// Marks the key of a series of which there are few, whatever clients do.
+pub const BOUNDED: u32 = 1 << 30;
+
 /// Bytes before the first entry.
 pub const HEADER: usize = 40;
 /// Bytes of a series.

@@ -1,0 +1,120 @@
+//! Native histograms, which no other format has. In a message `Histogram` they stand beside the classic buckets.
+
+use super::{Native, VARINT, close, open, push_float, push_tag, push_varint, push_whole};
+use crate::metrics::builder::Value;
+use crate::metrics::{Kind, NativeHistogram, Page, PageBuilder, Sink};
+
+/// The numbers of the fields.
+mod field {
+    pub(super) const SCHEMA: u8 = 5;
+    pub(super) const ZERO_THRESHOLD: u8 = 6;
+    pub(super) const ZERO_COUNT: u8 = 7;
+    pub(super) const POSITIVE_SPAN: u8 = 12;
+    pub(super) const POSITIVE_DELTA: u8 = 13;
+    pub(super) const SPAN_OFFSET: u8 = 1;
+    pub(super) const SPAN_LENGTH: u8 = 2;
+}
+
+/// Families, native histograms among them: each stands on the page as a classic one of a single bucket.
+#[derive(Debug, Default)]
+pub struct Draft {
+    page: PageBuilder,
+    natives: Vec<Native>,
+}
+
+impl Draft {
+    /// The page, and which of its families are native histograms.
+    #[must_use]
+    pub fn finish(self) -> (Page, Vec<Native>) {
+        (self.page.build(), self.natives)
+    }
+}
+
+impl Sink for Draft {
+    fn family(&mut self, name: &str, kind: Kind, help: &str) {
+        self.page.family(name, kind, help);
+    }
+
+    fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: Value) {
+        self.page.sample(suffix, labels, value);
+    }
+
+    fn native(
+        &mut self,
+        name: &'static str,
+        help: &str,
+        histogram: &dyn Fn() -> Option<NativeHistogram>,
+    ) {
+        let Some(histogram) = histogram() else { return };
+        let count = histogram.count();
+        self.family(name, Kind::Histogram, help);
+        self.sample("_bucket", &[("le", "+Inf")], count.into());
+        self.sample("_sum", &[], histogram.sum.into());
+        self.sample("_count", &[], count.into());
+        self.natives.push((name, histogram));
+    }
+}
+
+/// Writes what a histogram has beyond the classic one of its count and sum.
+pub(super) fn push(native: &NativeHistogram, out: &mut Vec<u8>) {
+    push_signed(field::SCHEMA, native.schema.into(), out);
+    push_float(field::ZERO_THRESHOLD, native.zero_threshold, out);
+    push_whole(field::ZERO_COUNT, native.zero_count, out);
+    let mut next = 0;
+    for span in native.buckets.chunk_by(|(one, _), (other, _)| one + 1 == *other) {
+        let first = span.first().map_or(next, |(index, _)| *index);
+        let message = open(field::POSITIVE_SPAN, out);
+        push_signed(field::SPAN_OFFSET, (first - next).into(), out);
+        push_whole(field::SPAN_LENGTH, span.len() as u64, out);
+        close(message, out);
+        next = span.last().map_or(next, |(index, _)| index + 1);
+    }
+    let mut before = 0;
+    for (_, count) in &native.buckets {
+        push_signed(field::POSITIVE_DELTA, count.cast_signed() - before, out);
+        before = count.cast_signed();
+    }
+}
+
+/// A `sint`: small in either direction is short ("Encoding", "Signed Integers").
+fn push_signed(field: u8, value: i64, out: &mut Vec<u8>) {
+    push_tag(field, VARINT, out);
+    push_varint((value << 1 ^ value >> 63).cast_unsigned(), out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_stand_in_spans_and_each_count_as_what_it_adds_to_the_last() {
+        let mut out = Vec::new();
+        let native = NativeHistogram {
+            schema: 2,
+            zero_threshold: 0.5,
+            zero_count: 300,
+            buckets: vec![(-3, 4), (-2, 1), (5, 3)],
+            sum: 1.0,
+        };
+        push(&native, &mut out);
+        let mut expected = vec![40, 4, 49];
+        expected.extend(0.5_f64.to_le_bytes());
+        expected.extend([56, 0xac, 2]);
+        // From -3 two, then six further on one.
+        expected.extend([98, 4, 8, 5, 16, 2, 98, 4, 8, 12, 16, 1]);
+        expected.extend([104, 8, 104, 5, 104, 4]);
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn an_empty_one_is_one_by_its_threshold() {
+        let mut draft = Draft::default();
+        let native = NativeHistogram { zero_threshold: 0.5, ..NativeHistogram::default() };
+        draft.native("a", "", &|| Some(native.clone()));
+        draft.native("b", "", &|| None);
+        let (page, natives) = draft.finish();
+        assert_eq!(natives, [("a", native)]);
+        let expected = "# TYPE a histogram\na_bucket{le=\"+Inf\"} 0\na_sum 0.0\na_count 0\n";
+        assert_eq!(page.as_text(), expected);
+    }
+}
