@@ -38,6 +38,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// The labels of the gateway's own families.
     pub gateway_labels: GatewayLabels,
+    /// Whether OpenMetrics and protobuf say since when the gateway counts.
+    pub gateway_created: bool,
     /// The pages to pull, no two of one name.
     pub sources: Vec<Source>,
     /// Who is let in.

@@ -119,6 +119,12 @@ impl Observer {
         }
     }
 
+    /// Since when the VMs of the scope count.
+    #[must_use]
+    pub fn created(&self, host: &dyn Host) -> Option<Time> {
+        self.member.directory().created(host)
+    }
+
     /// What all VMs of the scope counted, this one up to this moment; `None` where shared data does not say.
     #[must_use]
     pub fn gather(&self, host: &dyn Host) -> Option<Counts> {

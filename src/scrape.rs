@@ -64,6 +64,8 @@ pub trait Ledger {
     fn attempted(&self, host: &dyn Host, scheme: Scheme, attempt: Attempt);
     /// A scrape was answered, with a page of this format or with none.
     fn scraped(&self, host: &dyn Host, format: Option<Format>, status: u16);
+    /// Since when there are counts.
+    fn created(&self, host: &dyn Host) -> Option<Time>;
     /// Writes the families.
     fn write(&self, host: &dyn Host, page: &mut dyn Sink);
 }

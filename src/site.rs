@@ -230,6 +230,10 @@ impl Ledger for Site {
         self.observer.borrow_mut().scraped(host, format, status);
     }
 
+    fn created(&self, host: &dyn Host) -> Option<Time> {
+        self.observer.borrow().created(host)
+    }
+
     fn write(&self, host: &dyn Host, page: &mut dyn Sink) {
         if let Some(counts) = self.observer.borrow().gather(host) {
             counts.write(page);

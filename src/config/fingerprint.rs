@@ -19,6 +19,7 @@ impl Config {
             GatewayLabels::NodeId => hash.text("node id"),
             GatewayLabels::Set(labels) => hash.text("set").pairs(labels),
         };
+        hash.text(if self.gateway_created { "created" } else { "" });
         hash.number(self.sources.len());
         for source in &self.sources {
             hash.source(source);

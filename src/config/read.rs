@@ -31,11 +31,14 @@ pub(super) fn config(root: Field) -> Result<Config> {
         let field = format!("sources[{place}].credential");
         return Err(ConfigError { field, problem: Problem::Forward });
     }
+    let gateway = fields.read("gateway", gateway)?;
+    let (gateway_labels, gateway_created) = gateway.unwrap_or((GatewayLabels::NodeId, false));
     Ok(Config {
         scope: fields.text("scope", &rules::name)?.unwrap_or_else(|| "default".to_owned()),
         paths: fields.read("paths", paths)?.unwrap_or_else(default_paths),
         hosts: fields.read("hosts", hosts)?.unwrap_or_default(),
-        gateway_labels: fields.read("gateway", gateway)?.unwrap_or(GatewayLabels::NodeId),
+        gateway_labels,
+        gateway_created,
         sources,
         auth,
         observe: fields.read("observe", observe)?.unwrap_or(Observe::Filter),
@@ -66,9 +69,11 @@ fn distinct_texts(field: Field, most: usize, rule: Rule<'_, String>) -> Result<V
     Ok(texts)
 }
 
-fn gateway(field: Field) -> Result<GatewayLabels> {
-    let labels = field.fields(&["labels"])?.read("labels", |f| labels(f, GATEWAY_RESERVED))?;
-    Ok(labels.map_or(GatewayLabels::NodeId, GatewayLabels::Set))
+fn gateway(field: Field) -> Result<(GatewayLabels, bool)> {
+    let mut fields = field.fields(&["labels", "created"])?;
+    let labels = fields.read("labels", |f| labels(f, GATEWAY_RESERVED))?;
+    let created = fields.read("created", Field::bool)?.unwrap_or(false);
+    Ok((labels.map_or(GatewayLabels::NodeId, GatewayLabels::Set), created))
 }
 
 /// Labels, sorted by name: a Struct's fields come in any order.

@@ -59,7 +59,7 @@ pub(super) fn full() -> Value {
         "scope": "east",
         "paths": ["/metrics/", "/api/v2/metrics"],
         "hosts": ["Controller.Example", "[::1]:8443"],
-        "gateway": {"labels": {"zone": "z1", "gateway": "edge"}},
+        "gateway": {"labels": {"zone": "z1", "gateway": "edge"}, "created": true},
         "sources": [
             {"name": "one", "cluster": "c1", "authority": "one.example:443", "path": "/m?dbonly=1",
              "interval": "30s", "timeout": "500ms", "stale_after": "10m", "idle_after": "1h",
@@ -94,6 +94,7 @@ fn no_configuration_gives_every_default_and_lets_nobody_in() {
         assert_eq!(config.paths, ["/api/v2/metrics", "/api/controller/v2/metrics"]);
         assert!(config.hosts.is_empty());
         assert_eq!(config.gateway_labels, GatewayLabels::NodeId);
+        assert!(!config.gateway_created);
         assert!(config.sources.is_empty());
         assert!(!config.auth.anonymous);
         assert!(config.auth.tokens.is_empty() && config.auth.users.is_empty());
@@ -186,6 +187,7 @@ fn every_field_is_read() {
     assert_eq!(config.hosts, ["controller.example", "[::1]:8443"]);
     let labels = [("gateway", "edge"), ("zone", "z1")].map(|(n, v)| (n.to_owned(), v.to_owned()));
     assert_eq!(config.gateway_labels, GatewayLabels::Set(labels.to_vec()));
+    assert!(config.gateway_created);
     assert_eq!(config.observe, Observe::AccessLog);
     assert!(config.auth.anonymous);
     assert_eq!(config.auth.tokens[0].name, "prometheus");
@@ -256,6 +258,11 @@ fn a_field_that_is_wrong_is_named_with_what_is_wrong() {
         (json!({"hosts": ["[:::1]"]}), "hosts[0]", Authority),
         (json!({"gateway": {"label": {}}}), "gateway.label", UnknownField),
         (json!({"gateway": {"labels": []}}), "gateway.labels", WrongType { expected: "an object" }),
+        (
+            json!({"gateway": {"created": 1}}),
+            "gateway.created",
+            WrongType { expected: "true or false" },
+        ),
         (
             json!({"gateway": {"labels": {"a": 1}}}),
             "gateway.labels.a",

@@ -47,7 +47,7 @@ pub struct Draft {
 
 impl Form {
     /// A form of what a text format made of a [`Draft`]'s page: a line that does not begin with `#` is a sample and ends
-    /// in its number.
+    /// in its number, or in one with a point, which stays.
     #[must_use]
     pub fn new(rendered: &[u8], numbers: &Numbers) -> Self {
         let mut form = Self {

@@ -9,15 +9,17 @@
 //!   `*_total`, which are no counters and clash with nothing.
 //!
 //! The parts of a histogram or summary that lost its type stand as families of their own. What loses its type loses its
-//! exemplars. There are no `_created` samples. `UNIT` is said of the gateway's own families alone: of others the name only hints at it.
+//! exemplars. There are no `_created` samples, but for the gateway's own counters where that is configured. `UNIT` is said of the gateway's own families alone: of others the name only hints at it.
 
 mod names;
 
 use self::names::Names;
-use super::text::{push_all, series};
+use super::text::{labels, push_all, series};
 use crate::metrics::merge::{Added, MergedFamily, Piece};
 use crate::metrics::select::Share;
 use crate::metrics::{GATEWAY_PREFIX, Kind, Merged, Sample, Selection};
+
+use std::time::Duration;
 
 /// The media type.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -42,24 +44,32 @@ pub enum Values {
 
 /// Appends the selected families of a merged page.
 pub fn render(merged: &Merged<'_>, selection: &Selection, values: Values, out: &mut Vec<u8>) {
+    render_since(merged, selection, (values, None), out);
+}
+
+/// The same, where the counters of the first page all began at some moment, which is said.
+pub fn render_since(
+    merged: &Merged<'_>,
+    selection: &Selection,
+    (values, created): (Values, Option<Duration>),
+    out: &mut Vec<u8>,
+) {
+    let created = created.map(|it| format!("{}.{:03}", it.as_secs(), it.subsec_millis()));
     let names = Names::of(merged, values);
     for family in merged.families() {
         match selection.share_of(family.name()) {
             Share::Nothing => {}
-            Share::All => write_family(merged, family, &names, None, out),
-            Share::Nodes => write_family(merged, family, &names, Some(selection), out),
+            share => {
+                let nodes = (share == Share::Nodes).then_some(selection);
+                let lines = Lines { merged, family, nodes, created: created.as_deref() };
+                write_family(&lines, &names, out);
+            }
         }
     }
 }
 
-fn write_family<'a>(
-    merged: &Merged<'a>,
-    family: &MergedFamily<'a>,
-    names: &Names<'a, '_>,
-    nodes: Option<&Selection>,
-    out: &mut Vec<u8>,
-) {
-    let lines = Lines { merged, family, nodes };
+fn write_family<'a>(lines: &Lines<'a, '_>, names: &Names<'a, '_>, out: &mut Vec<u8>) {
+    let family = lines.family;
     match names.of_family(family) {
         Some(name) => lines.write(name, family.kind(), None, out),
         None if matches!(family.kind(), Kind::Histogram | Kind::Summary) => {
@@ -77,6 +87,7 @@ struct Lines<'a, 'm> {
     merged: &'m Merged<'a>,
     family: &'m MergedFamily<'a>,
     nodes: Option<&'m Selection>,
+    created: Option<&'m str>,
 }
 
 impl<'a> Lines<'a, '_> {
@@ -87,18 +98,19 @@ impl<'a> Lines<'a, '_> {
         let first = out.len();
         let is_whole = self.nodes.is_none() && suffix.is_none();
         for piece in self.family.pieces() {
-            if is_whole && piece.is_verbatim && !has_timestamps(piece) {
+            let created = self.created.filter(|_| piece.is_of_first());
+            if is_whole && created.is_none() && piece.is_verbatim && !has_timestamps(piece) {
                 push_all(out, &[piece.family.lines()]);
                 continue;
             }
             let added = self.merged.added(piece);
             for sample in piece.samples().filter(|sample| self.has(*sample, suffix)) {
-                write_sample(added, piece, sample, out);
-                if let (Kind::Counter | Kind::Histogram, Some(exemplar)) = (kind, sample.exemplar())
-                {
-                    push_all(out, &[" # ", exemplar.as_str()]);
+                write_sample(added, piece, (sample, kind), out);
+                if let Some(created) = created.filter(|_| is_last(sample, kind)) {
+                    push_all(out, &[name, "_created"]);
+                    labels(added, piece, sample, out);
+                    push_all(out, &[" ", created, "\n"]);
                 }
-                out.push(b'\n');
             }
         }
         if !is_whole && out.len() == first {
@@ -140,13 +152,26 @@ fn is_unit(name: &str, unit: &str) -> bool {
 fn write_sample<'a>(
     added: Option<&Added<'a>>,
     piece: &Piece<'a>,
-    sample: Sample<'a>,
+    (sample, kind): (Sample<'a>, Kind),
     out: &mut Vec<u8>,
 ) {
     series(added, piece, sample, out);
     push_all(out, &[" ", sample.token()]);
     if let Some(milliseconds) = sample.timestamp().and_then(|stamp| stamp.parse().ok()) {
         push_seconds(milliseconds, out);
+    }
+    if let (Kind::Counter | Kind::Histogram, Some(exemplar)) = (kind, sample.exemplar()) {
+        push_all(out, &[" # ", exemplar.as_str()]);
+    }
+    out.push(b'\n');
+}
+
+/// Whether a sample is the last of its counter or histogram.
+fn is_last(sample: Sample<'_>, kind: Kind) -> bool {
+    match kind {
+        Kind::Counter => true,
+        Kind::Histogram => sample.suffix() == "_count",
+        Kind::Gauge | Kind::Summary | Kind::Untyped => false,
     }
 }
 

@@ -10,6 +10,7 @@ use super::sound::{self, Soundness, soundness};
 use crate::metrics::merge::{Added, MergedFamily, Piece};
 use crate::metrics::select::Share;
 use crate::metrics::{Kind, Merged, NativeHistogram, Sample, Selection, label};
+use std::time::Duration;
 
 mod native;
 
@@ -54,16 +55,18 @@ pub type Native = (&'static str, NativeHistogram);
 
 /// Appends the selected families of a merged page.
 pub fn render(merged: &Merged<'_>, selection: &Selection, out: &mut Vec<u8>) {
-    render_with(merged, selection, &[], out);
+    render_since(merged, selection, (&[], None), out);
 }
 
-/// The same, where some of the families are native histograms too.
-pub fn render_with(
+/// The same, where some of the families are native histograms too, and the counters of the first page all began at some
+/// moment, which is said.
+pub fn render_since(
     merged: &Merged<'_>,
     selection: &Selection,
-    natives: &[Native],
+    (natives, created): (&[Native], Option<Duration>),
     out: &mut Vec<u8>,
 ) {
+    let created = created.map(|it| it.as_secs_f64());
     for family in merged.families() {
         let nodes = match selection.share_of(family.name()) {
             Share::Nothing => continue,
@@ -71,7 +74,7 @@ pub fn render_with(
             Share::Nodes => Some(selection),
         };
         let native = natives.iter().find(|(name, _)| *name == family.name());
-        let writer = Writer { merged, family, nodes, native: native.map(|(_, native)| native) };
+        let writer = Writer { merged, family, nodes, native: native.map(|(_, it)| it), created };
         if soundness(merged, family) == Soundness::Whole {
             writer.write(family.name(), family.kind(), None, out);
             continue;
@@ -94,6 +97,7 @@ struct Writer<'a, 'm> {
     family: &'m MergedFamily<'a>,
     nodes: Option<&'m Selection>,
     native: Option<&'m NativeHistogram>,
+    created: Option<f64>,
 }
 
 impl<'a> Writer<'a, '_> {
@@ -124,6 +128,11 @@ impl<'a> Writer<'a, '_> {
                 }
                 if let Some(native) = self.native {
                     native::push(native, out);
+                }
+                if let (Some(seconds), Some(field)) =
+                    (self.created.filter(|_| piece.is_of_first()), created_field(kind))
+                {
+                    push_moment(field, seconds, out);
                 }
                 close(value, out);
                 push_timestamp(sample, out);
@@ -161,6 +170,16 @@ const fn value_field(kind: Kind) -> u8 {
         Kind::Summary => 4,
         Kind::Untyped => 5,
         Kind::Histogram => 7,
+    }
+}
+
+/// Where a value says when it began.
+const fn created_field(kind: Kind) -> Option<u8> {
+    match kind {
+        Kind::Counter => Some(3),
+        Kind::Summary => Some(4),
+        Kind::Histogram => Some(15),
+        Kind::Gauge | Kind::Untyped => None,
     }
 }
 
@@ -353,6 +372,24 @@ mod tests {
         assert!(out.windows(exemplar.len()).any(|bytes| bytes == exemplar), "{out:?}");
         let exemplar = [&[26, 9, 17][..], &two].concat();
         assert!(out.windows(exemplar.len()).any(|bytes| bytes == exemplar), "{out:?}");
+    }
+
+    #[test]
+    fn since_when_counters_count_is_said_of_the_first_page_alone() {
+        let page = "# TYPE a counter\na 1\n# TYPE g gauge\ng 1\n# TYPE h histogram\n\
+                    h_bucket{le=\"+Inf\"} 1\nh_sum 3\nh_count 1\n";
+        let [own, other] = [page, &page.replace(['a', 'h', 'g'], "z")]
+            .map(|page| parse::text(page.as_bytes().to_vec()).unwrap());
+        let parts = [&own, &other].map(|page| Part { page, labels: &[], gateway_families: true });
+        let mut out = Vec::new();
+        let created = Some(Duration::from_millis(1_250));
+        render_since(&merge(&parts), &Selection::default(), (&[], created), &mut out);
+        let moment = [7, 8, 1, 16, 0x80, 0xe5, 0x9a, 0x77];
+        let fields: Vec<_> = (1..out.len() - moment.len())
+            .filter(|at| out[*at..].starts_with(&moment))
+            .map(|at| out[at - 1] >> 3)
+            .collect();
+        assert_eq!(fields, [3, 15]);
     }
 
     #[test]

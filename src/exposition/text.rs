@@ -73,10 +73,19 @@ pub(super) fn series<'a>(
     sample: Sample<'a>,
     out: &mut Vec<u8>,
 ) {
-    let Some(added) = added else {
-        return push_all(out, &[sample.name(), sample.label_block()]);
-    };
-    push_all(out, &[sample.name(), &added.block]);
+    push_all(out, &[sample.name()]);
+    labels(added, piece, sample, out);
+}
+
+/// Writes a sample's labels.
+pub(super) fn labels<'a>(
+    added: Option<&Added<'a>>,
+    piece: &Piece<'a>,
+    sample: Sample<'a>,
+    out: &mut Vec<u8>,
+) {
+    let Some(added) = added else { return push_all(out, &[sample.label_block()]) };
+    push_all(out, &[&added.block]);
     if piece.renames() {
         for (name, value) in piece.labels(sample) {
             push_all(out, &[",", name, "=\"", value, "\""]);

@@ -104,7 +104,8 @@ impl Gatherer {
     fn pulled(&self, sources: &Sources, key: &Key) -> Rendering {
         let merged = merge(&self.parts(sources, |_| false));
         let withheld = (0..sources.served.len()).map(|part| merged.dropped(part)).collect();
-        let mut page = render(key, merged, metrics::GatewayFamilies::None, (Values::Real, &[]));
+        let mut page =
+            render(key, merged, metrics::GatewayFamilies::None, (Values::Real, &[], None));
         if key.selection.has_gateway_families() {
             open(key.format, &mut page);
         } else {
@@ -134,6 +135,7 @@ impl Gatherer {
             self.own.write(sink, &states);
             ledger.write(host, sink);
         };
+        let created = || self.config.gateway_created.then(|| ledger.created(host)).flatten();
         let page = Rc::make_mut(page);
         if !has_forms(key.format) || self.keeps_any() {
             page.truncate(*pulled);
@@ -146,7 +148,7 @@ impl Gatherer {
                 write(&mut own);
                 (own.build(), Vec::new())
             };
-            let own = self.render_own(&own, (Values::Real, &natives), sources, key);
+            let own = self.render_own(&own, (Values::Real, &natives, created()), sources, key);
             return close(key.format, page, &own);
         }
         let mut numbers = form.numbers();
@@ -158,7 +160,7 @@ impl Gatherer {
             write(&mut draft);
             let own;
             (own, numbers) = draft.finish();
-            let mut text = self.render_own(&own, (Values::Places, &[]), sources, key);
+            let mut text = self.render_own(&own, (Values::Places, &[], created()), sources, key);
             text.extend_from_slice(end(key.format));
             *form = Form::new(&text, &numbers);
         }
@@ -166,16 +168,10 @@ impl Gatherer {
     }
 
     /// The gateway's families, with what a source's page may bring along of the same names.
-    fn render_own(
-        &self,
-        own: &Page,
-        values: (Values, &[Native]),
-        sources: &Sources,
-        key: &Key,
-    ) -> Vec<u8> {
+    fn render_own(&self, own: &Page, extras: Extras<'_>, sources: &Sources, key: &Key) -> Vec<u8> {
         let mut parts = vec![Part { page: own, labels: self.own.labels(), gateway_families: true }];
         parts.extend(self.parts(sources, keeps).into_iter().filter(|part| part.gateway_families));
-        render(key, merge(&parts), metrics::GatewayFamilies::Only, values)
+        render(key, merge(&parts), metrics::GatewayFamilies::Only, extras)
     }
 
     fn keeps_any(&self) -> bool {
@@ -265,6 +261,9 @@ impl Gatherer {
     }
 }
 
+/// What stands for values, which families are native histograms, and since when there are counts.
+type Extras<'a> = (Values, &'a [Native], Option<Time>);
+
 fn keeps(source: &Source) -> bool {
     source.gateway_families == GatewayFamilies::Keep
 }
@@ -274,7 +273,7 @@ fn render(
     key: &Key,
     mut merged: Merged<'_>,
     gateway: metrics::GatewayFamilies,
-    (values, natives): (Values, &[Native]),
+    (values, natives, created): Extras<'_>,
 ) -> Vec<u8> {
     let mut out = Vec::new();
     if key.view.families.is_some() {
@@ -290,8 +289,12 @@ fn render(
         Format::Json { indent } => {
             json::render(&merged, &selection, indent.map(usize::from), &mut out);
         }
-        Format::OpenMetrics => openmetrics::render(&merged, &selection, values, &mut out),
-        Format::Protobuf => protobuf::render_with(&merged, &selection, natives, &mut out),
+        Format::OpenMetrics => {
+            openmetrics::render_since(&merged, &selection, (values, created), &mut out);
+        }
+        Format::Protobuf => {
+            protobuf::render_since(&merged, &selection, (natives, created), &mut out);
+        }
         Format::Html => {}
     }
     out

@@ -37,6 +37,10 @@ impl Ledger for Notes {
         self.scrapes.borrow_mut().push((format, status));
     }
 
+    fn created(&self, _: &dyn Host) -> Option<Time> {
+        Some(Time::from_millis(1_700_000_000_250))
+    }
+
     fn write(&self, _: &dyn Host, page: &mut dyn Sink) {
         page.family("awx_gateway_counted", Kind::Counter, "Counted.");
         page.sample("", &[], 42_u64.into());

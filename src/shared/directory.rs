@@ -36,7 +36,7 @@ use super::LAYOUT;
 use super::codec::Stamp;
 use super::roster::{Roster, Slot, State};
 use super::shard::Shard;
-use crate::host::{Host, HostError, Write};
+use crate::host::{Host, HostError, Time, Write};
 use crate::limits;
 
 /// Set in a stamp's flags by a VM that has had a stream.
@@ -83,10 +83,17 @@ impl Directory {
         if self.read(host).is_none() {
             let mut birth = [0; 8];
             host.random(&mut birth);
-            let roster = Roster::new(u64::from_le_bytes(birth));
+            let now = u64::try_from(host.now().as_nanos()).unwrap_or(u64::MAX);
+            let roster = Roster::new(u64::from_le_bytes(birth), now);
             // Nothing to be done about a host that cannot store: then nothing is ever published.
             let _ = host.share(&self.key, &roster.encode(), Write::Always);
         }
+    }
+
+    /// When it was made: every counter was 0 then.
+    #[must_use]
+    pub fn created(&self, host: &dyn Host) -> Option<Time> {
+        Some(Time::from_nanos(self.read(host)?.roster.created))
     }
 
     /// Adds up what all VMs counted; `None` where there is no directory, or it changes all the time. `own`: of the slot of

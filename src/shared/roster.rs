@@ -2,11 +2,11 @@
 //! so taking a slot from its owner and adding its shard to the dead ones' is a single compare-and-swap.
 //!
 //! ```text
-//! roster   magic:u32 slots:u32 birth:u64 takeovers:u64  slot*  retired
+//! roster   magic:u32 slots:u32 birth:u64 created:u64 takeovers:u64  slot*  retired
 //! slot     owner:u64 incarnation:u32 state:u32
 //! retired  a shard
 //! ```
-//! All little-endian.
+//! All little-endian; `created` is nanoseconds since the epoch.
 
 use super::codec::{Reader, View};
 use super::shard::Shard;
@@ -17,6 +17,8 @@ use crate::limits;
 pub(super) struct Roster {
     /// Drawn when the directory was made: tells it from one that stood here before.
     pub(super) birth: u64,
+    /// When that was.
+    pub(super) created: u64,
     /// How many orphans were taken over.
     pub(super) takeovers: u64,
     pub(super) slots: Vec<Slot>,
@@ -45,13 +47,13 @@ pub(super) enum State {
 }
 
 /// "AWD" and the version of this encoding.
-const MAGIC: u32 = u32::from_le_bytes(*b"AWD\x01");
+const MAGIC: u32 = u32::from_le_bytes(*b"AWD\x02");
 const SLOT: usize = 16;
 
 impl Roster {
-    pub(super) fn new(birth: u64) -> Self {
+    pub(super) fn new(birth: u64, created: u64) -> Self {
         let retired = Shard::default().as_bytes().to_vec();
-        Self { birth, takeovers: 0, slots: Vec::new(), retired }
+        Self { birth, created, takeovers: 0, slots: Vec::new(), retired }
     }
 
     /// What the dead counted.
@@ -72,20 +74,21 @@ impl Roster {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let (magic, count) = (reader.u32()?, usize::try_from(reader.u32()?).ok()?);
-        let (birth, takeovers) = (reader.u64()?, reader.u64()?);
+        let (birth, created, takeovers) = (reader.u64()?, reader.u64()?, reader.u64()?);
         if magic != MAGIC || count > limits::SLOTS {
             return None;
         }
         let slots = (0..count).map(|_| Slot::decode(&mut reader)).collect::<Option<Vec<_>>>()?;
         View::read(reader.0)?;
-        Some(Self { birth, takeovers, slots, retired: reader.0.to_vec() })
+        Some(Self { birth, created, takeovers, slots, retired: reader.0.to_vec() })
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(24 + self.slots.len() * SLOT + self.retired.len());
+        let mut bytes = Vec::with_capacity(32 + self.slots.len() * SLOT + self.retired.len());
         bytes.extend_from_slice(&MAGIC.to_le_bytes());
         bytes.extend_from_slice(&u32::try_from(self.slots.len()).unwrap_or(u32::MAX).to_le_bytes());
         bytes.extend_from_slice(&self.birth.to_le_bytes());
+        bytes.extend_from_slice(&self.created.to_le_bytes());
         bytes.extend_from_slice(&self.takeovers.to_le_bytes());
         for slot in &self.slots {
             bytes.extend_from_slice(&slot.owner.to_le_bytes());
@@ -144,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn roster() -> Roster {
-        let mut roster = Roster::new(5);
+        let mut roster = Roster::new(5, 6);
         roster.takeovers = 2;
         roster.seat(7);
         roster.seat(8);
@@ -158,7 +161,7 @@ mod tests {
     #[test]
     fn a_roster_comes_back_as_it_was_written() {
         let (written, read) = (roster(), Roster::decode(&roster().encode()).unwrap());
-        assert_eq!((read.birth, read.takeovers), (5, 2));
+        assert_eq!((read.birth, read.created, read.takeovers), (5, 6, 2));
         assert_eq!(read.slots, written.slots);
         assert_eq!(read.retired().as_bytes(), written.retired().as_bytes());
     }
@@ -170,7 +173,7 @@ mod tests {
             assert!(Roster::decode(&good[..end]).is_none(), "{end}");
         }
         assert!(Roster::decode(&[&good[..], &[0]].concat()).is_none());
-        for at in [0, 3, 4, 7, 36] {
+        for at in [0, 3, 4, 7, 44] {
             let mut bad = good.clone();
             bad[at] ^= 0xf0;
             assert!(Roster::decode(&bad).is_none(), "{at}");

@@ -157,3 +157,27 @@ fn exemplars_stand_behind_their_samples_whatever_labels_these_get() {
         assert_eq!(text.lines().count(), 8, "{text}");
     }
 }
+
+#[test]
+fn since_when_counters_count_is_said_where_it_is_known() {
+    let source = concat!(
+        "# TYPE a_total counter\na_total{b=\"1\"} 1\na_total{b=\"2\"} 2\n# TYPE g gauge\ng 1\n",
+        "# TYPE h histogram\nh_bucket{b=\"1\",le=\"+Inf\"} 1\nh_sum{b=\"1\"} 3\nh_count{b=\"1\"} 1\n",
+    );
+    let (own, other) = (page(source), page("# TYPE o_total counter\no_total 1\n"));
+    let site = [("site".to_owned(), "east".to_owned())];
+    for (labels, site) in [(&[][..], ""), (&site, "site=\"east\",")] {
+        let own = Part { page: &own, labels, gateway_families: true };
+        let other = Part { page: &other, labels: &[], gateway_families: true };
+        let mut out = Vec::new();
+        let created = Some(Duration::from_millis(1_700_000_000_025));
+        let merged = merge(&[own, other]);
+        render_since(&merged, &Selection::default(), (Values::Real, created), &mut out);
+        let out = String::from_utf8(out).unwrap();
+        let lines: Vec<_> = out.lines().filter(|line| line.contains("_created")).collect();
+        let expected = [("a", 1), ("a", 2), ("h", 1)]
+            .map(|(name, b)| format!("{name}_created{{{site}b=\"{b}\"}} 1700000000.025"));
+        assert_eq!(lines, expected, "{out}");
+        assert!(out.contains("h_count{") && out.ends_with("o_total 1\n"), "{out}");
+    }
+}

@@ -76,6 +76,11 @@ impl<'a> Piece<'a> {
         Self { part, family, is_verbatim, changes }
     }
 
+    /// Whether it is of the first page.
+    pub(crate) const fn is_of_first(&self) -> bool {
+        self.part == 0
+    }
+
     /// The samples that stay.
     pub(crate) fn samples(&self) -> Samples<'_, 'a> {
         let dropped = self.changes.as_ref().map_or(&[][..], |changes| &changes.dropped);

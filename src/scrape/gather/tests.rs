@@ -26,6 +26,10 @@ impl Ledger for Teller {
 
     fn scraped(&self, _: &dyn Host, _: Option<Format>, _: u16) {}
 
+    fn created(&self, _: &dyn Host) -> Option<Time> {
+        Some(Time::from_millis(1_700_000_000_250))
+    }
+
     fn write(&self, _: &dyn Host, page: &mut dyn Sink) {
         self.0.set(self.0.get() + 1);
         page.family("awx_gateway_told_total", Kind::Counter, "");
@@ -35,13 +39,18 @@ impl Ledger for Teller {
 
 impl Bed {
     fn new(keep: bool) -> Self {
+        Self::that_says(keep, false)
+    }
+
+    /// Whether it says since when it counts.
+    fn that_says(keep: bool, created: bool) -> Self {
         let source = |name: &str| {
             let gateway_families = if keep { "keep" } else { "drop" };
             serde_json::json!({"name": name, "cluster": name, "gateway_families": gateway_families})
         };
         let config = serde_json::json!({
             "sources": [source("a"), source("b")],
-            "gateway": {"labels": {"gateway": "g"}},
+            "gateway": {"labels": {"gateway": "g"}, "created": created},
         });
         let config = Rc::new(Config::parse(config.to_string().as_bytes()).unwrap());
         let host = FakeHost::at(1_000);
@@ -130,6 +139,27 @@ fn families_that_are_not_opened_are_left_out_of_the_gateways_too() {
     let json = bed.bytes(&Teller::default(), view(), "", Format::Json { indent: None });
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json.as_object().unwrap().len(), expected.len());
+}
+
+#[test]
+fn since_when_the_gateway_counts_is_said_where_it_is_configured_and_the_format_has_it() {
+    for (keep, says) in [(false, false), (false, true), (true, true)] {
+        let (bed, teller) = (Bed::that_says(keep, says), Teller::default());
+        let text = bed.page(View::default(), "");
+        assert!(!text.contains("_created"), "{text}");
+        // Twice, since what the first one writes the second one fills in.
+        for _ in 0..2 {
+            let page = bed.bytes(&teller, View::default(), "", Format::OpenMetrics);
+            let page = String::from_utf8(page.to_vec()).unwrap();
+            let line = "awx_gateway_told_created{gateway=\"g\"} 1700000000.250\n";
+            assert_eq!(page.contains(line), says, "{page}");
+            assert!(page.contains("awx_gateway_told_total{gateway=\"g\"} "), "{page}");
+            assert!(!page.contains("up_created") && !page.contains("load_created"), "{page}");
+        }
+        let page = bed.bytes(&teller, View::default(), "", Format::Protobuf);
+        let moment = [26, 11, 8, 128, 226, 207, 170, 6, 16, 128, 229, 154, 119];
+        assert_eq!(page.windows(moment.len()).any(|bytes| bytes == moment), says);
+    }
 }
 
 #[test]
