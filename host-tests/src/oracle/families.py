@@ -2,7 +2,7 @@
 
 Standard input: a JSON array of {"format": "text" | "openmetrics" | "json", "page": str}.
 Standard output: a JSON array with, for each page, {"families": [...]} or {"error": str}.
-Values are written as Python prints a float, so that NaN and the infinities survive JSON.
+Values are written as Python prints a float, so that NaN and the infinities survive JSON; timestamps in milliseconds.
 """
 
 import json
@@ -28,7 +28,13 @@ PARSERS = {"text": text, "openmetrics": openmetrics, "json": controllers}
 
 
 def sample(sample):
-    return {"name": sample.name, "labels": sample.labels, "value": repr(float(sample.value))}
+    stamp = sample.timestamp
+    return {
+        "name": sample.name,
+        "labels": sample.labels,
+        "value": repr(float(sample.value)),
+        "timestamp": None if stamp is None else str(round(float(stamp) * 1000)),
+    }
 
 
 def family(family):

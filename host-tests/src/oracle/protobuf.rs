@@ -1,9 +1,9 @@
-//! Pages in Prometheus protobuf (prometheus/client_model, `metrics.proto`), in the terms of text: a histogram's parts
-//! are samples with suffixes, as Prometheus makes them. Keys and varints are read by prost.
+//! Pages in Prometheus protobuf (prometheus/client_model, `metrics.proto`), as prost reads them, in the terms of text: a
+//! histogram's parts are samples with suffixes, as Prometheus makes them.
 
-use bytes::Buf;
-use prost::DecodeError;
-use prost::encoding::{WireType, decode_key, decode_varint};
+use std::collections::BTreeMap;
+
+use prost::{DecodeError, Message};
 
 use super::{OracleFamily, OracleSample, python_float};
 
@@ -14,146 +14,192 @@ use super::{OracleFamily, OracleSample, python_float};
 /// Where the bytes are no such messages.
 ///
 /// # Panics
-/// Where the messages lack what Prometheus needs.
+/// Where the messages lack what Prometheus needs, or have fields that are not declared here.
 pub fn families(mut page: &[u8]) -> Result<Vec<OracleFamily>, DecodeError> {
     let mut families = Vec::new();
     while !page.is_empty() {
-        let length = decode_varint(&mut page)?;
-        families.push(family(&Message::read(take(&mut page, length)?)?)?);
+        let before = page.len();
+        let family = MetricFamily::decode_length_delimited(&mut page)?;
+        // What prost does not know it passes over.
+        let known = family.encode_length_delimited_to_vec().len();
+        assert_eq!(before - page.len(), known, "a field that no message has: {family:?}");
+        // One without metrics is passed over, as Prometheus does.
+        if !family.metric.is_empty() {
+            families.push(family.read());
+        }
     }
     Ok(families)
 }
 
-/// A message's fields by number, in the order they came.
-struct Message<'a>(Vec<(u32, Field<'a>)>);
-
-#[derive(Clone, Copy)]
-enum Field<'a> {
-    Whole(u64),
-    Float(f64),
-    Bytes(&'a [u8]),
+#[derive(Clone, PartialEq, Message)]
+struct MetricFamily {
+    #[prost(string, optional, tag = "1")]
+    name: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    help: Option<String>,
+    #[prost(enumeration = "MetricType", optional, tag = "3")]
+    kind: Option<i32>,
+    #[prost(message, repeated, tag = "4")]
+    metric: Vec<Metric>,
 }
 
-impl<'a> Message<'a> {
-    fn read(mut bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut fields = Vec::new();
-        while !bytes.is_empty() {
-            let (number, wire) = decode_key(&mut bytes)?;
-            let field = match wire {
-                WireType::Varint => Field::Whole(decode_varint(&mut bytes)?),
-                WireType::SixtyFourBit => Field::Float(take(&mut bytes, 8)?.get_f64_le()),
-                WireType::LengthDelimited => {
-                    let length = decode_varint(&mut bytes)?;
-                    Field::Bytes(take(&mut bytes, length)?)
-                }
-                other => panic!("field {number} is {other:?}, which no message has"),
-            };
-            fields.push((number, field));
-        }
-        Ok(Self(fields))
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
+enum MetricType {
+    Counter = 0,
+    Gauge = 1,
+    Summary = 2,
+    Untyped = 3,
+    Histogram = 4,
+}
 
-    fn all(&self, number: u32) -> impl Iterator<Item = Field<'a>> {
-        self.0.iter().filter(move |(have, _)| *have == number).map(|(_, field)| *field)
-    }
+#[derive(Clone, PartialEq, Message)]
+struct Metric {
+    #[prost(message, repeated, tag = "1")]
+    label: Vec<LabelPair>,
+    #[prost(message, optional, tag = "2")]
+    gauge: Option<Single>,
+    #[prost(message, optional, tag = "3")]
+    counter: Option<Single>,
+    #[prost(message, optional, tag = "4")]
+    summary: Option<Summary>,
+    #[prost(message, optional, tag = "5")]
+    untyped: Option<Single>,
+    #[prost(int64, optional, tag = "6")]
+    timestamp_ms: Option<i64>,
+    #[prost(message, optional, tag = "7")]
+    histogram: Option<Histogram>,
+}
 
-    fn float(&self, number: u32) -> f64 {
-        match self.all(number).next() {
-            Some(Field::Float(value)) => value,
-            _ => panic!("field {number} is no double"),
-        }
-    }
+#[derive(Clone, PartialEq, Message)]
+struct LabelPair {
+    #[prost(string, optional, tag = "1")]
+    name: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    value: Option<String>,
+}
 
-    fn whole(&self, number: u32) -> u64 {
-        match self.all(number).next() {
-            Some(Field::Whole(value)) => value,
-            _ => panic!("field {number} is no integer"),
-        }
-    }
+/// `Gauge`, `Counter` and `Untyped`, which are alike.
+#[derive(Clone, PartialEq, Message)]
+struct Single {
+    #[prost(double, optional, tag = "1")]
+    value: Option<f64>,
+}
 
-    fn text(&self, number: u32) -> String {
-        let bytes = match self.all(number).next() {
-            Some(Field::Bytes(bytes)) => bytes,
-            None => b"",
-            _ => panic!("field {number} is no string"),
+#[derive(Clone, PartialEq, Message)]
+struct Summary {
+    #[prost(uint64, optional, tag = "1")]
+    sample_count: Option<u64>,
+    #[prost(double, optional, tag = "2")]
+    sample_sum: Option<f64>,
+    #[prost(message, repeated, tag = "3")]
+    quantile: Vec<Quantile>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Quantile {
+    #[prost(double, optional, tag = "1")]
+    quantile: Option<f64>,
+    #[prost(double, optional, tag = "2")]
+    value: Option<f64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Histogram {
+    #[prost(uint64, optional, tag = "1")]
+    sample_count: Option<u64>,
+    #[prost(double, optional, tag = "2")]
+    sample_sum: Option<f64>,
+    #[prost(message, repeated, tag = "3")]
+    bucket: Vec<Bucket>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Bucket {
+    #[prost(uint64, optional, tag = "1")]
+    cumulative_count: Option<u64>,
+    #[prost(double, optional, tag = "2")]
+    upper_bound: Option<f64>,
+}
+
+impl MetricFamily {
+    fn read(self) -> OracleFamily {
+        let kind = match self.kind.map(MetricType::try_from).expect("a type") {
+            Ok(MetricType::Counter) => "counter",
+            Ok(MetricType::Gauge) => "gauge",
+            Ok(MetricType::Summary) => "summary",
+            Ok(MetricType::Untyped) => "unknown",
+            Ok(MetricType::Histogram) => "histogram",
+            Err(number) => panic!("{number}"),
         };
-        String::from_utf8(bytes.to_vec()).expect("a string is UTF-8")
+        let name = self.name.expect("a name");
+        let samples = self.metric.iter().flat_map(|metric| metric.read(&name, kind)).collect();
+        let help = self.help.unwrap_or_default();
+        OracleFamily { name, help, kind: kind.to_owned(), unit: String::new(), samples }
+    }
+}
+
+impl Metric {
+    fn read(&self, name: &str, kind: &str) -> Vec<OracleSample> {
+        let text = |text: &Option<String>| text.clone().expect("a label's name and value");
+        let labels = self.label.iter().map(|pair| (text(&pair.name), text(&pair.value)));
+        let labels: BTreeMap<_, _> = labels.collect();
+        assert_eq!(labels.len(), self.label.len(), "each label once");
+        let samples = self.values(kind).into_iter().map(|Value { suffix, point, value }| {
+            let mut labels = labels.clone();
+            labels.extend(point.map(|(name, at)| (name.to_owned(), python_float(at))));
+            let (name, value) = (format!("{name}{suffix}"), python_float(value));
+            let timestamp = self.timestamp_ms.map(|stamp| stamp.to_string());
+            OracleSample { name, labels, value, timestamp }
+        });
+        samples.collect()
     }
 
-    fn messages(&self, number: u32) -> Result<Vec<Self>, DecodeError> {
-        let read = |field| match field {
-            Field::Bytes(bytes) => Self::read(bytes),
-            _ => panic!("field {number} is no message"),
+    /// The samples, without what all of them have.
+    fn values(&self, kind: &str) -> Vec<Value> {
+        let single = match kind {
+            "counter" => &self.counter,
+            "gauge" => &self.gauge,
+            "histogram" => return self.histogram.as_ref().expect("a histogram").values(),
+            "summary" => return self.summary.as_ref().expect("a summary").values(),
+            _ => &self.untyped,
         };
-        self.all(number).map(read).collect()
-    }
-
-    fn message(&self, number: u32) -> Result<Self, DecodeError> {
-        Ok(self.messages(number)?.pop().unwrap_or_else(|| panic!("no field {number}")))
+        let value = single.as_ref().and_then(|single| single.value);
+        vec![Value { suffix: "", point: None, value: value.expect("a value") }]
     }
 }
 
-fn take<'a>(bytes: &mut &'a [u8], length: u64) -> Result<&'a [u8], DecodeError> {
-    // Prost's own error for what ends too soon.
-    let ends_too_soon = || decode_varint(&mut &[0x80_u8][..]).unwrap_err();
-    let length = usize::try_from(length).map_err(|_| ends_too_soon())?;
-    let (first, rest) = bytes.split_at_checked(length).ok_or_else(ends_too_soon)?;
-    *bytes = rest;
-    Ok(first)
+/// A sample of a metric: what it adds to the name and the labels, and its value.
+struct Value {
+    suffix: &'static str,
+    point: Option<(&'static str, f64)>,
+    value: f64,
 }
 
-/// `MetricType`, and where a `Metric` has its value then.
-const TYPES: [(&str, u32); 5] =
-    [("counter", 3), ("gauge", 2), ("summary", 4), ("unknown", 5), ("histogram", 7)];
-
-fn family(message: &Message<'_>) -> Result<OracleFamily, DecodeError> {
-    let kind = usize::try_from(message.whole(3)).ok().and_then(|number| TYPES.get(number));
-    let (kind, value) = kind.expect("a known type");
-    let name = message.text(1);
-    let mut samples = Vec::new();
-    for metric in message.messages(4)? {
-        let labels = metric.messages(1)?;
-        let labels = labels.iter().map(|pair| (pair.text(1), pair.text(2))).collect();
-        let value = metric.message(*value)?;
-        samples.extend(samples_of(&name, kind, &value)?.into_iter().map(|mut sample| {
-            sample.labels.extend(Vec::clone(&labels));
-            sample
-        }));
+impl Histogram {
+    fn values(&self) -> Vec<Value> {
+        let bucket = |bucket: &Bucket| Value {
+            suffix: "_bucket",
+            point: Some(("le", bucket.upper_bound.expect("a bound"))),
+            value: bucket.cumulative_count.expect("a count") as f64,
+        };
+        let buckets = self.bucket.iter().map(bucket);
+        buckets.chain(ends(self.sample_sum, self.sample_count)).collect()
     }
-    Ok(OracleFamily {
-        name,
-        help: message.text(2),
-        kind: (*kind).to_owned(),
-        unit: String::new(),
-        samples,
-    })
 }
 
-/// The samples of one metric, without the labels that all of them have.
-fn samples_of(
-    name: &str,
-    kind: &str,
-    value: &Message<'_>,
-) -> Result<Vec<OracleSample>, DecodeError> {
-    let sample = |suffix: &str, point: Option<(&str, f64)>, value: f64| OracleSample {
-        name: format!("{name}{suffix}"),
-        labels: point.map(|(label, at)| (label.to_owned(), python_float(at))).into_iter().collect(),
-        value: python_float(value),
-    };
-    let points = match kind {
-        "histogram" => value
-            .messages(3)?
-            .iter()
-            .map(|bucket| sample("_bucket", Some(("le", bucket.float(2))), bucket.whole(1) as f64))
-            .collect(),
-        "summary" => value
-            .messages(3)?
-            .iter()
-            .map(|point| sample("", Some(("quantile", point.float(1))), point.float(2)))
-            .collect(),
-        _ => return Ok(vec![sample("", None, value.float(1))]),
-    };
-    let ends =
-        vec![sample("_sum", None, value.float(2)), sample("_count", None, value.whole(1) as f64)];
-    Ok([points, ends].concat())
+impl Summary {
+    fn values(&self) -> Vec<Value> {
+        let quantile = |quantile: &Quantile| Value {
+            suffix: "",
+            point: Some(("quantile", quantile.quantile.expect("a quantile"))),
+            value: quantile.value.expect("a value"),
+        };
+        let quantiles = self.quantile.iter().map(quantile);
+        quantiles.chain(ends(self.sample_sum, self.sample_count)).collect()
+    }
+}
+
+fn ends(sum: Option<f64>, count: Option<u64>) -> [Value; 2] {
+    [("_sum", sum.expect("a sum")), ("_count", count.expect("a count") as f64)]
+        .map(|(suffix, value)| Value { suffix, point: None, value })
 }

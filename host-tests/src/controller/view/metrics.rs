@@ -24,6 +24,12 @@ impl Ask<'_> {
             _ if page.is_empty() => self.render(&page),
             Mode::Empty => self.render(&Page::default()),
             Mode::Page(body, content_type) => Body::Fixed { body, content_type },
+            Mode::Pages(pages) => {
+                let place = self.call.parameter("page").and_then(|place| place.parse().ok());
+                let page = place.and_then(|place| pages.into_iter().nth(place));
+                let (body, content_type) = page.ok_or(Refusal::ServerError)?;
+                Body::Fixed { body, content_type }
+            }
             Mode::IllegalLines if self.renderer == Renderer::Json => {
                 return Err(Refusal::ServerError);
             }

@@ -1,144 +1,207 @@
-//! Pages in OpenMetrics, good and bad, a rule of the standard each. What is what, prometheus_client is asked too.
+//! Pages of sources as others make them, good and bad: those of prometheus_client's own tests, and what these leave out.
+//! Which one is good is for prometheus_client to say.
 
-/// Pages that keep every rule.
-pub(super) const GOOD: [&str; 34] = [
-    "# EOF\n",
-    "# EOF",
-    "x 1\n# EOF\n",
-    "x NaN\ny +Inf\nz -Inf\n# EOF\n",
-    "# HELP x \n# EOF\n",
-    "# TYPE x counter\n# HELP x Help.\nx_total 1\n# EOF\n",
-    "# HELP x Help.\n# TYPE x counter\nx_total{} 18446744073709551616\n# EOF\n",
-    "# TYPE x counter\nx_total{a=\"b\"} 1\nx_created{a=\"b\"} 1520430000.5\nx_total{a=\"\"} 2\n# EOF\n",
-    "# TYPE x counter\nx_total{a=\"{b} # \"} 1\nx_total{a=\"} # {c=\\\"d\\\"} 1\"} 2\n# EOF\n",
-    "# TYPE x counter\nx_total{a=\"\\\\\",b=\"\\\"\",c=\"\\n\",d=\"\\e\",f=\"\\\\n\"} 1\n# EOF\n",
-    "# TYPE x counter\n# HELP x \\\"a\\\" \\\\ \\n \\b \\\nx_total 1\n# EOF\n",
-    "# TYPE x counter\nx_total 1 # {trace=\"a # b\"} 0.5 1520430000.123\n# EOF\n",
-    "# TYPE x counter\nx_total 1 5 # {} 0.5\n# EOF\n",
-    "# TYPE x counter\nx_total{a=\"1\"} 1 000\nx_total{a=\"2\"} 1 1.1\nx_total{a=\"3\"} 1 1.5e3\n# EOF\n",
-    "# TYPE x gauge\nx 00000000000000001.25e-1\n# EOF\n",
-    "# TYPE x gauge\nx -1 -1.5\n# EOF\n",
-    "# TYPE x gauge\nx{a=\"1\"} 1 0\nx{a=\"1\"} 2 1\nx{a=\"2\"} 3 0\n# EOF\n",
-    "# TYPE x_seconds gauge\n# UNIT x_seconds seconds\n# HELP x_seconds Help.\nx_seconds 1\n# EOF\n",
-    "# TYPE x_bytes counter\n# UNIT x_bytes bytes\nx_bytes_total 1\n# EOF\n",
-    "# TYPE x_total gauge\nx_total 1\n# TYPE x_count gauge\nx_count 2\n# EOF\n",
-    "# TYPE x unknown\nx{a=\"1\"} 1\nx{a=\"2\"} 2\n# EOF\n",
-    "# TYPE x summary\nx_count 1\nx_sum 2\n# EOF\n",
-    "# TYPE x summary\nx{quantile=\"0.5\"} NaN\nx{quantile=\"1\"} 2\nx_sum 3\nx_count 4\nx_created 5\n# EOF\n",
-    "# TYPE x summary\nx{a=\"b\",quantile=\"0\"} 1\nx{a=\"c\",quantile=\"0\"} 1\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"1.0\"} 0\nx_bucket{le=\"+Inf\"} 3\nx_count 3\nx_sum 2\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"0\"} 0\nx_bucket{le=\"1e-04\"} 0\nx_bucket{le=\"1\"} 1\nx_bucket{le=\"1e+05\"} 1\nx_bucket{le=\"+Inf\"} 1\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"-1.0\"} 1\nx_bucket{le=\"+Inf\"} 2\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{a=\"b\",le=\"+Inf\"} 1 # {t=\"1\"} 0.7\nx_count{a=\"b\"} 1\nx_sum{a=\"b\"} 0.7\nx_created{a=\"b\"} 5\nx_bucket{a=\"c\",le=\"+Inf\"} 0\nx_count{a=\"c\"} 0\nx_sum{a=\"c\"} 0\n# EOF\n",
-    "# TYPE x gaugehistogram\nx_bucket{le=\"1.0\"} 0\nx_bucket{le=\"+Inf\"} 3\nx_gcount 3\nx_gsum 2\n# EOF\n",
-    "# TYPE x gaugehistogram\nx_bucket{le=\"-1.0\"} 1\nx_bucket{le=\"+Inf\"} 3\nx_gcount 3\nx_gsum -5\n# EOF\n",
-    "# TYPE x info\n# HELP x Help.\nx_info{version=\"1\"} 1\n# EOF\n",
-    "# TYPE x stateset\nx{x=\"on\"} 1\nx{x=\"off\"} 0.0\n# EOF\n",
-    "# TYPE x counter\nx_total 1\n# TYPE x_y counter\nx_y_total 2\n# TYPE y info\ny_info 1\n# EOF\n",
-    "# TYPE x counter\n# HELP x A\0B\nx_total{a=\"\u{e9}\u{1f600}\"} 1\n# EOF\n",
+mod ours;
+
+use std::collections::BTreeSet;
+
+use awx_metrics_filter::auth::{Secret, Token};
+use host_tests::client::Client;
+use host_tests::controller::{Controller, ControllerConfig, Mode};
+use host_tests::gateway::Host;
+use host_tests::on_both_hosts;
+use host_tests::oracle::corpus::corpus;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::stage::{CONTROLLER_TOKEN, Watched, auth, cluster, spec, until};
+
+/// Good pages that do not come out whole, by what they alone contain, and why not.
+const OTHERWISE: [(Format, &str, &str); 8] = [
+    (Format::OpenMetrics, " 12345678901234567890.", "too far away for exact milliseconds"),
+    (Format::Text, "{,}", "a comma stands behind a label and nowhere else"),
+    (Format::Text, "=\"\\f", "a label's value with an escape that is none"),
+    (Format::Text, "a\\z\"", "the same"),
+    (Format::Text, "HELP a \\f", "a help text with an escape that is none"),
+    (Format::Text, "HELP a foo\\\n", "the same"),
+    (Format::Text, "HELP a \\\"", "the same: quotes are escaped in labels alone"),
+    (Format::Text, "HELP a \\\\\\\"", "the same"),
 ];
 
-/// Pages that break one.
-pub(super) const BAD: [&str; 92] = [
-    // The end, and what stands behind it.
-    "",
-    "x 1\n",
-    "x 1\n# EOFs\n",
-    "x 1\n# EOF\ny 2\n",
-    "x 1\n\n# EOF\n",
-    // Labels.
-    "x{a=1} 1\n# EOF\n",
-    "x{a=\"1} 1\n# EOF\n",
-    "x{a='1'} 1\n# EOF\n",
-    "\"x\" 1\n# EOF\n",
-    "x{a} 1\n# EOF\n",
-    "x{a=} 1\n# EOF\n",
-    "x{a\"1\"} 1\n# EOF\n",
-    "x{\"a} 1\n# EOF\n",
-    "x{a=\"1\"b=\"2\"} 1\n# EOF\n",
-    "x{a=\"1\",,b=\"2\"} 1\n# EOF\n",
-    "x{a=\"1\",a=\"1\"} 1\n# EOF\n",
-    "x{1=\"1\"} 1\n# EOF\n",
-    "x{a=\" # \"b} 1\n# EOF\n",
-    // Names and values.
-    "0x 1\n# EOF\n",
-    "x.y 1\n# EOF\n",
-    "x-y 1\n# EOF\n",
-    "x\n# EOF\n",
-    "x \n# EOF\n",
-    "x y\n# EOF\n",
-    "x  1\n# EOF\n",
-    "x 1 \n# EOF\n",
-    "x 1_0\n# EOF\n",
-    "x 0x1p-3\n# EOF\n",
-    "x 0b1\n# EOF\n",
-    // Timestamps.
-    "x 1 y\n# EOF\n",
-    "x 1 1_0\n# EOF\n",
-    "x 1 1.1.1\n# EOF\n",
-    "x 1 NaN\n# EOF\n",
-    "x 1 +Inf\n# EOF\n",
-    "x 1 0x1p-3\n# EOF\n",
-    "# TYPE x gauge\nx 0 1\nx 0 0\n# EOF\n",
-    "# TYPE x gauge\nx 0 1\nx 0\n# EOF\n",
-    // Metadata.
-    "# HELP\n# EOF\n",
-    "# HELP x\n# EOF\n",
-    " # HELP x Help.\n# EOF\n",
-    "# TYPE x\n# EOF\n",
-    "# TYPE x mess\n# EOF\n",
-    "# TYPE x gauge \n# EOF\n",
-    "# TYPE x untyped\n# EOF\n",
-    "# UNIT x\n# EOF\n",
-    "# UNIT x seconds\n# EOF\n",
-    "# TYPE x_y info\n# UNIT x_y y\n# EOF\n",
-    "# WORD x y\n# EOF\n",
-    "# HELP x A\n# HELP x B\n# EOF\n",
-    "# TYPE x gauge\n# TYPE x gauge\n# EOF\n",
-    "# HELP x A\nx 1\n# TYPE x gauge\n# EOF\n",
-    // Exemplars.
-    "# TYPE x counter\nx_total 1 #\n# EOF\n",
-    "# TYPE x counter\nx_total 1 # {} \n# EOF\n",
-    "# TYPE x counter\nx_total 1 # {}1\n# EOF\n",
-    "# TYPE x counter\nx_total 1 # {a=\"b\"} 0x1\n# EOF\n",
-    "# TYPE x counter\nx_total 1 # {} 1 y\n# EOF\n",
-    "# TYPE x counter\nx_total 1 # a=\"b\"} 1\n# EOF\n",
-    "# TYPE x gauge\nx 1 # {a=\"b\"} 1\n# EOF\n",
-    "# TYPE x histogram\nx_sum 1 # {a=\"b\"} 1\n# EOF\n",
-    // Values that a type does not have.
-    "# TYPE x counter\nx_total NaN\n# EOF\n",
-    "# TYPE x counter\nx_total -1\n# EOF\n",
-    "# TYPE x info\nx_info 2\n# EOF\n",
-    "# TYPE x stateset\nx{x=\"on\"} 2\n# EOF\n",
-    "# TYPE x stateset\nx 1\n# EOF\n",
-    "# TYPE x summary\nx 1\n# EOF\n",
-    "# TYPE x summary\nx{quantile=\"-1\"} 1\n# EOF\n",
-    "# TYPE x summary\nx{quantile=\"1.5\"} 1\n# EOF\n",
-    "# TYPE x summary\nx{quantile=\"half\"} 1\n# EOF\n",
-    "# TYPE x summary\nx{quantile=\"NaN\"} 1\n# EOF\n",
-    "# TYPE x summary\nx{quantile=\"0.5\"} -1\n# EOF\n",
-    "# TYPE x summary\nx_sum NaN\n# EOF\n",
-    "# TYPE x summary\nx_sum -1\n# EOF\n",
-    "# TYPE x summary\nx_count 0.5\n# EOF\n",
-    // Histograms.
-    "# TYPE x histogram\nx_bucket 1\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"1\"} 1\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"+INF\"} 1\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"+Inf\"} NaN\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"+Inf\"} -1\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"+Inf\"} 0.5\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"2\"} 0\nx_bucket{le=\"1\"} 1\nx_bucket{le=\"+Inf\"} 1\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"1\"} 2\nx_bucket{le=\"+Inf\"} 1\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"+Inf\"} 1\nx_count 2\nx_sum 1\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"+Inf\"} 1\nx_count 1\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"+Inf\"} 1\nx_sum 1\n# EOF\n",
-    "# TYPE x histogram\nx_sum 1\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{le=\"-1\"} 1\nx_bucket{le=\"+Inf\"} 1\nx_count 1\nx_sum 1\n# EOF\n",
-    "# TYPE x histogram\nx_bucket{a=\"1\",le=\"1\"} 0\nx_bucket{a=\"2\",le=\"+Inf\"} 0\nx_bucket{a=\"1\",le=\"+Inf\"} 0\n# EOF\n",
-    "# TYPE x gaugehistogram\nx_bucket{le=\"+Inf\"} 1\nx_gsum -1\nx_gcount 1\n# EOF\n",
-    "# TYPE x gaugehistogram\nx_gsum 1\n# EOF\n",
-    // Clashes.
-    "# TYPE x info\n# TYPE x counter\n# EOF\n",
-    "# TYPE x_created gauge\nx_created 1\n# TYPE x counter\nx_total 1\n# EOF\n",
-    "# TYPE x_total gauge\nx_total 1\n# TYPE x counter\nx_created 1\n# EOF\n",
-];
+/// A page of the corpus.
+#[derive(Clone, Debug)]
+struct Sent {
+    page: String,
+    format: Format,
+    /// What prometheus_client reads of a good one, without what is dropped by design.
+    theirs: Option<ByName>,
+}
+
+impl Sent {
+    fn media_type(&self) -> &'static str {
+        match self.format {
+            Format::OpenMetrics => OPENMETRICS,
+            _ => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+
+    fn is_good(&self) -> bool {
+        self.theirs.is_some()
+    }
+
+    /// As the filter reads it, if it does.
+    fn read(&self) -> Option<Page> {
+        let bytes = self.page.clone().into_bytes();
+        match self.format {
+            Format::OpenMetrics => parse::openmetrics(bytes).ok(),
+            _ => parse::text(bytes).ok(),
+        }
+    }
+
+    fn is_one_of(&self, (format, part, _): &(Format, &str, &str)) -> bool {
+        self.is_good() && self.format == *format && self.page.contains(part)
+    }
+
+    fn is_otherwise(&self) -> bool {
+        OTHERWISE.iter().any(|entry| self.is_one_of(entry))
+    }
+}
+
+/// All pages. There must be many, so that none is lost unnoticed.
+fn sent() -> Vec<Sent> {
+    let theirs = corpus().unwrap();
+    let ours = ours::GOOD.into_iter().chain(ours::BAD).map(str::to_owned);
+    let open = theirs.openmetrics.into_iter().chain(ours).map(|page| (page, Format::OpenMetrics));
+    let text = theirs.text.into_iter().map(|page| (page, Format::Text));
+    let sent = judged(open.chain(text).collect());
+    let count = |format, good| {
+        sent.iter().filter(|sent| sent.format == format && sent.is_good() == good).count()
+    };
+    let counts = [(Format::OpenMetrics, true), (Format::OpenMetrics, false), (Format::Text, true)];
+    let counts = counts.map(|(format, good)| count(format, good));
+    assert!(counts.iter().zip([70, 170, 40]).all(|(have, least)| *have >= least), "{counts:?}");
+    sent
+}
+
+/// The pages with what prometheus_client reads of them.
+fn judged(pages: Vec<(String, Format)>) -> Vec<Sent> {
+    let samples = pages.iter().map(|(page, format)| match format {
+        Format::Text => (samples_alone(page), Format::Text),
+        format => (page.clone(), *format),
+    });
+    let questions: Vec<_> = pages.iter().cloned().chain(samples).collect();
+    let questions: Vec<_> =
+        questions.iter().map(|(page, format)| (page.as_str(), *format)).collect();
+    let answers = oracle::families_of_pages(&questions).unwrap();
+    let (whole, samples) = answers.split_at(pages.len());
+    let sent = pages.into_iter().zip(whole.iter().zip(samples)).map(|((page, format), answers)| {
+        let (Ok(_), Ok(families)) = answers else { return Sent { page, format, theirs: None } };
+        let mut theirs = oracle::series(families);
+        theirs.retain(|(name, _), _| format == Format::Text || !name.ends_with("_created"));
+        Sent { page, format, theirs: Some(theirs) }
+    });
+    sent.collect()
+}
+
+/// The good pages that did not come out series by series, in text or OpenMetrics.
+fn changed<'a>(sent: &'a [Sent], rendered: &[Rendered]) -> BTreeSet<&'a str> {
+    assert_eq!(sent.len(), rendered.len());
+    let outcomes = sent.iter().zip(accepted(rendered));
+    let is_changed = |(sent, [text, open]): &(&Sent, [ByName; 2])| {
+        sent.theirs.as_ref().is_some_and(|theirs| text != theirs || open != theirs)
+    };
+    outcomes.filter(is_changed).map(|(sent, _)| sent.page.as_str()).collect()
+}
+
+#[test]
+fn good_pages_come_out_series_by_series_and_bad_ones_never_as_an_illegal_page() {
+    let sent = sent();
+    let pages: Vec<_> = sent.iter().map(|sent| sent.read().unwrap_or_default()).collect();
+    let rendered: Vec<_> = pages.iter().map(Rendered::of_page).collect();
+    let mut changed = changed(&sent, &rendered);
+    let lost = sent.iter().zip(&pages).filter(|(_, page)| page.report().unreadable_lines > 0);
+    changed.extend(lost.filter(|(sent, _)| sent.is_good()).map(|(sent, _)| sent.page.as_str()));
+    let otherwise = sent.iter().filter(|sent| sent.is_otherwise());
+    assert_eq!(changed, otherwise.map(|sent| sent.page.as_str()).collect());
+    for entry in &OTHERWISE {
+        assert_eq!(sent.iter().filter(|sent| sent.is_one_of(entry)).count(), 1, "{entry:?}");
+    }
+    assert_same_series_in_every_format(&rendered);
+}
+
+/// As many sources as a configuration may have.
+const SOURCES: usize = awx_metrics_filter::limits::CONFIG_SOURCES;
+
+/// The source and the token of a page have one name.
+fn name(place: usize) -> String {
+    format!("page-{place}")
+}
+
+/// A source for each of these pages, and a token that opens it alone. Whoever has [`TOKEN`] sees how they all are.
+fn plugin_of(places: &[usize]) -> Value {
+    let source = |&place: &usize| {
+        json!({
+            "name": name(place), "cluster": cluster(0), "labels": {},
+            "path": format!("/api/v2/metrics/?page={place}"), "interval": "5m", "timeout": "30s",
+            "credential": {"bearer": CONTROLLER_TOKEN},
+        })
+    };
+    let token = |&place: &usize| {
+        let name = name(place);
+        let sha256 = Token::new(String::new(), &Secret::new(&name)).sha256;
+        let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({"name": name, "sha256": sha256, "sources": [name]})
+    };
+    let mut auth = auth();
+    auth["tokens"].as_array_mut().unwrap().extend(places.iter().map(token));
+    json!({"sources": places.iter().map(source).collect::<Vec<_>>(), "auth": auth})
+}
+
+/// Waits until every source of a listener was pulled.
+async fn until_pulled(client: &Client, places: &[usize]) {
+    let is_pulled = |page: &str| {
+        let ended = |line: &&str| !line.ends_with(" 0");
+        let pulls =
+            page.lines().filter(|line| line.starts_with("awx_gateway_source_fetches_total{"));
+        pulls.filter(ended).count() == places.len()
+    };
+    until(client, "?gateway=only", is_pulled).await;
+}
+
+/// What a gateway makes of the pages when it pulls them.
+async fn pulled(host: Host, sent: &[Sent]) -> Vec<Rendered> {
+    let controllers = [Controller::start(ControllerConfig::default())];
+    let pages = sent.iter().map(|it| (it.page.clone().into_bytes(), it.media_type().to_owned()));
+    controllers[0].set_mode(Mode::Pages(pages.collect()));
+    let places: Vec<_> = (0..sent.len()).collect();
+    let plugins: Vec<_> = places.chunks(SOURCES).map(plugin_of).collect();
+    let gateway = Watched::start(host, &spec(&plugins, &controllers)).await;
+    let mut rendered = Vec::new();
+    for (listener, places) in places.chunks(SOURCES).enumerate() {
+        let client = gateway.client_of(listener);
+        until_pulled(&client.clone().bearer(TOKEN), places).await;
+        for place in places {
+            rendered.push(scraped(&client.clone().bearer(&name(*place))).await);
+        }
+    }
+    rendered
+}
+
+async fn scraped(client: &Client) -> Rendered {
+    let scraped = async |format| page(client, &format!("?gateway=none&format={format}")).await.1;
+    let utf8 = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let (text, open) = (utf8(scraped("txt").await), utf8(scraped("openmetrics").await));
+    Rendered { text, open, protobuf: scraped("protobuf").await.into() }
+}
+
+on_both_hosts! {
+    async fn pages_of_others_are_pulled_as_they_were_sent(host) {
+        let sent = sent();
+        let rendered = pulled(host, &sent).await;
+        let changed = changed(&sent, &rendered);
+        for sent in &sent {
+            assert!(sent.is_otherwise() || !changed.contains(sent.page.as_str()), "{}", sent.page);
+        }
+        assert_same_series_in_every_format(&rendered);
+    }
+}

@@ -1,0 +1,225 @@
+//! What is rendered is read back as it was, in every format, and does not depend on the order of the sources.
+//!
+//! JSON is read by serde_json, protobuf by prost; text and OpenMetrics by our own parser here, and by prometheus_client
+//! beside. All give the same plain families. What a format cannot say of a page is here, and nowhere else:
+//! - text says everything.
+//! - OpenMetrics and protobuf have rules for each type: a family that breaks them loses its type, and where its samples
+//!   have several names there is a family for each. One without samples may be missing.
+//! - protobuf has bounds and quantiles as numbers, not as they were spelt.
+//! - JSON has no timestamps, and no names of samples but what a histogram's add to its own. A counter's family goes
+//!   without `_total` there, unless another one has that name.
+
+use awx_metrics_filter::exposition::json;
+use awx_metrics_filter::metrics::{Family, Kind, Sample};
+use host_tests::oracle::{OracleFamily, OracleSample, python_float};
+use proptest::prelude::*;
+
+use super::*;
+
+type Families = Vec<OracleFamily>;
+
+/// A page in every format, read back.
+#[derive(Debug, PartialEq)]
+struct ReadBack {
+    text: Families,
+    open: Families,
+    protobuf: Families,
+    json: Families,
+}
+
+impl ReadBack {
+    fn of(merged: &Merged<'_>) -> Self {
+        let Rendered { text, open, protobuf } = Rendered::of(merged);
+        let mut json = Vec::new();
+        json::render(merged, &Selection::default(), None, &mut json);
+        let open = parse::openmetrics(open.into_bytes()).unwrap();
+        assert_eq!((open.report().unreadable_lines, open.report().dropped.total()), (0, 0));
+        Self {
+            text: families(&text_page(&text)),
+            open: families(&open),
+            protobuf: sorted(oracle::protobuf::families(&protobuf).unwrap()),
+            json: sorted(oracle::json::families(&json).unwrap()),
+        }
+    }
+
+    /// What is to be read back of a page, as far as the formats can say it.
+    fn expected(page: &Page, read: &Self) -> Self {
+        let families = families(page);
+        Self {
+            open: of_openmetrics(&families, &read.open),
+            protobuf: of_protobuf(&families, &read.protobuf),
+            json: of_json(&families),
+            text: families,
+        }
+    }
+}
+
+/// A page's families, in an order of their own, as their samples are.
+fn families(page: &Page) -> Families {
+    sorted(page.families().map(family).collect())
+}
+
+fn family(family: Family<'_>) -> OracleFamily {
+    let kind = if family.kind() == Kind::Untyped { "unknown" } else { family.kind().as_str() };
+    OracleFamily {
+        name: family.name().to_owned(),
+        help: unescaped(family.help()),
+        kind: kind.to_owned(),
+        unit: String::new(),
+        samples: family.samples().map(sample).collect(),
+    }
+}
+
+fn sample(sample: Sample<'_>) -> OracleSample {
+    let labels = sample.labels();
+    let labels = labels.map(|(name, value)| (name.to_owned(), unescaped(value)));
+    OracleSample {
+        name: sample.name().to_owned(),
+        labels: labels.collect(),
+        value: python_float(sample.value()),
+        timestamp: sample.timestamp().map(str::to_owned),
+    }
+}
+
+fn unescaped(text: &str) -> String {
+    let parts = text.split("\\\\").map(|part| part.replace("\\n", "\n").replace("\\\"", "\""));
+    parts.collect::<Vec<_>>().join("\\")
+}
+
+fn sorted(mut families: Families) -> Families {
+    families.iter_mut().for_each(|family| family.samples.sort());
+    families.sort();
+    families
+}
+
+fn of_openmetrics(families: &Families, read: &Families) -> Families {
+    typed_as(families, read, &["counter", "histogram", "summary"])
+}
+
+fn of_protobuf(families: &Families, read: &Families) -> Families {
+    let mut families = typed_as(families, read, &["histogram", "summary"]);
+    for family in &mut families {
+        let point = match family.kind.as_str() {
+            "histogram" => "le",
+            "summary" => "quantile",
+            _ => continue,
+        };
+        for point in family.samples.iter_mut().filter_map(|sample| sample.labels.get_mut(point)) {
+            *point = python_float(point.parse().unwrap());
+        }
+    }
+    sorted(families)
+}
+
+/// The families with samples; those of types that can be lost without, where they were read so.
+fn typed_as(families: &Families, read: &Families, can_be_lost: &[&str]) -> Families {
+    let families = families.iter().filter(|family| !family.samples.is_empty());
+    let families = families.flat_map(|family| {
+        let is_same =
+            |read: &OracleFamily| (&read.name, &read.kind) == (&family.name, &family.kind);
+        let is_lost = can_be_lost.contains(&family.kind.as_str()) && !read.iter().any(is_same);
+        if is_lost { parts(family) } else { vec![family.clone()] }
+    });
+    sorted(families.collect())
+}
+
+/// A family for each name of its samples, without a type.
+fn parts(family: &OracleFamily) -> Families {
+    let mut parts: BTreeMap<&str, OracleFamily> = BTreeMap::new();
+    for sample in &family.samples {
+        let part = || {
+            let (name, kind) = (sample.name.clone(), "unknown".to_owned());
+            OracleFamily { name, kind, samples: Vec::new(), ..family.clone() }
+        };
+        parts.entry(&sample.name).or_insert_with(part).samples.push(sample.clone());
+    }
+    parts.into_values().collect()
+}
+
+fn of_json(families: &Families) -> Families {
+    let is_taken = |name: &str| families.iter().any(|family| family.name == name);
+    let families = families.iter().cloned().map(|mut family| {
+        for sample in &mut family.samples {
+            sample.timestamp = None;
+            let suffix = sample.name.strip_prefix(&family.name).unwrap().trim_start_matches('_');
+            sample.name =
+                if family.kind == "histogram" { suffix.to_owned() } else { String::new() };
+        }
+        match family.name.strip_suffix("_total") {
+            Some(cut) if family.kind == "counter" && !is_taken(cut) => family.name = cut.to_owned(),
+            _ => {}
+        }
+        family
+    });
+    sorted(families.collect())
+}
+
+fn with_samples(mut families: Families) -> Families {
+    families.retain(|family| !family.samples.is_empty());
+    families
+}
+
+/// Pages of the same families, each with some of the samples.
+fn sharing() -> impl Strategy<Value = Vec<Page>> {
+    let keeps = proptest::collection::vec(any::<bool>(), 40);
+    let pages = (models::page(), proptest::collection::vec(keeps, 2..4));
+    pages.prop_map(|(page, kept)| {
+        let page = text_page(&page);
+        let of = |keeps: Vec<bool>| {
+            let mut keeps = keeps.into_iter().cycle();
+            let lines = page.as_text().split_inclusive('\n');
+            let lines = lines.filter(|line| line.starts_with('#') || keeps.next() == Some(true));
+            text_page(&lines.collect::<String>())
+        };
+        kept.into_iter().map(of).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_rendered_is_read_back_as_it_was_in_every_format(page in models::page()) {
+        let page = text_page(&page);
+        let mut read = ReadBack::of(&merge(&[Part { page: &page, labels: &[], gateway_families: true }]));
+        read.open = with_samples(read.open);
+        let expected = ReadBack::expected(&page, &read);
+        prop_assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn text_is_read_back_to_the_byte_and_openmetrics_to_the_line(page in models::page()) {
+        let page = text_page(&page);
+        let Rendered { text, open, .. } = Rendered::of_page(&page);
+        // Of its own text nothing is dropped.
+        prop_assert_eq!(text_page(&text), text_page(page.as_text()));
+        let read = parse::openmetrics(open.clone().into_bytes()).unwrap();
+        prop_assert_eq!(lines(read.as_text()), lines(page.as_text()), "{}", open);
+        let again = Rendered::of_page(&read).open;
+        prop_assert_eq!(lines(&again), lines(&open));
+    }
+
+    #[test]
+    fn merging_commutes_in_every_format_where_labels_keep_the_sources_apart(
+        (pages, order) in sharing().prop_flat_map(|pages| {
+            let order = Just((0..pages.len()).collect::<Vec<_>>()).prop_shuffle();
+            (Just(pages), order)
+        }),
+    ) {
+        let label = |at| [("source".to_owned(), format!("{at}"))];
+        let labels: Vec<_> = (0..pages.len()).map(label).collect();
+        let parts = pages.iter().zip(&labels);
+        let parts = parts.map(|(page, labels)| Part { page, labels, gateway_families: true });
+        let parts: Vec<_> = parts.collect();
+        let shuffled: Vec<_> = order.iter().map(|&at| parts[at]).collect();
+        let (one, other) = (merge(&parts), merge(&shuffled));
+        let dropped = |merged: &Merged<'_>| (0..parts.len()).map(|at| merged.dropped(at).total()).sum::<u64>();
+        prop_assert_eq!((dropped(&one), dropped(&other)), (0, 0));
+        prop_assert_eq!(ReadBack::of(&one), ReadBack::of(&other));
+    }
+}
+
+/// Sample lines in an order of their own, for what lost its type is sorted otherwise the second time.
+fn lines(page: &str) -> Vec<&str> {
+    let mut lines: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
+    lines.sort_unstable();
+    lines
+}
