@@ -127,7 +127,7 @@ impl Observer {
 
     /// What all VMs of the scope counted, this one up to this moment; `None` where shared data does not say.
     #[must_use]
-    pub fn gather(&self, host: &dyn Host) -> Option<Counts> {
+    pub fn gather(&mut self, host: &dyn Host) -> Option<Counts> {
         self.member.gather(host, self.tally.shard()).map(Counts::new)
     }
 

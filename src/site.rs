@@ -235,7 +235,7 @@ impl Ledger for Site {
     }
 
     fn write(&self, host: &dyn Host, page: &mut dyn Sink) {
-        if let Some(counts) = self.observer.borrow().gather(host) {
+        if let Some(counts) = self.observer.borrow_mut().gather(host) {
             counts.write(page);
         }
     }

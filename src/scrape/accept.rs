@@ -42,14 +42,59 @@ pub struct NotAcceptable;
 
 /// What there is, most wanted first: what wins where the client weighs several the same.
 const OFFERS: [Offer; 7] = [
-    Offer { format: Format::Text, name: text::CONTENT_TYPE, to: To::Anybody },
-    Offer { format: JSON, name: json::CONTENT_TYPE, to: To::Anybody },
-    Offer { format: Format::OpenMetrics, name: openmetrics::CONTENT_TYPE, to: To::WhoNamesIt },
-    Offer { format: Format::OpenMetrics, name: openmetrics::CONTENT_TYPE_0, to: To::WhoNamesIt },
-    Offer { format: Format::Text, name: text::CONTENT_TYPE_1, to: To::WhoNamesItsVersion },
-    Offer { format: Format::Protobuf, name: protobuf::CONTENT_TYPE, to: To::WhoNamesIt },
-    Offer { format: Format::Html, name: page::CONTENT_TYPE, to: To::WhoNamesIt },
+    Offer {
+        format: Format::Text,
+        name: text::CONTENT_TYPE,
+        media: ("text", "plain"),
+        parameters: &[("version", "0.0.4"), UTF8],
+        to: To::Anybody,
+    },
+    Offer {
+        format: JSON,
+        name: json::CONTENT_TYPE,
+        media: ("application", "json"),
+        parameters: &[],
+        to: To::Anybody,
+    },
+    Offer {
+        format: Format::OpenMetrics,
+        name: openmetrics::CONTENT_TYPE,
+        media: OPENMETRICS,
+        parameters: &[("version", "1.0.0"), UTF8],
+        to: To::WhoNamesIt,
+    },
+    Offer {
+        format: Format::OpenMetrics,
+        name: openmetrics::CONTENT_TYPE_0,
+        media: OPENMETRICS,
+        parameters: &[("version", "0.0.1"), UTF8],
+        to: To::WhoNamesIt,
+    },
+    Offer {
+        format: Format::Text,
+        name: text::CONTENT_TYPE_1,
+        media: ("text", "plain"),
+        parameters: &[("version", "1.0.0"), UTF8],
+        to: To::WhoNamesItsVersion,
+    },
+    Offer {
+        format: Format::Protobuf,
+        name: protobuf::CONTENT_TYPE,
+        media: ("application", "vnd.google.protobuf"),
+        parameters: &[("proto", "io.prometheus.client.MetricFamily"), ("encoding", "delimited")],
+        to: To::WhoNamesIt,
+    },
+    Offer {
+        format: Format::Html,
+        name: page::CONTENT_TYPE,
+        media: ("text", "html"),
+        parameters: &[UTF8],
+        to: To::WhoNamesIt,
+    },
 ];
+
+const OPENMETRICS: (&str, &str) = ("application", "openmetrics-text");
+const UTF8: (&str, &str) = ("charset", "utf-8");
 
 const JSON: Format = Format::Json { indent: None };
 
@@ -62,8 +107,10 @@ const WIDEST_INDENT: u8 = 8;
 
 struct Offer {
     format: Format,
-    /// The media type with all its parameters.
+    /// The media type with all its parameters; and the same in parts, so that no scrape takes it apart.
     name: &'static str,
+    media: (&'static str, &'static str),
+    parameters: &'static [(&'static str, &'static str)],
     to: To,
 }
 
@@ -116,12 +163,9 @@ pub fn choose<'a>(
     Ok(MediaType { format, name: offer.name, escaping: None })
 }
 
-fn by_accept<'a>(
-    accept: impl Iterator<Item = &'a [u8]> + Clone,
-) -> Result<MediaType, NotAcceptable> {
+fn by_accept<'a>(accept: impl Iterator<Item = &'a [u8]>) -> Result<MediaType, NotAcceptable> {
     let mut best: Option<(Match, &Offer)> = None;
-    for offer in &OFFERS {
-        let found = weigh(offer, accept.clone());
+    for (found, offer) in weigh(accept).into_iter().zip(&OFFERS) {
         if found.precedence >= offer.to as u8
             && found.weight > best.map_or(0, |(so_far, _)| so_far.weight)
         {
@@ -157,54 +201,73 @@ impl Match {
     }
 }
 
-fn weigh<'a>(offer: &Offer, accept: impl Iterator<Item = &'a [u8]>) -> Match {
-    let mut best = Match::default();
+/// What the ranges say of each offer.
+fn weigh<'a>(accept: impl Iterator<Item = &'a [u8]>) -> [Match; OFFERS.len()] {
+    let mut best = [Match::default(); OFFERS.len()];
     let mut asked = false;
-    for range in accept.flat_map(|value| split(value, b',')) {
-        let range = range.trim_ascii();
-        asked |= !range.is_empty();
-        if let Some(found) = match_range(offer, range)
-            && (found.precedence, found.weight) > (best.precedence, best.weight)
-        {
-            best = found;
-        }
-    }
-    if asked { best } else { Match::of(ANYTHING) }
-}
-
-fn match_range(offer: &Offer, range: &[u8]) -> Option<Match> {
-    let mut parts = split(range, b';');
-    let (media, offered) = offer.name.split_once(';').unwrap_or((offer.name, ""));
-    let mut found = match_media(media, parts.next()?.trim_ascii())?;
-    let offered = offered.split(';').filter_map(|parameter| parameter.trim().split_once('='));
-    for parameter in parts {
-        let (name, value) = name_and_value(parameter)?;
-        let is_same = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
-        if let Some((_, wanted)) = offered.clone().find(|(name, _)| is_same(name)) {
-            if !value.eq_ignore_ascii_case(wanted.as_bytes()) {
-                return None;
+    for element in accept.flat_map(|value| split(value, b',')) {
+        let element = element.trim_ascii();
+        asked |= !element.is_empty();
+        let Some(range) = Range::read(element) else { continue };
+        for (best, offer) in best.iter_mut().zip(&OFFERS) {
+            if let Some(found) = range.matches(offer)
+                && (found.precedence, found.weight) > (best.precedence, best.weight)
+            {
+                *best = found;
             }
-            found.precedence = found.precedence.saturating_add(1);
-        } else if is_same("q") {
-            found.weight = thousandths(value)?;
-        } else if is_same("indent") {
-            found.indent = indent(value);
-        } else if is_same("escaping") {
-            found.escaping = ESCAPINGS.into_iter().find(|known| known.as_bytes() == value);
         }
     }
-    Some(found)
+    if asked { best } else { [Match::of(ANYTHING); OFFERS.len()] }
 }
 
-fn match_media(offered: &str, range: &[u8]) -> Option<Match> {
-    let (kind, subtype) = offered.split_once('/')?;
-    let slash = range.iter().position(|&byte| byte == b'/')?;
-    match (range.get(..slash)?, range.get(slash + 1..)?) {
-        (b"*", b"*") => Some(Match::of(ANYTHING)),
-        (first, _) if !first.eq_ignore_ascii_case(kind.as_bytes()) => None,
-        (_, b"*") => Some(Match::of(TYPE)),
-        (_, second) if second.eq_ignore_ascii_case(subtype.as_bytes()) => Some(Match::of(SUBTYPE)),
-        _ => None,
+/// An element of Accept.
+struct Range<'a> {
+    media: (&'a [u8], &'a [u8]),
+    /// With their semicolons.
+    parameters: &'a [u8],
+}
+
+impl<'a> Range<'a> {
+    fn read(element: &'a [u8]) -> Option<Self> {
+        let end = element.iter().position(|&byte| byte == b';').unwrap_or(element.len());
+        let (media, parameters) = element.split_at_checked(end)?;
+        let slash = media.iter().position(|&byte| byte == b'/')?;
+        let media = (media.get(..slash)?, media.get(slash + 1..)?.trim_ascii());
+        Some(Self { media, parameters })
+    }
+
+    fn matches(&self, offer: &Offer) -> Option<Match> {
+        let mut found = self.matches_media(offer)?;
+        for parameter in split(self.parameters, b';').skip(1) {
+            let (name, value) = name_and_value(parameter)?;
+            let is_same = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+            if let Some((_, wanted)) = offer.parameters.iter().find(|(name, _)| is_same(name)) {
+                if !value.eq_ignore_ascii_case(wanted.as_bytes()) {
+                    return None;
+                }
+                found.precedence = found.precedence.saturating_add(1);
+            } else if is_same("q") {
+                found.weight = thousandths(value)?;
+            } else if is_same("indent") {
+                found.indent = indent(value);
+            } else if is_same("escaping") {
+                found.escaping = ESCAPINGS.into_iter().find(|known| known.as_bytes() == value);
+            }
+        }
+        Some(found)
+    }
+
+    fn matches_media(&self, offer: &Offer) -> Option<Match> {
+        let (kind, subtype) = offer.media;
+        match self.media {
+            (b"*", b"*") => Some(Match::of(ANYTHING)),
+            (first, _) if !first.eq_ignore_ascii_case(kind.as_bytes()) => None,
+            (_, b"*") => Some(Match::of(TYPE)),
+            (_, second) if second.eq_ignore_ascii_case(subtype.as_bytes()) => {
+                Some(Match::of(SUBTYPE))
+            }
+            _ => None,
+        }
     }
 }
 

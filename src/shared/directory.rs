@@ -13,8 +13,9 @@
 //! - **object**: a suspect that lives makes its slot its own again.
 //! - **take over**: a suspect that was silent for several beats more. In one swap its shard is added to the retired and
 //!   its slot is free.
-//! - **gather**: read the roster, every shard it names, then the roster again; if it changed, from the start. The sum is
-//!   of the retired and of the shards that bear the owner and incarnation that the roster gives them.
+//! - **gather**: read the roster, unless it is known from the last time, every shard it names, then the roster again; if it
+//!   changed, from the start. The sum is of the retired and of the shards that bear the owner and incarnation that the
+//!   roster gives them.
 //!
 //! Why it is sound. While the roster stands still, each shard it names has one writer and only grows; each swap of it keeps
 //! the sum (a fresh slot names no shard yet; a take-over moves what nobody writes any more). So a gathering saw every
@@ -36,7 +37,7 @@ use super::LAYOUT;
 use super::codec::Stamp;
 use super::roster::{Roster, Slot, State};
 use super::shard::Shard;
-use crate::host::{Host, HostError, Time, Write};
+use crate::host::{Host, HostError, Shared, Time, Write};
 use crate::limits;
 
 /// Set in a stamp's flags by a VM that has had a stream.
@@ -52,7 +53,7 @@ pub struct Directory {
 }
 
 /// What all VMs of a scope counted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Gathered {
     /// The sum of all shards, of the dead too.
     pub sum: Shard,
@@ -63,10 +64,16 @@ pub struct Gathered {
 }
 
 /// A roster as read, with what guards writing it back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Guarded {
     pub(super) roster: Roster,
     guard: u32,
+}
+
+impl Guarded {
+    fn of(shared: &Shared) -> Option<Self> {
+        Some(Self { roster: Roster::decode(&shared.value)?, guard: shared.guard })
+    }
 }
 
 impl Directory {
@@ -96,18 +103,23 @@ impl Directory {
         Some(Time::from_nanos(self.read(host)?.roster.created))
     }
 
-    /// Adds up what all VMs counted; `None` where there is no directory, or it changes all the time. `own`: of the slot of
-    /// whoever asks, its shard and whether it serves, which then need not be read.
+    /// Adds up what all VMs counted; `None` where there is no directory, or it changes all the time. `known` is the roster
+    /// as whoever asks last read it, if that was read: where it still stands, it is read only once, at the end. `own`: of
+    /// the slot of whoever asks, its shard and whether it serves, which then need not be read.
     #[must_use]
     pub(super) fn gather<'a>(
         &self,
         host: &dyn Host,
+        known: &mut Option<Guarded>,
         own: impl Fn(usize, &Slot) -> Option<(&'a Shard, bool)>,
     ) -> Option<Gathered> {
         (0..limits::DIRECTORY_TRIES).find_map(|_| {
-            let read = self.read(host)?;
+            let read = known.take().or_else(|| self.read(host))?;
             let gathered = self.sum(host, &read.roster, &own);
-            (host.shared(&self.key)?.guard == read.guard).then_some(gathered)
+            let now = host.shared(&self.key)?;
+            let stands = now.guard == read.guard;
+            *known = if stands { Some(read) } else { Guarded::of(&now) };
+            stands.then_some(gathered)
         })
     }
 
@@ -117,21 +129,20 @@ impl Directory {
         roster: &Roster,
         own: impl Fn(usize, &Slot) -> Option<(&'a Shard, bool)>,
     ) -> Gathered {
-        let takeovers = roster.takeovers;
-        let mut gathered = Gathered { sum: roster.retired(), serving: 0, takeovers };
-        for (place, slot) in roster.slots.iter().enumerate() {
-            if slot.state == State::Free {
-                continue;
-            }
-            if let Some((shard, serves)) = own(place, slot) {
-                gathered.sum.absorb(&shard.view());
-                gathered.serving += usize::from(serves && slot.state == State::Owned);
-                continue;
-            }
-            let Some(shared) = host.shared(&self.shard_key(place, slot.incarnation)) else {
-                continue;
-            };
-            let Some(view) = slot.shard(&shared.value) else { continue };
+        let slots = || roster.slots.iter().enumerate();
+        let seat = slots().find_map(|(place, slot)| Some((place, own(place, slot)?)));
+        let mut gathered = Gathered { takeovers: roster.takeovers, ..Gathered::default() };
+        if let Some((place, (shard, serves))) = seat {
+            // A copy costs less than to add it up.
+            gathered.sum = shard.clone();
+            gathered.serving = usize::from(serves && roster.is_owned(place));
+        }
+        gathered.sum.absorb(&roster.retired().view());
+        for (place, slot) in slots().filter(|(place, _)| seat.is_none_or(|(own, _)| own != *place))
+        {
+            let key = self.shard_key(place, slot.incarnation);
+            let shared = if slot.state == State::Free { None } else { host.shared(&key) };
+            let Some(view) = shared.as_ref().and_then(|it| slot.shard(&it.value)) else { continue };
             gathered.sum.absorb(&view);
             let serves = slot.state == State::Owned && view.stamp.flags & SERVES != 0;
             gathered.serving += usize::from(serves);
@@ -140,8 +151,7 @@ impl Directory {
     }
 
     pub(super) fn read(&self, host: &dyn Host) -> Option<Guarded> {
-        let shared = host.shared(&self.key)?;
-        Some(Guarded { roster: Roster::decode(&shared.value)?, guard: shared.guard })
+        Guarded::of(&host.shared(&self.key)?)
     }
 
     /// Writes `read` back, changed, where nobody else has changed it.

@@ -18,6 +18,8 @@ pub struct Member {
     serves: bool,
     patience: u8,
     watched: Vec<Watched>,
+    /// The roster as it was gathered by last.
+    known: Option<Guarded>,
 }
 
 /// A slot of one's own.
@@ -68,6 +70,7 @@ impl Member {
             serves: false,
             patience: limits::PATIENCE,
             watched: Vec::new(),
+            known: None,
         }
     }
 
@@ -112,12 +115,13 @@ impl Member {
     /// What all VMs counted: of the others what they published, of this one the shard as it stands. What that has
     /// beyond its last publication is to be published before anybody is told.
     #[must_use]
-    pub fn gather(&self, host: &dyn Host, shard: &Shard) -> Option<Gathered> {
+    pub fn gather(&mut self, host: &dyn Host, shard: &Shard) -> Option<Gathered> {
+        let Self { directory, owner, seat, serves, known, .. } = self;
         let own = |place, slot: &Slot| {
-            let seat = self.seat.as_ref().filter(|seat| seat.place == place)?;
-            slot.is_of(self.owner, seat.incarnation).then_some((shard, self.serves))
+            let seat = seat.as_ref().filter(|seat| seat.place == place)?;
+            slot.is_of(*owner, seat.incarnation).then_some((shard, *serves))
         };
-        self.directory.gather(host, own)
+        directory.gather(host, known, own)
     }
 
     /// Shows that this VM lives, and looks after those that do not.

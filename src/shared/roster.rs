@@ -13,7 +13,7 @@ use super::shard::Shard;
 use crate::limits;
 
 /// The directory's value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Roster {
     /// Drawn when the directory was made: tells it from one that stood here before.
     pub(super) birth: u64,
@@ -63,6 +63,11 @@ impl Roster {
             retired.absorb(&view);
         }
         retired
+    }
+
+    /// Whether somebody has this slot who is not suspected.
+    pub(super) fn is_owned(&self, place: usize) -> bool {
+        self.slots.get(place).is_some_and(|slot| slot.state == State::Owned)
     }
 
     /// Sets what the dead counted.

@@ -22,6 +22,15 @@ fn format(accept: &str) -> Result<Format, NotAcceptable> {
 }
 
 #[test]
+fn the_parts_of_an_offer_are_its_media_type() {
+    for offer in &OFFERS {
+        let (kind, subtype) = offer.media;
+        let parameters = offer.parameters.iter().map(|(name, value)| format!("; {name}={value}"));
+        assert_eq!(format!("{kind}/{subtype}{}", parameters.collect::<String>()), offer.name);
+    }
+}
+
+#[test]
 fn text_is_what_you_get_without_a_wish() {
     for accept in [&[][..], &[""], &[",", " "], &["*/*"], &["text/*"], &["text/plain, */*"]] {
         assert_eq!(chosen(accept).unwrap().content_type(), TEXT, "{accept:?}");
