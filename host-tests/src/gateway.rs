@@ -317,7 +317,7 @@ impl Gateway {
     /// # Panics
     /// Where requests go on for half a minute.
     pub async fn idle(&self) {
-        let Running::Envoy(envoy) = &self.running else { return };
+        let Some(envoy) = self.envoy() else { return };
         let none = eventually(Duration::from_secs(30), async || {
             let stats = envoy.admin().get("/stats?filter=downstream_rq_active").await.ok()?;
             let stats = String::from_utf8_lossy(stats.body()).into_owned();
@@ -325,6 +325,15 @@ impl Gateway {
             others.all(|line| line.ends_with(": 0")).then_some(())
         });
         none.await.expect("the requests end");
+    }
+
+    /// The Envoy that the filter runs on, where it is one.
+    #[must_use]
+    pub fn envoy(&self) -> Option<&Envoy> {
+        match &self.running {
+            Running::Wasmtime(_) => None,
+            Running::Envoy(envoy) => Some(envoy),
+        }
     }
 
     /// On our own host, what its VMs share: the clock, which a test may move, counts, shared data. Envoy shows nothing.

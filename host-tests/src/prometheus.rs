@@ -1,4 +1,4 @@
-//! A real Prometheus that scrapes a gateway as its users' does, and promtool.
+//! A real Prometheus that scrapes a gateway as its users' does.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::client::Client;
 use crate::gateway::StartError;
 use crate::process::{self, Process};
-use crate::tools;
+use crate::tools::{self, Major};
 
 /// How long Prometheus may take to serve.
 const START: Duration = Duration::from_secs(30);
@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// filled in.
 #[derive(Clone, Debug)]
 pub struct ScrapeConfig {
+    /// Which Prometheus it is for.
+    pub major: Major,
     /// The gateway's https address.
     pub target: SocketAddr,
     /// Who Prometheus is.
@@ -40,10 +42,35 @@ pub struct ScrapeConfig {
 pub enum Asking {
     /// What it asks for by itself: OpenMetrics before text.
     ByItself,
-    /// Text alone, by the parameter `format`.
+    /// Text alone: Prometheus 2 by the parameter `format`, Prometheus 3 by `scrape_protocols`.
     ForText,
-    /// Protobuf before all else, as with its feature `native-histograms`.
+    /// Protobuf before all else: Prometheus 2 by its feature `native-histograms`, Prometheus 3 by `scrape_protocols`.
     ForProtobuf,
+    /// What it asks for by itself, but not compressed. Prometheus 2.42 cannot.
+    Uncompressed,
+}
+
+impl Asking {
+    /// Its line of the scrape's configuration.
+    fn yaml(self, major: Major) -> &'static str {
+        match (self, major) {
+            (Self::ByItself, _) | (Self::ForProtobuf, Major::Two) => "",
+            (Self::ForText, Major::Two) => "params: {format: [txt]}",
+            (Self::ForText, Major::Three) => {
+                "scrape_protocols: [PrometheusText1.0.0, PrometheusText0.0.4]"
+            }
+            (Self::ForProtobuf, Major::Three) => {
+                "scrape_protocols: [PrometheusProto, OpenMetricsText1.0.0, PrometheusText0.0.4]"
+            }
+            (Self::Uncompressed, _) => "enable_compression: false",
+        }
+    }
+
+    /// Its argument of the program's.
+    fn argument(self, major: Major) -> Option<&'static str> {
+        let by_feature = self == Self::ForProtobuf && major == Major::Two;
+        by_feature.then_some("--enable-feature=native-histograms")
+    }
 }
 
 /// Who Prometheus is.
@@ -61,7 +88,8 @@ pub enum ScrapeCredential {
 }
 
 impl ScrapeConfig {
-    /// As Prometheus reads it.
+    /// As Prometheus reads it. Nothing says what to take a page for whose Content-Type it does not know
+    /// (`fallback_scrape_protocol`): Prometheus 3 refuses such a page.
     #[must_use]
     pub fn yaml(&self) -> String {
         let credential = match &self.credential {
@@ -69,10 +97,6 @@ impl ScrapeConfig {
             ScrapeCredential::Basic { username, password } => {
                 format!("basic_auth: {{username: {username}, password: {password}}}")
             }
-        };
-        let params = match self.asking {
-            Asking::ForText => "params: {format: [txt]}",
-            Asking::ByItself | Asking::ForProtobuf => "",
         };
         format!(
             "scrape_configs:
@@ -83,10 +107,11 @@ impl ScrapeConfig {
     scrape_timeout: {interval}
     scheme: https
     {credential}
-    {params}
+    {asking}
     static_configs:
       - targets: ['{target}']
 ",
+            asking = self.asking.yaml(self.major),
             interval = self.interval,
             target = self.target,
         )
@@ -128,18 +153,19 @@ impl Prometheus {
     /// See [`StartError`].
     ///
     /// # Panics
-    /// Where it is not installed.
+    /// Where it is not installed, or of another major version.
     pub async fn start(config: &ScrapeConfig) -> Result<Self, StartError> {
         let files = tempfile::tempdir()?;
         let yaml = files.path().join("prometheus.yml");
         fs::write(&yaml, config.yaml())?;
-        let mut command = command(&yaml, files.path());
-        if config.asking == Asking::ForProtobuf {
-            command.arg("--enable-feature=native-histograms");
-        }
+        let mut command = command(config.major, &yaml, files.path());
+        command.args(config.asking.argument(config.major));
         let mut process = Process::start(command, files.path().join("log"))?;
         let address = serving(&mut process).await?;
-        Ok(Self { process, address, _files: files })
+        let started = Self { process, address, _files: files };
+        let version = started.version().await;
+        assert_eq!(major_of(&version), Some(config.major), "{version}");
+        Ok(started)
     }
 
     /// All it logged so far.
@@ -156,6 +182,11 @@ impl Prometheus {
         let answer = self.api(&format!("/api/v1/query?query={}", percent_encoded(promql))).await;
         let result = answer["result"].as_array().expect("a vector");
         result.iter().map(|series| series_of(series).expect("a sample")).collect()
+    }
+
+    async fn version(&self) -> String {
+        let built = self.api("/api/v1/status/buildinfo").await;
+        built["version"].as_str().expect("a version").to_owned()
     }
 
     /// How the scrapes go.
@@ -205,8 +236,8 @@ impl Prometheus {
     }
 }
 
-fn command(config: &Path, files: &Path) -> Command {
-    let mut command = Command::new(tools::command("prometheus"));
+fn command(major: Major, config: &Path, files: &Path) -> Command {
+    let mut command = Command::new(tools::prometheus(major));
     command
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.tsdb.path={}", files.join("data").display()))
@@ -228,6 +259,14 @@ async fn serving(process: &mut Process) -> Result<SocketAddr, StartError> {
         Some(Some(address)) => Ok(address),
         Some(None) => Err(StartError::Refused { log: process.log() }),
         None => Err(StartError::TimedOut { log: process.log() }),
+    }
+}
+
+fn major_of(version: &str) -> Option<Major> {
+    match version.split_once('.')?.0 {
+        "2" => Some(Major::Two),
+        "3" => Some(Major::Three),
+        _ => None,
     }
 }
 

@@ -15,6 +15,15 @@ pub enum Release {
     Oldest,
 }
 
+/// The major version of the Prometheus that scrapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Major {
+    /// 2, as Debian's releases have it.
+    Two,
+    /// 3, as Debian's testing suite has it.
+    Three,
+}
+
 /// The repository's top.
 #[must_use]
 pub fn repository() -> &'static Path {
@@ -43,6 +52,20 @@ pub fn envoy(release: Release) -> PathBuf {
         Release::Oldest => "envoy-oldest",
     };
     existing(repository().join(".tools").join(directory).join("bin/envoy"), "make tools")
+}
+
+/// Prometheus.
+///
+/// # Panics
+/// Where it is not installed.
+#[must_use]
+pub fn prometheus(major: Major) -> PathBuf {
+    match major {
+        Major::Two => command("prometheus"),
+        Major::Three => {
+            existing(repository().join(".tools/prometheus-3/bin/prometheus"), "make tools")
+        }
+    }
 }
 
 /// The directory with the Python packages, for `PYTHONPATH`.

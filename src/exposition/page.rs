@@ -14,8 +14,8 @@ pub const MEMBER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/page.html.gz
 
 /// Its `content-security-policy`: its own style and script, by their hashes, and its own JSON.
 pub const POLICY: &str = concat!(
-    "default-src 'none'; script-src 'sha256-tVPiSWBWvrUoDEig6YXcsJH6rmuiiAUPDm61dqHbqNg='; ",
-    "style-src 'sha256-jqlOLbLgtkYgPm0N2gZ/AaDrqnYuC8nuOFqGaBnDja4='; ",
+    "default-src 'none'; script-src 'sha256-CWazFqLm/cDhjSsVRFqj7gC1XE6nbFLG2WN1wrtAUTo='; ",
+    "style-src 'sha256-Kn/0ZueZUZ6BSESjqp3xlEI9TBCOx6G2SCYCrTWe9Go='; ",
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; ",
     "require-trusted-types-for 'script'; trusted-types 'none'",
 );

@@ -1,5 +1,7 @@
 //! The page for people, in a real browser.
 
+mod access;
+mod asking;
 mod login;
 mod served;
 
@@ -82,66 +84,6 @@ on_both_hosts! {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_keyboard_is_enough_to_filter_fold_and_pause() {
-    let stage = Stage::start(ENVOY).await.up().await;
-    let browser = opened(&stage).await;
-    let cards = "document.querySelectorAll('article:not([hidden])').length";
-    let all = browser.evaluate(cards).await.unwrap();
-
-    filter(&browser, "awx_status running").await;
-    assert_eq!(browser.evaluate(cards).await.unwrap(), 1);
-    let found = browser.evaluate("document.getElementById('found').textContent").await.unwrap();
-    assert_eq!(found, "1 found");
-    browser.until(&shown("awx_status_total", &["running"]), |shown| shown != &Value::Null).await;
-    browser.press("Escape").await.unwrap();
-    browser.until(cards, |now| now == &all).await;
-
-    let focused = "document.activeElement.textContent";
-    browser.press("Tab").await.unwrap();
-    assert_eq!(browser.evaluate(focused).await.unwrap(), "Pause");
-    let outline = "getComputedStyle(document.activeElement).outlineStyle";
-    assert_eq!(browser.evaluate(outline).await.unwrap(), "solid");
-    browser.press("Enter").await.unwrap();
-    let age = "document.getElementById('age').textContent.startsWith('paused')";
-    browser.until(age, is_true).await;
-
-    browser.press("Tab").await.unwrap();
-    let summary = browser.evaluate(focused).await.unwrap();
-    assert!(summary.as_str().unwrap().starts_with("Gateway"), "{summary}");
-    browser.press("Enter").await.unwrap();
-    let open = "[...document.querySelectorAll('details')].map((group) => group.open)";
-    assert_eq!(browser.evaluate(open).await.unwrap(), json!([false, true, true]));
-    assert_quiet(&browser, &stage.gateway);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_phone_shows_all_of_it_without_scrolling_sideways() {
-    let stage = Stage::start(ENVOY).await.up().await;
-    let browser = opened(&stage).await;
-    for width in [320, 390, 768, 1280] {
-        browser.resize(width, 800).await.unwrap();
-        let wide = "document.documentElement.scrollWidth";
-        browser.until(wide, |wide| wide.as_u64() <= Some(width.into())).await;
-    }
-    assert_quiet(&browser, &stage.gateway);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn it_is_dark_for_who_prefers_that_and_nothing_moves_for_who_does_not_want_it() {
-    let stage = Stage::start(ENVOY).await.up().await;
-    let browser = opened(&stage).await;
-    let style = |name: &str| format!("getComputedStyle(document.getElementById('tiles')).{name}");
-    let ground = "getComputedStyle(document.body).backgroundColor";
-    for (scheme, color) in [("light", "rgb(245, 246, 244)"), ("dark", "rgb(17, 20, 22)")] {
-        browser.prefer(&[("prefers-color-scheme", scheme)]).await.unwrap();
-        assert_eq!(browser.evaluate(ground).await.unwrap(), color);
-    }
-    assert_eq!(browser.evaluate(&style("transitionDuration")).await.unwrap(), "0.3s");
-    browser.prefer(&[("prefers-reduced-motion", "reduce")]).await.unwrap();
-    assert_eq!(browser.evaluate(&style("transitionDuration")).await.unwrap(), "0s");
-}
-
 /// One family of each kind, whatever their names and values try.
 const HOSTILE: &str = r##"# HELP awx_instance_capacity <img src=x onerror="document.title='help'"></p><script>document.title='help'</script>
 # TYPE awx_instance_capacity gauge
@@ -218,18 +160,6 @@ async fn sources_stand_with_their_age_and_state() {
     browser.until(&state(0), is_up).await;
     browser.until(&state(1), is_down).await;
     assert_quiet(&browser, &gateway);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_went_wrong_stands_on_the_page_and_goes_when_it_is_right_again() {
-    let stage = Stage::start(ENVOY).await.up().await;
-    let browser = opened(&stage).await;
-    let problem = "document.getElementById('problem').innerText";
-    // Offline, as the browser sees it.
-    browser.disconnect(true).await.unwrap();
-    browser.until(problem, |shown| shown == "The gateway gave no answer (Failed to fetch).").await;
-    browser.disconnect(false).await.unwrap();
-    browser.until(problem, |shown| shown == "").await;
 }
 
 /// Ten thousand series of one family, two thousand families of one.

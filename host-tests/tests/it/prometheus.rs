@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes a real Envoy over TLS, with the configuration that users of the controller have.
+//! Real Prometheus, 2 and 3, scrapes a real Envoy over TLS, with the configuration that users of the controller have.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,9 +8,30 @@ use host_tests::client::Client;
 use host_tests::controller::{Controller, ControllerConfig, Mode};
 use host_tests::gateway::{Gateway, GatewaySpec, Host};
 use host_tests::prometheus::{Asking, Prometheus, ScrapeConfig, ScrapeCredential, Series};
-use host_tests::tools::Release;
+use host_tests::tools::{Major, Release};
 use hyper::Method;
 use serde_json::{Value, json};
+
+/// Writes each scenario once and tests it with both: `name::with_2`, `name::with_3`.
+macro_rules! with_both {
+    ($( async fn $name:ident($major:ident) $scenario:block )+) => { $(
+        mod $name {
+            use super::*;
+
+            async fn scenario($major: Major) $scenario
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn with_2() {
+                scenario(Major::Two).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn with_3() {
+                scenario(Major::Three).await;
+            }
+        }
+    )+ };
+}
 
 const USERS_SESSIONS: &str = r#"awx_sessions_total{type="user"}"#;
 
@@ -52,17 +73,14 @@ async fn gateway(controller: &Controller) -> Gateway {
     Gateway::start(Host::Envoy(Release::Newest), &spec).await.unwrap()
 }
 
-async fn prometheus(target: SocketAddr, credential: ScrapeCredential) -> Prometheus {
-    asking(target, credential, ("1s", Asking::ByItself)).await
+/// What everybody has, every second.
+fn config(major: Major, target: SocketAddr) -> ScrapeConfig {
+    let (credential, interval, asking) = (bearer(), "1s", Asking::ByItself);
+    ScrapeConfig { major, target, credential, interval, asking }
 }
 
-async fn asking(
-    target: SocketAddr,
-    credential: ScrapeCredential,
-    (interval, asking): (&'static str, Asking),
-) -> Prometheus {
-    let config = ScrapeConfig { target, credential, interval, asking };
-    Prometheus::start(&config).await.unwrap()
+async fn asking(asking: Asking, config: ScrapeConfig) -> Prometheus {
+    Prometheus::start(&ScrapeConfig { asking, ..config }).await.unwrap()
 }
 
 fn bearer() -> ScrapeCredential {
@@ -71,8 +89,12 @@ fn bearer() -> ScrapeCredential {
 
 /// A controller that always says the same.
 fn saying(page: String) -> Controller {
+    saying_as("text/plain; charset=utf-8", page)
+}
+
+fn saying_as(content_type: &str, page: String) -> Controller {
     let controller = Controller::start(ControllerConfig::default());
-    controller.set_mode(Mode::Page(page.into_bytes(), "text/plain; charset=utf-8".to_owned()));
+    controller.set_mode(Mode::Page(page.into_bytes(), content_type.to_owned()));
     controller
 }
 
@@ -81,10 +103,11 @@ fn is_one_of(wanted: f64) -> impl FnMut(&[Series]) -> bool {
 }
 
 /// Prometheus shows the stand-in's number of sessions, and follows it.
-async fn follows_the_sessions(credential: ScrapeCredential) {
+async fn follows_the_sessions(major: Major, credential: ScrapeCredential) {
     let controller = Controller::start(ControllerConfig::default());
     let gateway = gateway(&controller).await;
-    let prometheus = prometheus(gateway.address(), credential).await;
+    let config = ScrapeConfig { credential, ..config(major, gateway.address()) };
+    let prometheus = Prometheus::start(&config).await.unwrap();
 
     let before = controller.sessions() as f64;
     prometheus.wait_for(USERS_SESSIONS, is_one_of(before)).await;
@@ -92,90 +115,159 @@ async fn follows_the_sessions(credential: ScrapeCredential) {
     prometheus.wait_for(USERS_SESSIONS, is_one_of(before + 1.0)).await;
     assert!(controller.log_out(&session));
     prometheus.wait_for(USERS_SESSIONS, is_one_of(before)).await;
-
-    prometheus.wait_for(r#"up{job="controller"}"#, is_one_of(1.0)).await;
-    assert_eq!(prometheus.targets().await[0].last_error, "");
+    assert_up(&prometheus).await;
     assert_eq!(gateway.traps(), [""; 0]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn with_a_bearer_token_it_follows_the_controllers_numbers() {
-    follows_the_sessions(bearer()).await;
+/// The last scrape brought a page, and nothing was wrong with it.
+async fn assert_up(prometheus: &Prometheus) {
+    prometheus.wait_for(UP, is_one_of(1.0)).await;
+    assert_eq!(prometheus.targets().await[0].last_error, "");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn with_a_password_it_follows_the_controllers_numbers() {
-    let (username, password) = ("admin".into(), "password".into());
-    follows_the_sessions(ScrapeCredential::Basic { username, password }).await;
+with_both! {
+    async fn with_a_bearer_token_it_follows_the_controllers_numbers(major) {
+        follows_the_sessions(major, bearer()).await;
+    }
+
+    async fn with_a_password_it_follows_the_controllers_numbers(major) {
+        let (username, password) = ("admin".into(), "password".into());
+        follows_the_sessions(major, ScrapeCredential::Basic { username, password }).await;
+    }
+
+    async fn with_a_wrong_token_its_target_is_down_and_says_why(major) {
+        let controller = Controller::start(ControllerConfig::default());
+        let gateway = gateway(&controller).await;
+        let credential = ScrapeCredential::Bearer("a guess".into());
+        let config = ScrapeConfig { credential, ..config(major, gateway.address()) };
+        let prometheus = Prometheus::start(&config).await.unwrap();
+        prometheus.wait_for(UP, is_one_of(0.0)).await;
+        let target = prometheus.targets().await.remove(0);
+        assert_eq!(target.health, "down");
+        assert_eq!(target.last_error, "server returned HTTP status 401 Unauthorized");
+        assert_eq!(target.url, format!("https://{}/api/v2/metrics", gateway.address()));
+    }
+
+    async fn it_has_the_same_series_in_whatever_format_it_asks_for(major) {
+        let controller = saying(capture::named("m-bearer-read").reply.text());
+        let gateway = gateway(&controller).await;
+        let [text, open, protobuf] = [
+            scraped(major, &gateway, Asking::ForText, "text").await,
+            scraped(major, &gateway, Asking::ByItself, "openmetrics").await,
+            scraped(major, &gateway, Asking::ForProtobuf, "protobuf").await,
+        ];
+        // To the letter, `le` included.
+        assert_eq!(by_labels(&open, str::to_owned), by_labels(&text, str::to_owned));
+        // Of protobuf Prometheus 2 alone spells bounds in its own way.
+        let spelt = if major == Major::Two { as_number } else { str::to_owned };
+        assert_eq!(by_labels(&protobuf, spelt), by_labels(&text, spelt));
+        assert_eq!(gateway.traps(), [""; 0]);
+    }
+
+    async fn it_scrapes_a_page_of_ten_megabytes_compressed(major) {
+        let (_controller, gateway, prometheus) = ten_megabytes(major, Asking::ByItself).await;
+        assert_up(&prometheus).await;
+        // However many scrapes there were since.
+        let sent = bytes_sent(&gateway).await;
+        assert!((1..10_000_000).contains(&sent), "{sent}");
+        assert_eq!(gateway.traps(), [""; 0]);
+    }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn with_a_wrong_token_its_target_is_down_and_says_why() {
-    let controller = Controller::start(ControllerConfig::default());
-    let gateway = gateway(&controller).await;
-    let credential = ScrapeCredential::Bearer("a guess".into());
-    let prometheus = prometheus(gateway.address(), credential).await;
-    prometheus.wait_for(r#"up{job="controller"}"#, is_one_of(0.0)).await;
-    let target = prometheus.targets().await.remove(0);
-    assert_eq!(target.health, "down");
-    assert_eq!(target.last_error, "server returned HTTP status 401 Unauthorized");
-    assert_eq!(target.url, format!("https://{}/api/v2/metrics", gateway.address()));
-}
+/// Whether its target is up.
+const UP: &str = r#"up{job="controller"}"#;
 
 /// What of the scraped series is the controller's.
 const CONTROLLERS: &str = r#"{job="controller",__name__!~"awx_gateway_.*|scrape_.*|up"}"#;
 
-/// Series by their labels, bounds as numbers: of protobuf this Prometheus spells them in its own way.
-fn by_labels(series: Vec<Series>) -> BTreeMap<Vec<(String, String)>, u64> {
-    let as_number = |(name, value): (String, String)| match value.parse::<f64>() {
-        Ok(bound) if name == "le" => (name, bound.to_string()),
-        _ => (name, value),
-    };
-    let of_series = |series: Series| {
-        let labels = series.labels.into_iter().filter(|(name, _)| name != "instance");
-        (labels.map(as_number).collect(), series.value.to_bits())
-    };
-    series.into_iter().map(of_series).collect()
+/// The controller's series, once the gateway says that it was scraped in the format that this Prometheus is to ask for.
+async fn scraped(major: Major, gateway: &Gateway, how: Asking, format: &str) -> Vec<Series> {
+    let prometheus = asking(how, config(major, gateway.address())).await;
+    let told = format!(r#"awx_gateway_scrapes_total{{format="{format}"}} > 0"#);
+    prometheus.wait_for(&told, |answer| answer.len() == 1).await;
+    prometheus.wait_for(&format!("count({CONTROLLERS}) > 100"), |it| it.len() == 1).await;
+    assert_up(&prometheus).await;
+    prometheus.query(CONTROLLERS).await
 }
 
+/// Series by their labels, bounds as they are wanted.
+fn by_labels(series: &[Series], spelt: fn(&str) -> String) -> BTreeMap<Vec<(String, String)>, u64> {
+    let of_series = |series: &Series| {
+        let labels = series.labels.iter().filter(|(name, _)| *name != "instance");
+        let label = |(name, value): (&String, &String)| match name.as_str() {
+            "le" | "quantile" => (name.clone(), spelt(value)),
+            _ => (name.clone(), value.clone()),
+        };
+        (labels.map(label).collect(), series.value.to_bits())
+    };
+    series.iter().map(of_series).collect()
+}
+
+fn as_number(bound: &str) -> String {
+    bound.parse::<f64>().unwrap().to_string()
+}
+
+/// Prometheus 3 makes numbers of `le` and `quantile` in every format; Prometheus 2 leaves them as they stand in text.
 #[tokio::test(flavor = "multi_thread")]
-async fn it_has_the_same_series_in_whatever_format_it_asks_for() {
+async fn prometheus_2_and_3_have_the_same_series_but_for_the_spelling_of_bounds() {
     let controller = saying(capture::named("m-bearer-read").reply.text());
     let gateway = gateway(&controller).await;
-    let mut answers = Vec::new();
-    for (kind, format) in [
-        (Asking::ForText, "text"),
-        (Asking::ByItself, "openmetrics"),
-        (Asking::ForProtobuf, "protobuf"),
-    ] {
-        let prometheus = asking(gateway.address(), bearer(), ("1s", kind)).await;
-        let told = format!(r#"awx_gateway_scrapes_total{{format="{format}"}} > 0"#);
-        prometheus.wait_for(&told, |answer| answer.len() == 1).await;
-        prometheus.wait_for(&format!("count({CONTROLLERS}) > 100"), |it| it.len() == 1).await;
-        answers.push((format, prometheus.query(CONTROLLERS).await));
-    }
-    let [(_, text), (_, open), (_, protobuf)] = answers.try_into().unwrap();
-    // To the letter, `le` included.
-    let exactly = |series: &Vec<Series>| {
-        let mut series = series.clone();
-        series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        series
-    };
-    assert_eq!(exactly(&open), exactly(&text));
-    assert_eq!(by_labels(protobuf), by_labels(text));
-    assert_eq!(gateway.traps(), [""; 0]);
+    let two = scraped(Major::Two, &gateway, Asking::ByItself, "openmetrics").await;
+    let three = scraped(Major::Three, &gateway, Asking::ByItself, "openmetrics").await;
+    assert_ne!(by_labels(&three, str::to_owned), by_labels(&two, str::to_owned));
+    assert_eq!(by_labels(&three, as_number), by_labels(&two, as_number));
 }
 
+/// What it rests on that a scrape of the gateway succeeds without `fallback_scrape_protocol`: one of a page whose type
+/// is unknown does not. The filter of this gateway answers elsewhere, and lets the controller's page through.
 #[tokio::test(flavor = "multi_thread")]
-async fn it_scrapes_a_page_of_ten_megabytes() {
+async fn prometheus_3_refuses_a_page_of_a_type_that_it_does_not_know() {
+    let controller = saying_as("text/x-odd", "odd 1\n".into());
+    let mut plugin = plugin();
+    plugin["paths"] = json!(["/elsewhere"]);
+    let mut spec = GatewaySpec::new(&plugin)
+        .cluster("controller", controller.address())
+        .environment("CONTROLLER_TOKEN", &token_of(&controller).await);
+    spec.listeners[0].tls = true;
+    let gateway = Gateway::start(Host::Envoy(Release::Newest), &spec).await.unwrap();
+    let credential = ScrapeCredential::Bearer(token_of(&controller).await);
+    let config = ScrapeConfig { credential, ..config(Major::Three, gateway.address()) };
+    let prometheus = Prometheus::start(&config).await.unwrap();
+    prometheus.wait_for(UP, is_one_of(0.0)).await;
+    let error = prometheus.targets().await.remove(0).last_error;
+    assert!(error.contains("text/x-odd") && error.contains("fallback_scrape_protocol"), "{error}");
+}
+
+/// A controller with a page of ten megabytes, a gateway in front of it, and a Prometheus that has it.
+async fn ten_megabytes(major: Major, how: Asking) -> (Controller, Gateway, Prometheus) {
     let padding = "x".repeat(80);
     let line = |at| format!("many{{padding=\"{padding}\",place=\"{at}\"}} {at}\n");
     let page: String = (0..95_000).map(line).collect();
     assert!(page.len() > 10_000_000, "{}", page.len());
     let controller = saying(page);
     let gateway = gateway(&controller).await;
-    let prometheus = asking(gateway.address(), bearer(), ("5s", Asking::ByItself)).await;
+    let config = ScrapeConfig { interval: "5s", ..config(major, gateway.address()) };
+    let prometheus = asking(how, config).await;
     prometheus.wait_for("count(many)", is_one_of(95_000.0)).await;
     prometheus.wait_for(r#"many{place="94999"}"#, is_one_of(94_999.0)).await;
+    (controller, gateway, prometheus)
+}
+
+/// How many bytes clients got so far, TLS not counted.
+async fn bytes_sent(gateway: &Gateway) -> u64 {
+    let admin = gateway.envoy().unwrap().admin();
+    let stats = admin.get("/stats?filter=downstream_cx_tx_bytes_total").await.unwrap();
+    let stats = String::from_utf8(stats.into_body().to_vec()).unwrap();
+    let clients = stats.lines().filter(|line| !line.starts_with("http.admin."));
+    clients.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_3_has_ten_megabytes_uncompressed_too_where_it_wants() {
+    let all = ten_megabytes(Major::Three, Asking::Uncompressed).await;
+    let (_controller, gateway, prometheus) = all;
+    assert_up(&prometheus).await;
+    let sent = bytes_sent(&gateway).await;
+    assert!(sent > 10_000_000, "{sent}");
     assert_eq!(gateway.traps(), [""; 0]);
 }

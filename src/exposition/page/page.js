@@ -27,6 +27,7 @@ let clock = 0; // the gateway's minus ours, milliseconds
 let seen; // when the last answer came
 let words = []; // of the filter
 let paused = false;
+let due = 0; // when it may be asked again, by its Retry-After
 let timer;
 
 function make(tag, properties, ...children) {
@@ -47,7 +48,8 @@ const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignif
 
 function number(value) {
 	if (!Number.isFinite(value)) return String(value ?? "–");
-	if (Math.abs(value) >= 1e7) return compact.format(value);
+	// A billion's B would read as bytes.
+	if (Math.abs(value) >= 1e7) return compact.format(value).replace("B", "G");
 	if (value && Math.abs(value) < 1e-3) return value.toExponential(1);
 	return (Number.isInteger(value) ? whole : short).format(value);
 }
@@ -194,8 +196,8 @@ const TILES = [
 	["Sessions", () => sum(of("awx_sessions_total", { type: "all" }))],
 	["Requests / s", () => sum(of("awx_gateway_requests"), "rate")],
 	["Latency, 95 %", () => quantile(0.95, together(of("awx_gateway_request_duration_seconds"))), seconds],
-	["Job launches", () => sum(of("awx_gateway_job_launches", { outcome: "accepted" }))],
-	["Failed logins", () => sum(of("awx_gateway_logins", { outcome: "failure" }))],
+	["Launches, total", () => sum(of("awx_gateway_job_launches", { outcome: "accepted" }))],
+	["Failed logins, total", () => sum(of("awx_gateway_logins", { outcome: "failure" }))],
 ].map(([name, value, format = number]) => {
 	const tile = { value, format, history: [], text: make("dd"), chart: chart() };
 	tile.element = make("div", {}, make("dt", { textContent: name }), tile.text, make("dd", {}, tile.chart.svg));
@@ -424,18 +426,23 @@ async function ask() {
 		clock = (Date.parse(reply.headers.get("date")) || seen) - seen;
 		render();
 		complain();
+		return Math.max(EVERY, 10 * (performance.now() - started));
 	} catch (error) {
 		complain(`The gateway gave no answer (${error.message}).`);
+		return EVERY;
 	}
-	return Math.max(EVERY, 10 * (performance.now() - started));
 }
 
+/** Says why. 401 and 403 count against all clients of this address: then it is asked again when somebody is back. */
 async function refused(reply) {
-	const { detail = "" } = await reply.json().catch(() => ({}));
-	const href = `/api/login/?next=${encodeURIComponent(location.pathname + location.search)}`;
-	const byPassword = /basic/i.test(reply.headers.get("www-authenticate"));
-	complain(`${detail || reply.status} `, reply.status === 401 && !byPassword ? make("a", { href, textContent: "Log in" }) : "");
-	return Math.max(EVERY, 1000 * reply.headers.get("retry-after"));
+	const { status, headers } = reply;
+	const { detail = `The gateway answered ${status}.` } = await reply.json().catch(() => ({}));
+	const [href, textContent] = /basic/i.test(headers.get("www-authenticate")) ? ["", "Try again"]
+		: [`/api/login/?next=${encodeURIComponent(location.pathname + location.search)}`, "Log in"];
+	complain(`${detail} `, status === 401 ? make("a", { href, textContent }) : "");
+	const wait = 1000 * headers.get("retry-after") || 0;
+	due = performance.now() + wait;
+	return Math.max({ 401: 864e5, 403: 6e4 }[status] ?? EVERY, wait);
 }
 
 function complain(...parts) {
@@ -448,7 +455,8 @@ async function turn() {
 	clearTimeout(timer);
 	if (paused || document.hidden || turn.busy) return;
 	turn.busy = true;
-	const wait = await ask();
+	const early = due - performance.now();
+	const wait = early > 0 ? early : await ask();
 	turn.busy = false;
 	timer = setTimeout(turn, wait);
 }

@@ -1,0 +1,139 @@
+//! Whoever reads the page: with a keyboard alone, on a phone, in the dark.
+
+use host_tests::browser::Browser;
+use serde_json::{Value, json};
+
+use super::{ENVOY, assert_quiet, filter, is_true, opened, shown};
+use crate::stage::Stage;
+
+const FOCUSED: &str = "document.activeElement.textContent";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyboard_is_enough_to_filter_fold_and_pause() {
+    let stage = Stage::start(ENVOY).await.up().await;
+    let browser = opened(&stage).await;
+    let cards = "document.querySelectorAll('article:not([hidden])').length";
+    let all = browser.evaluate(cards).await.unwrap();
+
+    filter(&browser, "awx_status running").await;
+    assert_eq!(browser.evaluate(cards).await.unwrap(), 1);
+    let found = browser.evaluate("document.getElementById('found').textContent").await.unwrap();
+    assert_eq!(found, "1 found");
+    browser.until(&shown("awx_status_total", &["running"]), |shown| shown != &Value::Null).await;
+    browser.press("Escape").await.unwrap();
+    browser.until(cards, |now| now == &all).await;
+
+    browser.press("Tab").await.unwrap();
+    assert_eq!(browser.evaluate(FOCUSED).await.unwrap(), "Pause");
+    let outline = "getComputedStyle(document.activeElement).outlineStyle";
+    assert_eq!(browser.evaluate(outline).await.unwrap(), "solid");
+    browser.press("Enter").await.unwrap();
+    let age = "document.getElementById('age').textContent.startsWith('paused')";
+    browser.until(age, is_true).await;
+
+    browser.press("Tab").await.unwrap();
+    let summary = browser.evaluate(FOCUSED).await.unwrap();
+    assert!(summary.as_str().unwrap().starts_with("Gateway"), "{summary}");
+    browser.press("Enter").await.unwrap();
+    let open = "[...document.querySelectorAll('details')].map((group) => group.open)";
+    assert_eq!(browser.evaluate(open).await.unwrap(), json!([false, true, true]));
+    assert_quiet(&browser, &stage.gateway);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyboard_unfolds_a_family_and_keeps_its_place_while_the_numbers_change() {
+    let stage = Stage::start(ENVOY).await.up().await;
+    let browser = opened(&stage).await;
+    filter(&browser, "awx_gateway_auth").await;
+    let allowed = shown("awx_gateway_auth_attempts_total", &["allowed", "basic"]);
+    let before = browser.until(&allowed, Value::is_string).await;
+    for focused in ["Pause", "Gateway25 series", "Show all 25"] {
+        browser.press("Tab").await.unwrap();
+        assert_eq!(browser.evaluate(FOCUSED).await.unwrap(), focused);
+    }
+    browser.press("Enter").await.unwrap();
+    let rows = "document.querySelectorAll('article:not([hidden]) .row').length";
+    assert_eq!(browser.evaluate(rows).await.unwrap(), 25);
+    browser.until(&allowed, |now| now.is_string() && now != &before).await;
+    assert_eq!(browser.evaluate(FOCUSED).await.unwrap(), "Show fewer");
+    assert_eq!(browser.evaluate(rows).await.unwrap(), 25);
+}
+
+/// Unfolds all there is, in a window so high that all of it is seen.
+async fn see_all(browser: &Browser, width: u32) {
+    browser.resize(width, 20_000).await.unwrap();
+    let is_there = "[...document.querySelectorAll('article:not([hidden])')]
+        .every((card) => card.querySelector('li'))";
+    browser.until(is_there, is_true).await;
+    let folded = "[...document.querySelectorAll('article button:not([hidden])')]
+        .filter((more) => more.textContent.startsWith('Show all'))";
+    browser.evaluate(&format!("{folded}.forEach((more) => more.click())")).await.unwrap();
+    assert_eq!(browser.evaluate(&format!("{folded}.length")).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_shows_all_of_it_without_scrolling_sideways() {
+    let stage = Stage::start(ENVOY).await.up().await;
+    let browser = opened(&stage).await;
+    // What stands out to a side of the window, and what is wider than its own place.
+    let outside = "[...document.querySelectorAll('body *')].filter((it) => {
+        const { left, right, width } = it.getBoundingClientRect();
+        return width && (left < 0 || right > innerWidth + 0.5);
+    })";
+    let cut = "[...document.querySelectorAll('h1, h2, h4, p, dd, span, strong, button')]
+        .filter((it) => it.clientWidth && it.scrollWidth > it.clientWidth)";
+    for width in [320, 360, 390, 768, 1280] {
+        see_all(&browser, width).await;
+        let window = browser.evaluate("innerWidth").await.unwrap();
+        assert_eq!(window, width);
+        for wrong in [outside, cut] {
+            let shown = format!("{wrong}.map((it) => it.outerHTML.slice(0, 200))");
+            let shown = browser.evaluate(&shown).await.unwrap();
+            assert_eq!(shown, json!([]), "{width}");
+        }
+    }
+    assert_quiet(&browser, &stage.gateway);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_dark_for_who_prefers_that_and_nothing_moves_for_who_does_not_want_it() {
+    let stage = Stage::start(ENVOY).await.up().await;
+    let browser = opened(&stage).await;
+    let style = |name: &str| format!("getComputedStyle(document.getElementById('tiles')).{name}");
+    let ground = "getComputedStyle(document.body).backgroundColor";
+    for (scheme, color) in [("light", "rgb(245, 246, 244)"), ("dark", "rgb(17, 20, 22)")] {
+        browser.prefer(&[("prefers-color-scheme", scheme)]).await.unwrap();
+        assert_eq!(browser.evaluate(ground).await.unwrap(), color);
+    }
+    assert_eq!(browser.evaluate(&style("transitionDuration")).await.unwrap(), "0.3s");
+    browser.prefer(&[("prefers-reduced-motion", "reduce")]).await.unwrap();
+    assert_eq!(browser.evaluate(&style("transitionDuration")).await.unwrap(), "0s");
+}
+
+/// The contrast of each color that text has with each ground that text stands on, as WCAG 2 reckons it.
+const CONTRASTS: &str = "(() => {
+    const probe = document.body.appendChild(document.createElement('i'));
+    const light = (name) => {
+        probe.style.color = `var(--${name})`;
+        const parts = getComputedStyle(probe).color.match(/[0-9.]+/g).map((part) => part / 255);
+        const [r, g, b] = parts.map((part) => part > 0.04045 ? ((part + 0.055) / 1.055) ** 2.4 : part / 12.92);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+    };
+    const pairs = ['ink', 'soft', 'accent', 'good', 'warn', 'bad'].flatMap((text) =>
+        ['ground', 'card'].map((ground) => [light(text), light(ground)].sort((a, b) => b - a)));
+    probe.remove();
+    return pairs.map(([lighter, darker]) => lighter / darker);
+})()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_color_of_text_can_be_read_in_the_light_and_in_the_dark() {
+    let stage = Stage::start(ENVOY).await.up().await;
+    let browser = opened(&stage).await;
+    for scheme in ["light", "dark"] {
+        browser.prefer(&[("prefers-color-scheme", scheme)]).await.unwrap();
+        let contrasts = browser.evaluate(CONTRASTS).await.unwrap();
+        let contrasts: Vec<f64> = serde_json::from_value(contrasts).unwrap();
+        assert_eq!(contrasts.len(), 12);
+        assert!(contrasts.iter().all(|&contrast| contrast >= 4.5), "{scheme}: {contrasts:?}");
+    }
+}
