@@ -131,15 +131,23 @@ testing = cd '$(TESTING)' && apt-get --quiet -o Dir::Etc::sourcelist='$(TESTING)
     -o Dir::State::lists='$(TESTING)/lists' -o Dir::State::status=/dev/null -o Dir::Cache='$(TESTING)/cache' \
     -o APT::Default-Release=forky -o Acquire::AllowInsecureRepositories=false -o APT::Get::AllowUnauthenticated=false $(1)
 
-# Debian's releases have Prometheus 2 alone. The mirror is the one that this machine's packages come from.
+# Debian's releases have Prometheus 2 alone. The mirror is the one that this machine's packages come from; where their lists were
+# never fetched, or were removed, apt does not say which that is.
 .tools/prometheus-3/bin/prometheus:
 	@rm -rf .tools/prometheus-3
+	@install -d '$(TESTING)/lists/partial' '$(TESTING)/cache'
 	@release=$$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2> /dev/null || true); \
-	mirror=$$(apt-get indextargets --format '$$(REPO_URI)' 'Created-By: Packages' 'Component: main' "Release: $$release" 2> /dev/null | sed -n 1p || true); \
+	mirror() { \
+	    apt-get "$$@" indextargets --format '$$(REPO_URI)' 'Created-By: Packages' 'Component: main' "Release: $$release" 2> /dev/null | sed -n 1p; \
+	}; \
+	own=(-o Dir::State::lists='$(TESTING)/lists' -o Dir::Cache='$(TESTING)/cache'); \
+	mirror=$$(mirror || true); \
+	if test -z "$$mirror" && command -v apt-get > /dev/null; then \
+	    apt-get --quiet "$${own[@]}" update && mirror=$$(mirror "$${own[@]}" || true); \
+	fi; \
 	if test -z "$$mirror" || ! test -f $(DEBIAN_KEYS); then \
 	    echo "make: not found: Prometheus 3, which is fetched on Debian alone. Put its program there: $@" >&2; exit 1; \
 	fi; \
-	install -d '$(TESTING)/lists' '$(TESTING)/cache'; \
 	echo "deb [signed-by=$(DEBIAN_KEYS)] $$mirror forky main" > '$(TESTING)/sources.list'
 	@$(call testing,update)
 	@$(call testing,download prometheus)
