@@ -58,6 +58,19 @@ pub struct OracleSample {
     pub value: String,
     /// In whole milliseconds, however far beyond 64 bits.
     pub timestamp: Option<String>,
+    /// Its exemplar, where the format has one.
+    pub exemplar: Option<OracleExemplar>,
+}
+
+/// An exemplar, spelt as a sample is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct OracleExemplar {
+    /// Its labels, unescaped.
+    pub labels: BTreeMap<String, String>,
+    /// As Python prints a float.
+    pub value: String,
+    /// In whole milliseconds.
+    pub timestamp: Option<String>,
 }
 
 /// Why there is no answer.
@@ -168,6 +181,17 @@ pub fn series(families: &[OracleFamily]) -> BTreeMap<Series, String> {
         series.entry((sample.name.clone(), labels)).or_insert(value);
     }
     series
+}
+
+/// Every exemplar by its series, for comparing pages.
+#[must_use]
+pub fn exemplars(families: &[OracleFamily]) -> BTreeMap<Series, String> {
+    let samples = families.iter().flat_map(|family| &family.samples);
+    let exemplars = samples.filter_map(|sample| {
+        let labels = sample.labels.clone().into_iter().collect();
+        Some(((sample.name.clone(), labels), format!("{:?}", sample.exemplar.as_ref()?)))
+    });
+    exemplars.collect()
 }
 
 /// Series whose bounds and quantiles are numbers, for comparing with formats that spell them in their own way.

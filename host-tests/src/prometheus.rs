@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -44,7 +45,8 @@ pub enum Asking {
     ByItself,
     /// Text alone: Prometheus 2 by the parameter `format`, Prometheus 3 by `scrape_protocols`.
     ForText,
-    /// Protobuf before all else: Prometheus 2 by its feature `native-histograms`, Prometheus 3 by `scrape_protocols`.
+    /// Protobuf before all else, for the sake of native histograms: up to Prometheus 3.7 by the feature of that name, later
+    /// by `scrape_native_histograms`.
     ForProtobuf,
     /// What it asks for by itself, but not compressed. Prometheus 2.42 cannot.
     Uncompressed,
@@ -52,24 +54,24 @@ pub enum Asking {
 
 impl Asking {
     /// Its line of the scrape's configuration.
-    fn yaml(self, major: Major) -> &'static str {
+    fn yaml(self, major: Major, is_native_a_setting: bool) -> &'static str {
         match (self, major) {
-            (Self::ByItself, _) | (Self::ForProtobuf, Major::Two) => "",
+            (Self::ForProtobuf, _) if is_native_a_setting => "scrape_native_histograms: true",
+            (Self::ByItself | Self::ForProtobuf, _) => "",
             (Self::ForText, Major::Two) => "params: {format: [txt]}",
             (Self::ForText, Major::Three) => {
                 "scrape_protocols: [PrometheusText1.0.0, PrometheusText0.0.4]"
-            }
-            (Self::ForProtobuf, Major::Three) => {
-                "scrape_protocols: [PrometheusProto, OpenMetricsText1.0.0, PrometheusText0.0.4]"
             }
             (Self::Uncompressed, _) => "enable_compression: false",
         }
     }
 
-    /// Its argument of the program's.
-    fn argument(self, major: Major) -> Option<&'static str> {
-        let by_feature = self == Self::ForProtobuf && major == Major::Two;
-        by_feature.then_some("--enable-feature=native-histograms")
+    /// Its features, those that all have among them.
+    fn features(self, is_native_a_setting: bool) -> &'static str {
+        match self {
+            Self::ForProtobuf if !is_native_a_setting => "exemplar-storage,native-histograms",
+            _ => "exemplar-storage",
+        }
     }
 }
 
@@ -90,8 +92,7 @@ pub enum ScrapeCredential {
 impl ScrapeConfig {
     /// As Prometheus reads it. Nothing says what to take a page for whose Content-Type it does not know
     /// (`fallback_scrape_protocol`): Prometheus 3 refuses such a page.
-    #[must_use]
-    pub fn yaml(&self) -> String {
+    fn yaml(&self, is_native_a_setting: bool) -> String {
         let credential = match &self.credential {
             ScrapeCredential::Bearer(token) => format!("bearer_token: {token}"),
             ScrapeCredential::Basic { username, password } => {
@@ -111,7 +112,7 @@ impl ScrapeConfig {
     static_configs:
       - targets: ['{target}']
 ",
-            asking = self.asking.yaml(self.major),
+            asking = self.asking.yaml(self.major, is_native_a_setting),
             interval = self.interval,
             target = self.target,
         )
@@ -133,6 +134,28 @@ pub struct Series {
     pub labels: BTreeMap<String, String>,
     /// Its value.
     pub value: f64,
+}
+
+/// An exemplar that was stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar {
+    /// The name of its series.
+    pub series: String,
+    /// Its label `trace_id`.
+    pub trace: String,
+    /// Its value.
+    pub value: f64,
+}
+
+impl Exemplar {
+    fn of(series: &Value) -> Option<Self> {
+        let exemplar = series["exemplars"].as_array()?.last()?;
+        Some(Self {
+            series: series["seriesLabels"]["__name__"].as_str()?.to_owned(),
+            trace: exemplar["labels"]["trace_id"].as_str()?.to_owned(),
+            value: exemplar["value"].as_str()?.parse().ok()?,
+        })
+    }
 }
 
 /// How the scrapes of one target go.
@@ -157,9 +180,11 @@ impl Prometheus {
     pub async fn start(config: &ScrapeConfig) -> Result<Self, StartError> {
         let files = tempfile::tempdir()?;
         let yaml = files.path().join("prometheus.yml");
-        fs::write(&yaml, config.yaml())?;
+        let is_native_a_setting = is_native_a_setting(config.major)?;
+        fs::write(&yaml, config.yaml(is_native_a_setting))?;
         let mut command = command(config.major, &yaml, files.path());
-        command.args(config.asking.argument(config.major));
+        let features = config.asking.features(is_native_a_setting);
+        command.arg(format!("--enable-feature={features}"));
         let mut process = Process::start(command, files.path().join("log"))?;
         let address = serving(&mut process).await?;
         let started = Self { process, address, _files: files };
@@ -182,6 +207,24 @@ impl Prometheus {
         let answer = self.api(&format!("/api/v1/query?query={}", percent_encoded(promql))).await;
         let result = answer["result"].as_array().expect("a vector");
         result.iter().map(|series| series_of(series).expect("a sample")).collect()
+    }
+
+    /// Asks until there are exemplars of so many series, and gives the last of each, in the order of their names.
+    ///
+    /// # Panics
+    /// Where there are not, in good time.
+    pub async fn wait_for_exemplars(&self, selector: &str, series: usize) -> Vec<Exemplar> {
+        let query = percent_encoded(selector);
+        let path = format!("/api/v1/query_exemplars?query={query}&start=0&end=9999999999");
+        let exemplars = process::eventually(PATIENCE, async || {
+            let answer = self.api(&path).await;
+            let exemplars: Option<Vec<_>> =
+                answer.as_array().expect("series").iter().map(Exemplar::of).collect();
+            let mut exemplars = exemplars.expect("exemplars");
+            exemplars.sort_by(|a, b| a.series.cmp(&b.series));
+            (exemplars.len() == series).then_some(exemplars)
+        });
+        exemplars.await.unwrap_or_else(|| panic!("{selector} has not so many exemplars"))
     }
 
     async fn version(&self) -> String {
@@ -243,6 +286,17 @@ fn command(major: Major, config: &Path, files: &Path) -> Command {
         .arg(format!("--storage.tsdb.path={}", files.join("data").display()))
         .arg("--web.listen-address=127.0.0.1:0");
     command
+}
+
+/// Whether native histograms are turned on by a setting of the scrape, as from Prometheus 3.8 on.
+fn is_native_a_setting(major: Major) -> io::Result<bool> {
+    let output = Command::new(tools::prometheus(major)).arg("--version").output()?;
+    // Prometheus 2 writes to standard error.
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let version = text.split("version ").nth(1).unwrap_or_default();
+    let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+    let minor = minor.unwrap_or_else(|| panic!("no version: {text}"));
+    Ok(major == Major::Three && minor >= 8)
 }
 
 /// Waits until Prometheus answers queries. It logs which port it was given.

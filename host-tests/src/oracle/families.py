@@ -27,14 +27,19 @@ def controllers(page):
 PARSERS = {"text": text, "openmetrics": openmetrics, "json": controllers}
 
 
-def sample(sample):
-    stamp = sample.timestamp
+def point(of):
+    """What samples and exemplars have both."""
+    stamp = of.timestamp
     return {
-        "name": sample.name,
-        "labels": sample.labels,
-        "value": repr(float(sample.value)),
+        "labels": of.labels,
+        "value": repr(float(of.value)),
         "timestamp": None if stamp is None else str(round(float(stamp) * 1000)),
     }
+
+
+def sample(sample):
+    exemplar = sample.exemplar and point(sample.exemplar)
+    return {"name": sample.name, "exemplar": exemplar, **point(sample)}
 
 
 def family(family):

@@ -51,6 +51,7 @@ impl Sample<'_> {
             labels: self.labels,
             value: python_float(value),
             timestamp: None,
+            exemplar: None,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use prost::{DecodeError, Message};
 
-use super::{OracleFamily, OracleSample, python_float};
+use super::{OracleExemplar, OracleFamily, OracleSample, python_float};
 
 /// Reads a page of delimited messages. Of a bound or quantile the number is there, not how a text spelt it; see
 /// [`super::with_points_as_numbers`].
@@ -15,7 +15,47 @@ use super::{OracleFamily, OracleSample, python_float};
 ///
 /// # Panics
 /// Where the messages lack what Prometheus needs, or have fields that are not declared here.
-pub fn families(mut page: &[u8]) -> Result<Vec<OracleFamily>, DecodeError> {
+pub fn families(page: &[u8]) -> Result<Vec<OracleFamily>, DecodeError> {
+    // One without metrics is passed over, as Prometheus does.
+    let families = messages(page)?.into_iter().filter(|family| !family.metric.is_empty());
+    Ok(families.map(MetricFamily::read).collect())
+}
+
+/// A native histogram.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OracleNative {
+    /// Its family.
+    pub name: String,
+    /// `schema`.
+    pub schema: i32,
+    /// `zero_count`.
+    pub zero_count: u64,
+    /// Buckets by index, each with its own count.
+    pub buckets: Vec<(i32, u64)>,
+    /// `sample_count`.
+    pub count: u64,
+    /// `sample_sum`.
+    pub sum: f64,
+}
+
+/// Reads the native histograms of a page.
+///
+/// # Errors
+/// Where the bytes are no such messages.
+///
+/// # Panics
+/// As [`families`] does, and where spans and deltas do not fit.
+pub fn natives(page: &[u8]) -> Result<Vec<OracleNative>, DecodeError> {
+    let mut natives = Vec::new();
+    for family in messages(page)? {
+        let histograms = family.metric.iter().filter_map(|metric| metric.histogram.as_ref());
+        let name = family.name.clone().expect("a name");
+        natives.extend(histograms.filter_map(|histogram| histogram.native(&name)));
+    }
+    Ok(natives)
+}
+
+fn messages(mut page: &[u8]) -> Result<Vec<MetricFamily>, DecodeError> {
     let mut families = Vec::new();
     while !page.is_empty() {
         let before = page.len();
@@ -23,10 +63,7 @@ pub fn families(mut page: &[u8]) -> Result<Vec<OracleFamily>, DecodeError> {
         // What prost does not know it passes over.
         let known = family.encode_length_delimited_to_vec().len();
         assert_eq!(before - page.len(), known, "a field that no message has: {family:?}");
-        // One without metrics is passed over, as Prometheus does.
-        if !family.metric.is_empty() {
-            families.push(family.read());
-        }
+        families.push(family);
     }
     Ok(families)
 }
@@ -59,7 +96,7 @@ struct Metric {
     #[prost(message, optional, tag = "2")]
     gauge: Option<Single>,
     #[prost(message, optional, tag = "3")]
-    counter: Option<Single>,
+    counter: Option<Counter>,
     #[prost(message, optional, tag = "4")]
     summary: Option<Summary>,
     #[prost(message, optional, tag = "5")]
@@ -78,11 +115,40 @@ struct LabelPair {
     value: Option<String>,
 }
 
-/// `Gauge`, `Counter` and `Untyped`, which are alike.
+/// `Gauge` and `Untyped`, which are alike.
 #[derive(Clone, PartialEq, Message)]
 struct Single {
     #[prost(double, optional, tag = "1")]
     value: Option<f64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Counter {
+    #[prost(double, optional, tag = "1")]
+    value: Option<f64>,
+    #[prost(message, optional, tag = "2")]
+    exemplar: Option<Exemplar>,
+    #[prost(message, optional, tag = "3")]
+    created_timestamp: Option<Timestamp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Exemplar {
+    #[prost(message, repeated, tag = "1")]
+    label: Vec<LabelPair>,
+    #[prost(double, optional, tag = "2")]
+    value: Option<f64>,
+    #[prost(message, optional, tag = "3")]
+    timestamp: Option<Timestamp>,
+}
+
+/// `google.protobuf.Timestamp`.
+#[derive(Clone, PartialEq, Message)]
+struct Timestamp {
+    #[prost(int64, optional, tag = "1")]
+    seconds: Option<i64>,
+    #[prost(int32, optional, tag = "2")]
+    nanos: Option<i32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -111,6 +177,26 @@ struct Histogram {
     sample_sum: Option<f64>,
     #[prost(message, repeated, tag = "3")]
     bucket: Vec<Bucket>,
+    #[prost(sint32, optional, tag = "5")]
+    schema: Option<i32>,
+    #[prost(double, optional, tag = "6")]
+    zero_threshold: Option<f64>,
+    #[prost(uint64, optional, tag = "7")]
+    zero_count: Option<u64>,
+    #[prost(message, repeated, tag = "12")]
+    positive_span: Vec<Span>,
+    #[prost(sint64, repeated, packed = "false", tag = "13")]
+    positive_delta: Vec<i64>,
+    #[prost(message, optional, tag = "15")]
+    created_timestamp: Option<Timestamp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Span {
+    #[prost(sint32, optional, tag = "1")]
+    offset: Option<i32>,
+    #[prost(uint32, optional, tag = "2")]
+    length: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -119,6 +205,8 @@ struct Bucket {
     cumulative_count: Option<u64>,
     #[prost(double, optional, tag = "2")]
     upper_bound: Option<f64>,
+    #[prost(message, optional, tag = "3")]
+    exemplar: Option<Exemplar>,
 }
 
 impl MetricFamily {
@@ -140,66 +228,131 @@ impl MetricFamily {
 
 impl Metric {
     fn read(&self, name: &str, kind: &str) -> Vec<OracleSample> {
-        let text = |text: &Option<String>| text.clone().expect("a label's name and value");
-        let labels = self.label.iter().map(|pair| (text(&pair.name), text(&pair.value)));
-        let labels: BTreeMap<_, _> = labels.collect();
-        assert_eq!(labels.len(), self.label.len(), "each label once");
-        let samples = self.values(kind).into_iter().map(|Value { suffix, point, value }| {
-            let mut labels = labels.clone();
-            labels.extend(point.map(|(name, at)| (name.to_owned(), python_float(at))));
-            let (name, value) = (format!("{name}{suffix}"), python_float(value));
-            let timestamp = self.timestamp_ms.map(|stamp| stamp.to_string());
-            OracleSample { name, labels, value, timestamp }
-        });
+        let labels = labels(&self.label);
+        let samples =
+            self.values(kind).into_iter().map(|Value { suffix, point, value, exemplar }| {
+                let mut labels = labels.clone();
+                let exemplar = exemplar.map(|it| it.read());
+                labels.extend(point.map(|(name, at)| (name.to_owned(), python_float(at))));
+                let (name, value) = (format!("{name}{suffix}"), python_float(value));
+                let timestamp = self.timestamp_ms.map(|stamp| stamp.to_string());
+                OracleSample { name, labels, value, timestamp, exemplar }
+            });
         samples.collect()
     }
 
     /// The samples, without what all of them have.
-    fn values(&self, kind: &str) -> Vec<Value> {
+    fn values(&self, kind: &str) -> Vec<Value<'_>> {
         let single = match kind {
-            "counter" => &self.counter,
+            "counter" => return vec![self.counter.as_ref().expect("a counter").read()],
             "gauge" => &self.gauge,
             "histogram" => return self.histogram.as_ref().expect("a histogram").values(),
             "summary" => return self.summary.as_ref().expect("a summary").values(),
             _ => &self.untyped,
         };
         let value = single.as_ref().and_then(|single| single.value);
-        vec![Value { suffix: "", point: None, value: value.expect("a value") }]
+        vec![Value { suffix: "", point: None, value: value.expect("a value"), exemplar: None }]
+    }
+}
+
+fn labels(pairs: &[LabelPair]) -> BTreeMap<String, String> {
+    let text = |text: &Option<String>| text.clone().expect("a label's name and value");
+    let labels: BTreeMap<_, _> =
+        pairs.iter().map(|pair| (text(&pair.name), text(&pair.value))).collect();
+    assert_eq!(labels.len(), pairs.len(), "each label once");
+    labels
+}
+
+impl Exemplar {
+    fn read(&self) -> OracleExemplar {
+        OracleExemplar {
+            labels: labels(&self.label),
+            value: python_float(self.value.expect("a value")),
+            timestamp: self.timestamp.as_ref().map(|stamp| stamp.milliseconds().to_string()),
+        }
+    }
+}
+
+impl Timestamp {
+    /// Panics where it is none: nanoseconds count upwards from the second, before 1970 too.
+    fn milliseconds(&self) -> i64 {
+        let (seconds, nanos) = (self.seconds.expect("seconds"), self.nanos.unwrap_or_default());
+        assert!((0..1_000_000_000).contains(&nanos), "{self:?}");
+        seconds * 1_000 + (f64::from(nanos) / 1e6).round() as i64
+    }
+}
+
+impl Counter {
+    fn read(&self) -> Value<'_> {
+        let (value, exemplar) = (self.value.expect("a value"), self.exemplar.as_ref());
+        Value { suffix: "", point: None, value, exemplar }
     }
 }
 
 /// A sample of a metric: what it adds to the name and the labels, and its value.
-struct Value {
+struct Value<'a> {
     suffix: &'static str,
     point: Option<(&'static str, f64)>,
     value: f64,
+    exemplar: Option<&'a Exemplar>,
 }
 
 impl Histogram {
-    fn values(&self) -> Vec<Value> {
-        let bucket = |bucket: &Bucket| Value {
-            suffix: "_bucket",
-            point: Some(("le", bucket.upper_bound.expect("a bound"))),
-            value: bucket.cumulative_count.expect("a count") as f64,
-        };
-        let buckets = self.bucket.iter().map(bucket);
+    fn values(&self) -> Vec<Value<'_>> {
+        let buckets = self.bucket.iter().map(Bucket::read);
         buckets.chain(ends(self.sample_sum, self.sample_count)).collect()
     }
 }
 
+impl Histogram {
+    fn native(&self, name: &str) -> Option<OracleNative> {
+        let mut deltas = self.positive_delta.iter();
+        let (mut index, mut count, mut buckets) = (0, 0_i64, Vec::new());
+        for span in &self.positive_span {
+            index += span.offset.expect("an offset");
+            for _ in 0..span.length.expect("a length") {
+                count += deltas.next().expect("a delta for each bucket");
+                buckets.push((index, u64::try_from(count).expect("a count")));
+                index += 1;
+            }
+        }
+        assert_eq!(deltas.next(), None, "a bucket for each delta");
+        Some(OracleNative {
+            name: name.to_owned(),
+            schema: self.schema?,
+            zero_count: self.zero_count.expect("a count"),
+            buckets,
+            count: self.sample_count.expect("a count"),
+            sum: self.sample_sum.expect("a sum"),
+        })
+    }
+}
+
+impl Bucket {
+    fn read(&self) -> Value<'_> {
+        Value {
+            suffix: "_bucket",
+            point: Some(("le", self.upper_bound.expect("a bound"))),
+            value: self.cumulative_count.expect("a count") as f64,
+            exemplar: self.exemplar.as_ref(),
+        }
+    }
+}
+
 impl Summary {
-    fn values(&self) -> Vec<Value> {
+    fn values(&self) -> Vec<Value<'_>> {
         let quantile = |quantile: &Quantile| Value {
             suffix: "",
             point: Some(("quantile", quantile.quantile.expect("a quantile"))),
             value: quantile.value.expect("a value"),
+            exemplar: None,
         };
         let quantiles = self.quantile.iter().map(quantile);
         quantiles.chain(ends(self.sample_sum, self.sample_count)).collect()
     }
 }
 
-fn ends(sum: Option<f64>, count: Option<u64>) -> [Value; 2] {
+fn ends(sum: Option<f64>, count: Option<u64>) -> [Value<'static>; 2] {
     [("_sum", sum.expect("a sum")), ("_count", count.expect("a count") as f64)]
-        .map(|(suffix, value)| Value { suffix, point: None, value })
+        .map(|(suffix, value)| Value { suffix, point: None, value, exemplar: None })
 }

@@ -16,7 +16,7 @@ use host_tests::capture::{self, Capture};
 use host_tests::client::Client;
 use host_tests::controller::Mode;
 use host_tests::on_both_hosts;
-use host_tests::oracle::{self, Format, Series};
+use host_tests::oracle::{self, Format, OracleFamily, Series};
 use hyper::{Method, Response};
 
 use crate::stage::{METRICS, Stage, TOKEN, plugin, sample, until_up};
@@ -55,8 +55,8 @@ fn text_page(page: &str) -> Page {
     parse::text(page.as_bytes().to_vec()).unwrap()
 }
 
-/// The series of pages in text and OpenMetrics, all of which prometheus_client must accept.
-fn accepted(pages: &[Rendered]) -> Vec<[ByName; 2]> {
+/// What prometheus_client makes of pages in text and OpenMetrics, all of which it must accept.
+fn accepted(pages: &[Rendered]) -> Vec<[Vec<OracleFamily>; 2]> {
     let samples: Vec<_> = pages.iter().map(|page| samples_alone(&page.text)).collect();
     let questions = pages.iter().zip(&samples).flat_map(|(page, samples)| {
         let texts = [page.text.as_str(), samples].map(|text| (text, Format::Text));
@@ -68,7 +68,7 @@ fn accepted(pages: &[Rendered]) -> Vec<[ByName; 2]> {
         answer.unwrap_or_else(|error| panic!("{format:?}: {error}\n{page}"))
     });
     let accepted: Vec<_> = accepted.collect();
-    accepted.chunks(3).map(|page| [&page[1], &page[2]].map(|page| oracle::series(page))).collect()
+    accepted.chunks(3).map(|page| [&page[1], &page[2]].map(Vec::clone)).collect()
 }
 
 /// A page in text without its TYPE lines, for prometheus_client calls the samples of a counter `x` of text `x_total`.
@@ -79,15 +79,21 @@ fn samples_alone(text: &str) -> String {
 
 fn assert_same_series_in_every_format(pages: &[Rendered]) {
     for (page, [text, open]) in pages.iter().zip(accepted(pages)) {
-        assert_eq!(open, text, "{}", page.open);
+        let (text, exemplars) = (oracle::series(&text), oracle::exemplars(&open));
+        assert_eq!(oracle::series(&open), text, "{}", page.open);
+        let of_protobuf = oracle::protobuf::families(&page.protobuf).unwrap();
+        let mut exemplars = oracle::with_points_as_numbers(exemplars);
+        // A histogram without sum and count has no type there.
+        let untyped = of_protobuf.iter().filter(|family| family.kind == "unknown");
+        let untyped: Vec<_> = untyped.map(|family| &family.name).collect();
+        exemplars.retain(|(name, _), _| !untyped.contains(&name));
+        let kept = oracle::with_points_as_numbers(oracle::exemplars(&of_protobuf));
+        assert_eq!(kept, exemplars, "{}", page.open);
         // Prometheus spells bounds in its own way there, so that only the numbers are to be the same.
         let text = oracle::with_points_as_numbers(text);
-        assert_eq!(of_protobuf(&page.protobuf), text, "{}", page.text);
+        let of_protobuf = oracle::with_points_as_numbers(oracle::series(&of_protobuf));
+        assert_eq!(of_protobuf, text, "{}", page.text);
     }
-}
-
-fn of_protobuf(page: &[u8]) -> ByName {
-    oracle::with_points_as_numbers(oracle::series(&oracle::protobuf::families(page).unwrap()))
 }
 
 #[test]
@@ -125,6 +131,11 @@ async fn page(client: &Client, query: &str) -> (String, Bytes) {
     assert_eq!(reply.status(), 200, "{query}");
     let media_type = reply.headers()["content-type"].to_str().unwrap().to_owned();
     (media_type, reply.into_body())
+}
+
+/// In seconds.
+fn unix_time() -> f64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64()
 }
 
 /// A gateway with a listener for each page, whose source sends it with this type.
@@ -201,17 +212,72 @@ on_both_hosts! {
         }
     }
 
-    async fn what_openmetrics_has_and_text_has_not_is_counted(host) {
-        let page = "# TYPE x counter\nx_total 1 # {trace=\"a\"} 0.5\nx_created 5\n# EOF\n";
+    async fn what_no_format_of_ours_has_a_place_for_is_counted(host) {
+        let page = "# TYPE x counter\nx_total 1 # {trace=\"a\"} 0.5\nx_created 5\n# TYPE y gauge\n\
+                    y 1 # {} 1\n# EOF\n";
         let (_stage, clients) = sending(host, &[page], OPENMETRICS).await;
         until_up(&clients[0]).await;
         let (_, page) = self::page(&clients[0], "?gateway=only").await;
         let page = String::from_utf8(page.to_vec()).unwrap();
-        for reason in ["exemplar", "created"] {
+        let dropped = |reason| {
             let labels = [("source", "controller"), ("reason", reason)];
-            let dropped = sample(&page, "awx_gateway_source_dropped_samples_total", &labels);
-            assert!(dropped >= Some(1.0), "{page}");
+            sample(&page, "awx_gateway_source_dropped_samples_total", &labels)
+        };
+        assert!(dropped("created") >= Some(1.0), "{page}");
+        assert_eq!(dropped("exemplar"), dropped("created"), "{page}");
+    }
+
+    async fn the_gateways_latency_is_a_native_histogram_of_all_requests_in_protobuf(host) {
+        let stage = Stage::start(host).await.up().await;
+        let client = stage.prometheus();
+        for _ in 0..3 {
+            client.get("/api/v2/ping/").await.unwrap();
         }
+        let ping = [("resource", "ping")];
+        let is_counted = |page: &str| sample(page, "awx_gateway_requests_total", &ping) == Some(3.0);
+        let text = stage.until("?gateway=only", is_counted).await;
+        assert!(!text.contains("awx_gateway_latency_seconds"), "{text}");
+        let (_, page) = page(&client, "?gateway=only&format=protobuf").await;
+        let natives = oracle::protobuf::natives(&page).unwrap();
+        let [latency] = natives.as_slice() else { panic!("{natives:?}") };
+        assert_eq!((latency.name.as_str(), latency.schema), ("awx_gateway_latency_seconds", 2));
+        let series = oracle::series(&oracle::protobuf::families(&page).unwrap());
+        let sum_of = |end: &str| {
+            let name = format!("awx_gateway_request_duration_seconds_{end}");
+            let values = series.iter().filter(|((have, _), _)| *have == name);
+            values.map(|(_, value)| value.parse::<f64>().unwrap()).sum::<f64>()
+        };
+        let counted: u64 = latency.buckets.iter().map(|(_, count)| count).sum();
+        assert_eq!((latency.zero_count + counted) as f64, sum_of("count"), "{latency:?}");
+        assert_eq!(latency.count as f64, sum_of("count"));
+        assert!((latency.sum - sum_of("sum")).abs() < 1e-9, "{latency:?}");
+    }
+
+    async fn since_when_the_gateway_counts_is_said_where_it_is_configured(host) {
+        let mut plugin = plugin(0);
+        plugin["gateway"] = serde_json::json!({"created": true});
+        let before = unix_time();
+        let stage = Stage::with(host, &plugin).await.up().await;
+        let client = stage.prometheus();
+        let (_, open) = page(&client, "?gateway=only&format=openmetrics").await;
+        let open = oracle::families(str::from_utf8(&open).unwrap(), Format::OpenMetrics).unwrap();
+        let created = |series: ByName| {
+            let created = series.into_iter().filter(|((name, _), _)| name.ends_with("_created"));
+            created.collect::<ByName>()
+        };
+        let created = created(oracle::series(&open));
+        for ((name, _), since) in &created {
+            let since: f64 = since.parse().unwrap();
+            assert!((before - 1.0..=unix_time() + 1.0).contains(&since), "{name} {since}");
+        }
+        let counters = open.iter().filter(|it| matches!(it.kind.as_str(), "counter" | "histogram"));
+        for family in counters.filter(|family| !family.samples.is_empty()) {
+            let name = format!("{}_created", family.name);
+            assert!(created.keys().any(|(have, _)| *have == name), "{name}");
+        }
+        let (_, text) = page(&client, "?gateway=only").await;
+        let text = str::from_utf8(&text).unwrap();
+        assert!(!text.contains("_created{") && !text.contains("_created "), "{text}");
     }
 
     async fn gzip_saves_most_of_a_page_and_takes_nothing_from_it(host) {

@@ -164,6 +164,41 @@ with_both! {
         assert_eq!(gateway.traps(), [""; 0]);
     }
 
+    async fn with_native_histograms_it_has_the_latency_as_one_and_every_classic_series_too(major) {
+        let controller = Controller::start(ControllerConfig::default());
+        let gateway = gateway(&controller).await;
+        let config = config(major, gateway.address());
+        let prometheus = asking(Asking::ForProtobuf, config).await;
+        // Of one scrape, and so the same to the request.
+        let all = "sum(awx_gateway_request_duration_seconds_count)";
+        let counted = format!("histogram_count(awx_gateway_latency_seconds) == on() ({all} > 0)");
+        prometheus.wait_for(&counted, |answer| answer.len() == 1).await;
+        let quantile = "histogram_quantile(0.5, awx_gateway_latency_seconds)";
+        let [median] = prometheus.query(quantile).await.try_into().unwrap();
+        assert!((1e-6..60.0).contains(&median.value), "{median:?}");
+        let buckets = r#"awx_gateway_request_duration_seconds_bucket{resource="metrics"}"#;
+        assert_eq!(prometheus.query(buckets).await.len(), 14);
+        assert_up(&prometheus).await;
+    }
+
+    async fn it_keeps_the_exemplars_of_a_source(major) {
+        let controller = saying_as(
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            "# TYPE seen counter\nseen_total 7 # {trace_id=\"a # b\"} 0.5\n# TYPE took histogram\n\
+             took_bucket{le=\"+Inf\"} 1 # {trace_id=\"c\"} 2.5\ntook_sum 2.5\ntook_count 1\n# EOF\n"
+                .into(),
+        );
+        let gateway = gateway(&controller).await;
+        for how in [Asking::ByItself, Asking::ForProtobuf] {
+            let prometheus = asking(how, config(major, gateway.address())).await;
+            let exemplars = prometheus.wait_for_exemplars(r#"{__name__=~"seen.*|took.*"}"#, 2).await;
+            let traces = exemplars.iter().map(|it| (&*it.series, &*it.trace, it.value));
+            let traces: Vec<_> = traces.collect();
+            assert_eq!(traces, [("seen_total", "a # b", 0.5), ("took_bucket", "c", 2.5)], "{how:?}");
+            assert_up(&prometheus).await;
+        }
+    }
+
     async fn it_scrapes_a_page_of_ten_megabytes_compressed(major) {
         let (_controller, gateway, prometheus) = ten_megabytes(major, Asking::ByItself).await;
         assert_up(&prometheus).await;

@@ -35,6 +35,8 @@ struct Sent {
     format: Format,
     /// What prometheus_client reads of a good one, without what is dropped by design.
     theirs: Option<ByName>,
+    /// The exemplars of its counters and buckets, as they read them.
+    exemplars: ByName,
 }
 
 impl Sent {
@@ -95,20 +97,27 @@ fn judged(pages: Vec<(String, Format)>) -> Vec<Sent> {
     let answers = oracle::families_of_pages(&questions).unwrap();
     let (whole, samples) = answers.split_at(pages.len());
     let sent = pages.into_iter().zip(whole.iter().zip(samples)).map(|((page, format), answers)| {
-        let (Ok(_), Ok(families)) = answers else { return Sent { page, format, theirs: None } };
+        let (Ok(_), Ok(families)) = answers else {
+            return Sent { page, format, theirs: None, exemplars: ByName::new() };
+        };
         let mut theirs = oracle::series(families);
         theirs.retain(|(name, _), _| format == Format::Text || !name.ends_with("_created"));
-        Sent { page, format, theirs: Some(theirs) }
+        let with_exemplars = families.iter().filter(|it| it.kind != "gaugehistogram");
+        let exemplars = oracle::exemplars(&with_exemplars.cloned().collect::<Vec<_>>());
+        Sent { page, format, theirs: Some(theirs), exemplars }
     });
     sent.collect()
 }
 
-/// The good pages that did not come out series by series, in text or OpenMetrics.
+/// The good pages that did not come out series by series in text or OpenMetrics, or without their exemplars in that.
 fn changed<'a>(sent: &'a [Sent], rendered: &[Rendered]) -> BTreeSet<&'a str> {
     assert_eq!(sent.len(), rendered.len());
     let outcomes = sent.iter().zip(accepted(rendered));
-    let is_changed = |(sent, [text, open]): &(&Sent, [ByName; 2])| {
-        sent.theirs.as_ref().is_some_and(|theirs| text != theirs || open != theirs)
+    let is_changed = |(sent, [text, open]): &(&Sent, [Vec<OracleFamily>; 2])| {
+        sent.theirs.as_ref().is_some_and(|theirs| {
+            let is_kept = [text, open].iter().all(|page| oracle::series(page) == *theirs);
+            !is_kept || oracle::exemplars(open) != sent.exemplars
+        })
     };
     outcomes.filter(is_changed).map(|(sent, _)| sent.page.as_str()).collect()
 }

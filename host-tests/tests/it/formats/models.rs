@@ -1,5 +1,7 @@
 //! Pages that no controller has, of names that meet each other and values that no type allows.
 
+use awx_metrics_filter::exposition::parse;
+use awx_metrics_filter::metrics::{Kind, Page};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -37,6 +39,14 @@ const LABELS: [&str; 6] =
 const HELPS: [&str; 5] = ["", "Help.", "\"Q\" \\\\ \\n", "# EOF", "1 2"];
 const STAMPS: [&str; 6] = ["", "", "", " 5", " -1500", " 1760000000123"];
 
+const EXEMPLARS: [&str; 5] = [
+    "",
+    "",
+    " # {} 1",
+    " # {trace=\"a # b\"} 0.5 1760000000.25",
+    " # {a=\"\\\"} 1\\n\",b=\"\u{e9}\"} NaN -1.5",
+];
+
 fn one(of: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
     proptest::sample::select(of)
 }
@@ -44,6 +54,27 @@ fn one(of: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
 /// A page in text, as a source might send it.
 pub(super) fn page() -> impl Strategy<Value = String> {
     proptest::collection::vec(family(), 0..6).prop_map(|families| families.concat())
+}
+
+/// The same as the filter reads it, with exemplars wherever there may be some.
+pub(super) fn page_with_exemplars() -> impl Strategy<Value = Page> {
+    (page(), proptest::collection::vec(one(&EXEMPLARS), 7)).prop_map(|(page, exemplars)| {
+        let page = parse::text(page.into_bytes()).unwrap();
+        let mut exemplars = exemplars.into_iter().cycle();
+        let mut text = String::new();
+        for family in page.families() {
+            text += family.as_text().strip_suffix(family.lines()).unwrap();
+            for sample in family.samples() {
+                let may_have_one = family.kind() == Kind::Counter || sample.suffix() == "_bucket";
+                let exemplar = exemplars.next().filter(|_| may_have_one).unwrap_or_default();
+                let line = [sample.name(), sample.label_block(), sample.tail(), exemplar, "\n"];
+                text += &line.concat();
+            }
+        }
+        let with = parse::canonical(text.clone().into_bytes()).unwrap();
+        assert_eq!(with.as_text(), text);
+        with
+    })
 }
 
 /// As many pages, the same in every run.

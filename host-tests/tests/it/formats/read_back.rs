@@ -2,16 +2,16 @@
 //!
 //! JSON is read by serde_json, protobuf by prost; text and OpenMetrics by our own parser here, and by prometheus_client
 //! beside. All give the same plain families. What a format cannot say of a page is here, and nowhere else:
-//! - text says everything.
-//! - OpenMetrics and protobuf have rules for each type: a family that breaks them loses its type, and where its samples
-//!   have several names there is a family for each. One without samples may be missing.
+//! - text says everything but exemplars.
+//! - OpenMetrics and protobuf have rules for each type: a family that breaks them loses its type, and its exemplars with
+//!   that, and where its samples have several names there is a family for each. One without samples may be missing.
 //! - protobuf has bounds and quantiles as numbers, not as they were spelt.
-//! - JSON has no timestamps, and no names of samples but what a histogram's add to its own. A counter's family goes
+//! - JSON has no timestamps, no exemplars, and no names of samples but what a histogram's add to its own. A counter's family goes
 //!   without `_total` there, unless another one has that name.
 
 use awx_metrics_filter::exposition::json;
-use awx_metrics_filter::metrics::{Family, Kind, Sample};
-use host_tests::oracle::{OracleFamily, OracleSample, python_float};
+use awx_metrics_filter::metrics::{Exemplar, Family, Kind, Sample};
+use host_tests::oracle::{OracleExemplar, OracleFamily, OracleSample, python_float};
 use proptest::prelude::*;
 
 use super::*;
@@ -49,7 +49,7 @@ impl ReadBack {
             open: of_openmetrics(&families, &read.open),
             protobuf: of_protobuf(&families, &read.protobuf),
             json: of_json(&families),
-            text: families,
+            text: without_exemplars(families),
         }
     }
 }
@@ -78,7 +78,25 @@ fn sample(sample: Sample<'_>) -> OracleSample {
         labels: labels.collect(),
         value: python_float(sample.value()),
         timestamp: sample.timestamp().map(str::to_owned),
+        exemplar: sample.exemplar().map(exemplar),
     }
+}
+
+fn exemplar(exemplar: Exemplar<'_>) -> OracleExemplar {
+    let labels = exemplar.labels();
+    let labels = labels.map(|(name, value)| (name.to_owned(), unescaped(value)));
+    let milliseconds = exemplar.timestamp().map(|seconds| format!("{:.0}", seconds * 1_000.0));
+    OracleExemplar {
+        labels: labels.collect(),
+        value: python_float(exemplar.value()),
+        timestamp: milliseconds,
+    }
+}
+
+fn without_exemplars(mut families: Families) -> Families {
+    let samples = families.iter_mut().flat_map(|family| &mut family.samples);
+    samples.for_each(|sample| sample.exemplar = None);
+    families
 }
 
 fn unescaped(text: &str) -> String {
@@ -118,7 +136,7 @@ fn typed_as(families: &Families, read: &Families, can_be_lost: &[&str]) -> Famil
         let is_same =
             |read: &OracleFamily| (&read.name, &read.kind) == (&family.name, &family.kind);
         let is_lost = can_be_lost.contains(&family.kind.as_str()) && !read.iter().any(is_same);
-        if is_lost { parts(family) } else { vec![family.clone()] }
+        if is_lost { without_exemplars(parts(family)) } else { vec![family.clone()] }
     });
     sorted(families.collect())
 }
@@ -140,7 +158,7 @@ fn of_json(families: &Families) -> Families {
     let is_taken = |name: &str| families.iter().any(|family| family.name == name);
     let families = families.iter().cloned().map(|mut family| {
         for sample in &mut family.samples {
-            sample.timestamp = None;
+            (sample.timestamp, sample.exemplar) = (None, None);
             let suffix = sample.name.strip_prefix(&family.name).unwrap().trim_start_matches('_');
             sample.name =
                 if family.kind == "histogram" { suffix.to_owned() } else { String::new() };
@@ -177,8 +195,9 @@ fn sharing() -> impl Strategy<Value = Vec<Page>> {
 
 proptest! {
     #[test]
-    fn what_is_rendered_is_read_back_as_it_was_in_every_format(page in models::page()) {
-        let page = text_page(&page);
+    fn what_is_rendered_is_read_back_as_it_was_in_every_format(
+        page in models::page_with_exemplars(),
+    ) {
         let mut read = ReadBack::of(&merge(&[Part { page: &page, labels: &[], gateway_families: true }]));
         read.open = with_samples(read.open);
         let expected = ReadBack::expected(&page, &read);
