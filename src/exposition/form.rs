@@ -154,6 +154,10 @@ impl Sink for Numbers {
         self.values.push(value);
     }
 
+    fn reads_labels(&self) -> bool {
+        false
+    }
+
     fn shape(&mut self, of: u32) {
         self.shape.push(of);
     }

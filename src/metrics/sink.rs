@@ -20,6 +20,11 @@ pub trait Sink {
     ) {
     }
 
+    /// Whether it looks at labels. For one that does not they need not be put together.
+    fn reads_labels(&self) -> bool {
+        true
+    }
+
     /// Notes what the series depend on. Between equal notes, in the same order, the families, the samples and their
     /// labels are to be the same too, and only values differ: what is not told of need not be looked at.
     fn shape(&mut self, _: u32) {}
