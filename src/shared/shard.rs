@@ -87,12 +87,14 @@ impl Shard {
         self.absorb_within(other, usize::MAX, 0);
     }
 
-    /// Adds every counter of another shard; once there are `most` keys, new series that are not [`BOUNDED`] count under
-    /// the key `overflow`.
+    /// Adds every counter of another shard; once there are `most` keys, new series count under the key `overflow`. Those
+    /// that are [`BOUNDED`] have as much room again, which only a shard that is none of ours could fill.
     pub fn absorb_within(&mut self, other: &View<'_>, most: usize, overflow: u32) {
         for entry in other.entries() {
             match entry {
-                Entry::Series { key, count } if self.len() < most || key & BOUNDED != 0 => {
+                Entry::Series { key, count }
+                    if self.len() < most || key & BOUNDED != 0 && self.len() / 2 < most =>
+                {
                     self.add(key, count);
                 }
                 Entry::Series { key, count } => {
@@ -256,6 +258,19 @@ mod tests {
         let counts = counts(&shard);
         assert_eq!(counts[&1], [codec::MAX_COUNT]);
         assert_eq!(counts[&H][BUCKETS], u64::MAX);
+    }
+
+    #[test]
+    fn beyond_the_most_only_series_of_which_there_are_few_come_in_and_no_more_than_as_many_again() {
+        let mut other = Shard::default();
+        (1..=4).for_each(|key| other.add(key, 1));
+        (1..=8).for_each(|key| other.add(BOUNDED | key, 1));
+        let mut shard = Shard::default();
+        shard.absorb_within(&other.view(), 3, 9);
+        let counts = counts(&shard);
+        let keys: Vec<_> = counts.keys().map(|key| (key & BOUNDED != 0, key & !BOUNDED)).collect();
+        assert_eq!(keys, [(false, 1), (false, 2), (false, 3), (false, 9), (true, 1), (true, 2)]);
+        assert_eq!(counts[&9], [7]);
     }
 
     #[test]

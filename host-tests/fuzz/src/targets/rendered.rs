@@ -1,11 +1,11 @@
 //! A page, in text or, behind a `!`, in OpenMetrics, rendered in every format.
 //!
-//! What OpenMetrics is read as can be read as text. Of what is rendered text reads as itself, OpenMetrics as the same
-//! series, JSON is JSON, and protobuf is messages, each of the length that it says.
+//! What OpenMetrics is read as can be read again. Of what is rendered text reads as itself, OpenMetrics as the same
+//! series, and where they kept their type the same exemplars, JSON is JSON, and protobuf is messages, each of the length that it says.
 
 use awx_metrics_filter::exposition::openmetrics::{self, Values};
 use awx_metrics_filter::exposition::{json, parse, protobuf, text};
-use awx_metrics_filter::metrics::{Merged, Page, Part, Selection, merge};
+use awx_metrics_filter::metrics::{Family, Kind, Merged, Page, Part, Selection, merge};
 
 use crate::{PLANTED, Target};
 
@@ -44,6 +44,7 @@ pub(crate) const TARGET: Target = Target {
         "\\n",
         "NaN",
         " # {a=\"b\"} 1",
+        " # {} 1 2.5\n",
         "# EOF\n",
         "a{b=\"c\"} 1\n",
         "1.5",
@@ -90,6 +91,15 @@ fn renders_as_openmetrics(merged: &Merged<'_>, page: &Page) {
     assert_eq!(read.report().unreadable_lines, 0, "{shown}");
     assert_eq!(read.report().dropped.total(), 0, "{shown}");
     assert_eq!(series(&read), series(page), "{shown}");
+    for family in read.families().filter(|it| matches!(it.kind(), Kind::Counter | Kind::Histogram))
+    {
+        let same = page.families().find(|it| it.name() == family.name()).expect("the family");
+        assert_eq!(exemplars(family), exemplars(same), "{shown}");
+    }
+}
+
+fn exemplars(family: Family<'_>) -> Vec<Option<&str>> {
+    family.samples().map(|sample| Some(sample.exemplar()?.as_str())).collect()
 }
 
 fn renders_as_json(merged: &Merged<'_>) {

@@ -2,7 +2,7 @@
 //!
 //! What is read is what a second reading says, whole or not at all; absorbing it keeps every total.
 
-use awx_metrics_filter::shared::codec::{BUCKETS, Entry, HISTOGRAM, MAX_COUNT, View};
+use awx_metrics_filter::shared::codec::{BOUNDED, BUCKETS, Entry, HISTOGRAM, MAX_COUNT, View};
 use awx_metrics_filter::shared::shard::Shard;
 use std::collections::BTreeMap;
 
@@ -103,7 +103,8 @@ fn rows(view: &View<'_>) -> Vec<Row> {
 fn absorb(rows: &[Row]) -> BTreeMap<u32, Vec<u64>> {
     let mut sums = BTreeMap::<u32, Vec<u64>>::new();
     for (key, numbers) in rows {
-        let is_full = sums.len() >= MOST && !sums.contains_key(key) && *key < HISTOGRAM;
+        let most = if key & BOUNDED == 0 { MOST } else { 2 * MOST };
+        let is_full = sums.len() >= most && !sums.contains_key(key) && *key < HISTOGRAM;
         let sum = sums.entry(if is_full { OVERFLOW } else { *key }).or_default();
         sum.resize(numbers.len(), 0);
         for (place, (sum, number)) in sum.iter_mut().zip(numbers).enumerate() {
