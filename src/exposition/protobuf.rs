@@ -6,6 +6,7 @@
 //! bound or quantile the number is written, not how it was spelt, and Prometheus spells it in its own way: `le="1"` of
 //! text is `le="1.0"` of protobuf there, as with every program that has both.
 
+use self::wire::{close, open, push_bytes, push_float, push_whole};
 use super::sound::{self, Soundness, soundness};
 use crate::metrics::merge::{Added, MergedFamily, Piece};
 use crate::metrics::select::Share;
@@ -13,6 +14,7 @@ use crate::metrics::{Kind, Merged, NativeHistogram, Sample, Selection, label};
 use std::time::Duration;
 
 mod native;
+mod wire;
 
 pub use native::Draft;
 
@@ -266,58 +268,6 @@ fn push_timestamp(sample: Sample<'_>, out: &mut Vec<u8>) {
     if let Some(milliseconds) = sample.timestamp().and_then(|stamp| stamp.parse::<i64>().ok()) {
         push_whole(field::METRIC_TIMESTAMP, milliseconds.cast_unsigned(), out);
     }
-}
-
-// The wire format (Protocol Buffers documentation, "Encoding"): a field's number and wire type, then its value.
-
-const VARINT: u8 = 0;
-const EIGHT_BYTES: u8 = 1;
-const LENGTH_DELIMITED: u8 = 2;
-
-fn push_tag(field: u8, wire: u8, out: &mut Vec<u8>) {
-    // All our numbers are below 16 and fit one byte.
-    out.push(field << 3 | wire);
-}
-
-fn push_whole(field: u8, value: u64, out: &mut Vec<u8>) {
-    push_tag(field, VARINT, out);
-    push_varint(value, out);
-}
-
-fn push_float(field: u8, value: f64, out: &mut Vec<u8>) {
-    push_tag(field, EIGHT_BYTES, out);
-    out.extend_from_slice(&value.to_le_bytes());
-}
-
-fn push_bytes(field: u8, value: &str, out: &mut Vec<u8>) {
-    push_tag(field, LENGTH_DELIMITED, out);
-    push_varint(value.len() as u64, out);
-    out.extend_from_slice(value.as_bytes());
-}
-
-/// Begins a message within another; what it gives is for [`close`].
-fn open(field: u8, out: &mut Vec<u8>) -> usize {
-    push_tag(field, LENGTH_DELIMITED, out);
-    out.len()
-}
-
-/// Ends a message that began there: puts its length before it.
-fn close(start: usize, out: &mut Vec<u8>) {
-    let end = out.len();
-    push_varint((end - start) as u64, out);
-    let length = out.len() - end;
-    if let Some(message) = out.get_mut(start..) {
-        message.rotate_right(length);
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "seven bits at a time")]
-fn push_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Native histograms, which no other format has. In a message `Histogram` they stand beside the classic buckets.
 
-use super::{Native, VARINT, close, open, push_float, push_tag, push_varint, push_whole};
+use super::Native;
+use super::wire::{close, open, push_float, push_signed, push_whole};
 use crate::metrics::builder::Value;
 use crate::metrics::{Kind, NativeHistogram, Page, PageBuilder, Sink};
 
@@ -74,12 +75,6 @@ pub(super) fn push(native: &NativeHistogram, out: &mut Vec<u8>) {
         push_signed(field::POSITIVE_DELTA, count.cast_signed() - before, out);
         before = count.cast_signed();
     }
-}
-
-/// A `sint`: small in either direction is short ("Encoding", "Signed Integers").
-fn push_signed(field: u8, value: i64, out: &mut Vec<u8>) {
-    push_tag(field, VARINT, out);
-    push_varint((value << 1 ^ value >> 63).cast_unsigned(), out);
 }
 
 #[cfg(test)]
