@@ -58,8 +58,8 @@ pub fn render(merged: &Merged<'_>, selection: &Selection, out: &mut Vec<u8>) {
     render_since(merged, selection, (&[], None), out);
 }
 
-/// The same, where some of the families are native histograms too, and the counters of the first page all began at some
-/// moment, which is said.
+/// The same, where some families of the first page are native histograms too, and its counters all began at some moment,
+/// which is said.
 pub fn render_since(
     merged: &Merged<'_>,
     selection: &Selection,
@@ -126,13 +126,8 @@ impl<'a> Writer<'a, '_> {
                         push_value(next, kind, out);
                     }
                 }
-                if let Some(native) = self.native {
-                    native::push(native, out);
-                }
-                if let (Some(seconds), Some(field)) =
-                    (self.created.filter(|_| piece.is_of_first()), created_field(kind))
-                {
-                    push_moment(field, seconds, out);
+                if piece.is_of_first() {
+                    self.push_own(kind, out);
                 }
                 close(value, out);
                 push_timestamp(sample, out);
@@ -143,6 +138,16 @@ impl<'a> Writer<'a, '_> {
             return out.truncate(family);
         }
         close(family, out);
+    }
+
+    /// Writes what the first page alone has beyond its samples.
+    fn push_own(&self, kind: Kind, out: &mut Vec<u8>) {
+        if let Some(native) = self.native.filter(|_| kind == Kind::Histogram) {
+            native::push(native, out);
+        }
+        if let (Some(seconds), Some(field)) = (self.created, created_field(kind)) {
+            push_moment(field, seconds, out);
+        }
     }
 
     fn has(&self, sample: Sample<'a>, suffix: Option<&str>) -> bool {
