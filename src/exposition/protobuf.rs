@@ -12,6 +12,7 @@ use crate::metrics::select::Share;
 use crate::metrics::{Kind, Merged, NativeHistogram, Sample, Selection, label};
 use std::time::Duration;
 
+mod moment;
 mod native;
 
 pub use native::Draft;
@@ -32,8 +33,8 @@ mod field {
     pub(super) const LABEL_VALUE: u8 = 2;
     /// Of a counter, a gauge or an untyped value.
     pub(super) const VALUE: u8 = 1;
-    /// Of a histogram and of a summary alike.
     pub(super) const COUNTER_EXEMPLAR: u8 = 2;
+    /// Of a histogram and of a summary alike.
     pub(super) const COUNT: u8 = 1;
     pub(super) const SUM: u8 = 2;
     pub(super) const POINT: u8 = 3;
@@ -43,9 +44,6 @@ mod field {
     pub(super) const EXEMPLAR_LABEL: u8 = 1;
     pub(super) const EXEMPLAR_VALUE: u8 = 2;
     pub(super) const EXEMPLAR_TIMESTAMP: u8 = 3;
-    /// Of a `google.protobuf.Timestamp`.
-    pub(super) const SECONDS: u8 = 1;
-    pub(super) const NANOS: u8 = 2;
     pub(super) const QUANTILE: u8 = 1;
     pub(super) const QUANTILE_VALUE: u8 = 2;
 }
@@ -146,7 +144,7 @@ impl<'a> Writer<'a, '_> {
             native::push(native, out);
         }
         if let (Some(seconds), Some(field)) = (self.created, created_field(kind)) {
-            push_moment(field, seconds, out);
+            moment::push(field, seconds, out);
         }
     }
 
@@ -252,19 +250,9 @@ fn push_exemplar(field: u8, sample: Sample<'_>, out: &mut Vec<u8>) {
     }
     push_float(field::EXEMPLAR_VALUE, exemplar.value(), out);
     if let Some(seconds) = exemplar.timestamp() {
-        push_moment(field::EXEMPLAR_TIMESTAMP, seconds, out);
+        moment::push(field::EXEMPLAR_TIMESTAMP, seconds, out);
     }
     close(message, out);
-}
-
-/// Writes a moment of no more than 2^53 milliseconds.
-#[expect(clippy::cast_possible_truncation, reason = "see above")]
-fn push_moment(field: u8, seconds: f64, out: &mut Vec<u8>) {
-    let moment = open(field, out);
-    let nanos = ((seconds - seconds.floor()) * 1e9) as u64;
-    push_whole(field::SECONDS, (seconds.floor() as i64).cast_unsigned(), out);
-    push_whole(field::NANOS, nanos, out);
-    close(moment, out);
 }
 
 fn push_timestamp(sample: Sample<'_>, out: &mut Vec<u8>) {
