@@ -9,7 +9,8 @@
 //!   `*_total`, which are no counters and clash with nothing.
 //!
 //! The parts of a histogram or summary that lost its type stand as families of their own. What loses its type loses its
-//! exemplars. There are no `_created` samples, but for the gateway's own counters where that is configured. `UNIT` is said of the gateway's own families alone: of others the name only hints at it.
+//! exemplars. There are no `_created` samples, but for the gateway's own counters where that is configured. `UNIT` is
+//! said of the gateway's own families alone: of others the name only hints at it.
 
 mod names;
 

@@ -13,6 +13,7 @@ use crate::metrics::select::Share;
 use crate::metrics::{Kind, Merged, NativeHistogram, Sample, Selection, label};
 use std::time::Duration;
 
+mod moment;
 mod native;
 mod wire;
 
@@ -34,8 +35,8 @@ mod field {
     pub(super) const LABEL_VALUE: u8 = 2;
     /// Of a counter, a gauge or an untyped value.
     pub(super) const VALUE: u8 = 1;
-    /// Of a histogram and of a summary alike.
     pub(super) const COUNTER_EXEMPLAR: u8 = 2;
+    /// Of a histogram and of a summary alike.
     pub(super) const COUNT: u8 = 1;
     pub(super) const SUM: u8 = 2;
     pub(super) const POINT: u8 = 3;
@@ -45,9 +46,6 @@ mod field {
     pub(super) const EXEMPLAR_LABEL: u8 = 1;
     pub(super) const EXEMPLAR_VALUE: u8 = 2;
     pub(super) const EXEMPLAR_TIMESTAMP: u8 = 3;
-    /// Of a `google.protobuf.Timestamp`.
-    pub(super) const SECONDS: u8 = 1;
-    pub(super) const NANOS: u8 = 2;
     pub(super) const QUANTILE: u8 = 1;
     pub(super) const QUANTILE_VALUE: u8 = 2;
 }
@@ -60,8 +58,8 @@ pub fn render(merged: &Merged<'_>, selection: &Selection, out: &mut Vec<u8>) {
     render_since(merged, selection, (&[], None), out);
 }
 
-/// The same, where some of the families are native histograms too, and the counters of the first page all began at some
-/// moment, which is said.
+/// The same, where some families of the first page are native histograms too, and its counters all began at some moment,
+/// which is said.
 pub fn render_since(
     merged: &Merged<'_>,
     selection: &Selection,
@@ -128,13 +126,8 @@ impl<'a> Writer<'a, '_> {
                         push_value(next, kind, out);
                     }
                 }
-                if let Some(native) = self.native {
-                    native::push(native, out);
-                }
-                if let (Some(seconds), Some(field)) =
-                    (self.created.filter(|_| piece.is_of_first()), created_field(kind))
-                {
-                    push_moment(field, seconds, out);
+                if piece.is_of_first() {
+                    self.push_own(kind, out);
                 }
                 close(value, out);
                 push_timestamp(sample, out);
@@ -145,6 +138,16 @@ impl<'a> Writer<'a, '_> {
             return out.truncate(family);
         }
         close(family, out);
+    }
+
+    /// Writes what the first page alone has beyond its samples.
+    fn push_own(&self, kind: Kind, out: &mut Vec<u8>) {
+        if let Some(native) = self.native.filter(|_| kind == Kind::Histogram) {
+            native::push(native, out);
+        }
+        if let (Some(seconds), Some(field)) = (self.created, created_field(kind)) {
+            moment::push(field, seconds, out);
+        }
     }
 
     fn has(&self, sample: Sample<'a>, suffix: Option<&str>) -> bool {
@@ -249,19 +252,9 @@ fn push_exemplar(field: u8, sample: Sample<'_>, out: &mut Vec<u8>) {
     }
     push_float(field::EXEMPLAR_VALUE, exemplar.value(), out);
     if let Some(seconds) = exemplar.timestamp() {
-        push_moment(field::EXEMPLAR_TIMESTAMP, seconds, out);
+        moment::push(field::EXEMPLAR_TIMESTAMP, seconds, out);
     }
     close(message, out);
-}
-
-/// Writes a moment of no more than 2^53 milliseconds.
-#[expect(clippy::cast_possible_truncation, reason = "see above")]
-fn push_moment(field: u8, seconds: f64, out: &mut Vec<u8>) {
-    let moment = open(field, out);
-    let nanos = ((seconds - seconds.floor()) * 1e9) as u64;
-    push_whole(field::SECONDS, (seconds.floor() as i64).cast_unsigned(), out);
-    push_whole(field::NANOS, nanos, out);
-    close(moment, out);
 }
 
 fn push_timestamp(sample: Sample<'_>, out: &mut Vec<u8>) {

@@ -20,7 +20,7 @@ pub enum Reason {
     TypeConflict,
     /// Its page would have taken the scrape over `limits::SCRAPE_SAMPLES`.
     ScrapeLimit,
-    /// It says when a series began, which no page of ours does.
+    /// It says when a series of a source began, which no page of ours does.
     Created,
     /// Not a sample but its exemplar, which is longer than it may be, or belongs to no counter and no bucket.
     Exemplar,

@@ -232,7 +232,7 @@ impl<'a> Range<'a> {
         let end = element.iter().position(|&byte| byte == b';').unwrap_or(element.len());
         let (media, parameters) = element.split_at_checked(end)?;
         let slash = media.iter().position(|&byte| byte == b'/')?;
-        let media = (media.get(..slash)?, media.get(slash + 1..)?.trim_ascii());
+        let media = (media.get(..slash)?, media.get(slash + 1..)?.trim_ascii_end());
         Some(Self { media, parameters })
     }
 

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! head    version:u8 flags:u8 outcome:u8 0:u8  then u64s, little-endian, in the order of `Head`'s fields
-//! page    version:u8  generation:u64  the bytes as pulled
+//! page    version:u8  generation:u64  the page as `Page::as_text` gives it
 //! wanted  version:u8  time:u64 (nanoseconds)
 //! ```
 //! A value that is shorter, longer or of another version is treated as absent.
@@ -108,7 +108,7 @@ pub struct Guarded {
 pub struct StoredPage {
     /// The generation it belongs to.
     pub generation: u64,
-    /// The bytes as pulled.
+    /// What [`crate::metrics::Page::as_text`] gave.
     pub bytes: Vec<u8>,
 }
 

@@ -80,6 +80,9 @@ pub(super) fn push(native: &NativeHistogram, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exposition::parse;
+    use crate::exposition::protobuf::render_since;
+    use crate::metrics::{Part, Selection, merge};
 
     #[test]
     fn buckets_stand_in_spans_and_each_count_as_what_it_adds_to_the_last() {
@@ -111,5 +114,33 @@ mod tests {
         assert_eq!(natives, [("a", native)]);
         let expected = "# TYPE a histogram\na_bucket{le=\"+Inf\"} 0\na_sum 0.0\na_count 0\n";
         assert_eq!(page.as_text(), expected);
+    }
+
+    #[test]
+    fn another_pages_histogram_of_the_same_name_stays_classic() {
+        let native = NativeHistogram {
+            zero_threshold: 0.5,
+            zero_count: 1,
+            buckets: vec![(3, 4)],
+            ..NativeHistogram::default()
+        };
+        let mut pushed = Vec::new();
+        push(&native, &mut pushed);
+        let mut draft = Draft::default();
+        draft.native("a", "", &|| Some(native.clone()));
+        let (own, natives) = draft.finish();
+        for (count, times) in [(9, 1), (8, 0)] {
+            let other = format!(
+                "# TYPE a histogram\na_bucket{{b=\"\",le=\"+Inf\"}} 9\n\
+                 a_sum{{b=\"\"}} 9\na_count{{b=\"\"}} {count}\n"
+            );
+            let other = parse::text(other.into_bytes()).unwrap();
+            let part = |page| Part { page, labels: &[], gateway_families: true };
+            let merged = merge(&[part(&own), part(&other)]);
+            let mut out = Vec::new();
+            render_since(&merged, &Selection::default(), (&natives, None), &mut out);
+            let found = out.windows(pushed.len()).filter(|bytes| *bytes == pushed).count();
+            assert_eq!(found, times, "one of them is broken: {}", times == 0);
+        }
     }
 }

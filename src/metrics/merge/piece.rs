@@ -69,7 +69,11 @@ struct Changes<'a> {
 
 impl<'a> Piece<'a> {
     pub(super) fn new(part: u32, labels: &'a [(String, String)], family: Family<'a>) -> Self {
-        let renamed = renamed(labels, family.lines());
+        // A label of an exemplar meets none that its sample gets.
+        let blocks = family
+            .has_exemplars()
+            .then(|| family.samples().map(|sample| sample.label_block()).collect::<String>());
+        let renamed = renamed(labels, blocks.as_deref().unwrap_or(family.lines()));
         let changes =
             (!renamed.is_empty()).then(|| Box::new(Changes { renamed, dropped: Vec::new() }));
         let is_verbatim = labels.is_empty() && !family.has_exemplars();

@@ -119,6 +119,15 @@ fn a_label_that_meets_an_added_one_is_exported() {
 }
 
 #[test]
+fn a_label_of_an_exemplar_takes_no_name_from_those_of_samples() {
+    let source = "# TYPE a counter\na{source=\"1\"} 4 # {exported_source=\"2\",source=\"3\"} 5\n";
+    let page = parse::canonical(source.into()).unwrap();
+    let labels = labels(&[("source", "x")]);
+    let expected = "# TYPE a counter\na{source=\"x\",exported_source=\"1\"} 4\n";
+    assert_eq!(rendered(&merge(&[part(&page, &labels)])), expected);
+}
+
+#[test]
 fn the_prefix_is_repeated_until_the_name_is_free() {
     let source = "a{source=\"1\",exported_source=\"2\",exported_exported_source=\"3\"} 4\n";
     let (page, _) = merged([(source, &[("exported_source", "x"), ("source", "y")])]);

@@ -167,6 +167,8 @@ fn what_we_do_not_render_is_refused() {
         "application/json;q=",
         "application/json;q=0.0 2",
         "*/json",
+        "*/ *",
+        "text/ plain",
     ] {
         assert_eq!(format(accept), Err(NotAcceptable), "{accept}");
     }
