@@ -41,6 +41,10 @@ pub use sink::Sink;
 /// The names of the gateway's own families begin with it.
 pub const GATEWAY_PREFIX: &str = "awx_gateway_";
 
+/// The names of those about a source begin with it. They count from when somebody first asked for the source, whichever
+/// scope that was in.
+pub(crate) const SOURCE_PREFIX: &str = "awx_gateway_source_";
+
 /// What a family's samples mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {

@@ -14,7 +14,7 @@ pub mod throttle;
 pub mod verdicts;
 
 /// Layout version of the keys: another layout reads and writes other keys, and so never meets this one's values.
-const LAYOUT: &str = "awx_metrics/1";
+const LAYOUT: &str = "awx_metrics/2";
 
 #[cfg(test)]
 mod explorer;

@@ -48,7 +48,7 @@ pub fn render(merged: &Merged<'_>, selection: &Selection, values: Values, out: &
     render_since(merged, selection, (values, None), out);
 }
 
-/// The same, where the counters of the first page all began at some moment, which is said.
+/// The same, where the counters of the first page all began at some moment, but for those about sources; which is said.
 pub fn render_since(
     merged: &Merged<'_>,
     selection: &Selection,
@@ -62,7 +62,8 @@ pub fn render_since(
             Share::Nothing => {}
             share => {
                 let nodes = (share == Share::Nodes).then_some(selection);
-                let lines = Lines { merged, family, nodes, created: created.as_deref() };
+                let created = created.as_deref().filter(|_| !family.is_about_a_source());
+                let lines = Lines { merged, family, nodes, created };
                 write_family(&lines, &names, out);
             }
         }

@@ -47,7 +47,7 @@ pub(super) enum State {
 }
 
 /// "AWD" and the version of this encoding.
-const MAGIC: u32 = u32::from_le_bytes(*b"AWD\x02");
+const MAGIC: u32 = u32::from_le_bytes(*b"AWD\x01");
 const SLOT: usize = 16;
 
 impl Roster {

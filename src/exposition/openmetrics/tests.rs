@@ -162,7 +162,7 @@ fn exemplars_stand_behind_their_samples_whatever_labels_these_get() {
 fn since_when_counters_count_is_said_where_it_is_known() {
     let source = concat!(
         "# TYPE a_total counter\na_total{b=\"1\"} 1\na_total{b=\"2\"} 2\n# TYPE g gauge\ng 1\n",
-        "# TYPE h histogram\nh_bucket{b=\"1\",le=\"+Inf\"} 1\nh_sum{b=\"1\"} 3\nh_count{b=\"1\"} 1\n",
+        "# TYPE awx_gateway_source_a_total counter\nawx_gateway_source_a_total{b=\"1\"} 1\n# TYPE h histogram\nh_bucket{b=\"1\",le=\"+Inf\"} 1\nh_sum{b=\"1\"} 3\nh_count{b=\"1\"} 1\n",
     );
     let (own, other) = (page(source), page("# TYPE o_total counter\no_total 1\n"));
     let site = [("site".to_owned(), "east".to_owned())];

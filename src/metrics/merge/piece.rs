@@ -1,6 +1,6 @@
 //! Families over several pages, piece by piece, and what is added to and taken from each.
 
-use crate::metrics::{Family, Kind, Sample, label};
+use crate::metrics::{Family, Kind, SOURCE_PREFIX, Sample, label};
 
 /// A family over all parts that have it.
 #[derive(Debug)]
@@ -12,6 +12,11 @@ pub(crate) struct MergedFamily<'a> {
 impl<'a> MergedFamily<'a> {
     pub(crate) fn name(&self) -> &'a str {
         self.first.family.name()
+    }
+
+    /// Whether it is one of the gateway's about a source.
+    pub(crate) fn is_about_a_source(&self) -> bool {
+        self.name().starts_with(SOURCE_PREFIX)
     }
 
     pub(crate) fn kind(&self) -> Kind {
