@@ -19,7 +19,6 @@ use super::text::{labels, push_all, series};
 use crate::metrics::merge::{Added, MergedFamily, Piece};
 use crate::metrics::select::Share;
 use crate::metrics::{GATEWAY_PREFIX, Kind, Merged, Sample, Selection};
-
 use std::time::Duration;
 
 /// The media type.
