@@ -1,5 +1,6 @@
 //! What host calls see of the VM they were made from.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(crate) struct State {
     pub(crate) ending: HashSet<ContextId>,
     pub(crate) run: Run,
     born: std::time::Instant,
+    /// What the monotonic clock last showed.
+    last_seen: Cell<Duration>,
 }
 
 /// The callback that is running.
@@ -89,6 +92,7 @@ impl State {
             ending: HashSet::new(),
             run: Run::default(),
             born: std::time::Instant::now(),
+            last_seen: Cell::default(),
         }
     }
 
@@ -110,8 +114,13 @@ impl State {
         self.context().map_or(self.run.context, |context| context.root)
     }
 
+    /// A clock that never goes back, and stands still while the wall clock is stopped: then what a callback does is the
+    /// same in every run.
     pub(crate) fn monotonic(&self) -> Duration {
-        self.born.elapsed()
+        if !self.world.clock.is_stopped() {
+            self.last_seen.set(self.born.elapsed());
+        }
+        self.last_seen.get()
     }
 
     pub(crate) fn step(&self, name: &'static str, key: Option<&[u8]>) -> Step {

@@ -37,6 +37,12 @@ impl Clock {
         *locked(&self.0) = Setting::Stopped(at);
     }
 
+    /// Whether it is stopped.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(*locked(&self.0), Setting::Stopped(_))
+    }
+
     /// Lets it run again with the machine's time.
     pub fn run(&self) {
         *locked(&self.0) = Setting::default();

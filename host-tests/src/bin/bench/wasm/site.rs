@@ -57,6 +57,8 @@ impl Site {
         let clusters = names.map(|name| (name.to_owned(), vec![nobody])).collect();
         let config = WorldConfig { clusters, ..WorldConfig::default() };
         let world = World::load(module, config).map_err(BenchError::Module)?;
+        // How long a request takes decides which counters are raised.
+        world.clock.stop_at(world.clock.now());
         // Envoy configures one VM alone before it makes the others.
         Member::new(&world, "canary", configuration)?;
         let puller = Member::new(&world, "main", configuration)?;
