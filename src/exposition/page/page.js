@@ -381,10 +381,15 @@ function row(family, series) {
 function newRow(family, series) {
 	const view = { text: make("span"), note: make("small"), chart: chart(isHistogram(family) ? "bars" : "") };
 	const labels = labelsOf(series).map(([name, value]) =>
-		make("span", { title: name }, isInfo(family) ? make("em", { textContent: `${name} ` }) : "", value));
+		make("span", { title: name }, isInfo(family) ? make("em", { textContent: `${name} ` }) : "", ...pieces(value)));
 	const className = isInfo(family) ? "row info" : isHistogram(family) ? "row wide" : "row";
 	view.element = make("li", { className }, make("span", {}, ...labels), view.chart.svg, make("strong", {}, view.note, view.text));
 	return view;
+}
+
+/** A text that may be broken after what joins its words. */
+function pieces(text) {
+	return text.split(/(?<=[/_])/).flatMap((piece) => [piece, make("wbr")]);
 }
 
 const isInfo = ({ name }) => name.endsWith("_info");
@@ -465,6 +470,9 @@ setInterval(() => {
 	const age = seen ? `as of ${seconds(Math.round((Date.now() - seen) / 1000))} ago` : "asking …";
 	write($("age"), paused ? `paused, ${age}` : age);
 }, 1000);
+
+// A phone has no such key. Who has a keyboard alone has no pointer either.
+if (!matchMedia("(pointer: coarse)").matches) $("filter").placeholder += ": press /";
 
 $("filter").addEventListener("input", () => {
 	words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
