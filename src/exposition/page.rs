@@ -14,8 +14,8 @@ pub const MEMBER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/page.html.gz
 
 /// Its `content-security-policy`: its own style and script, by their hashes, and its own JSON.
 pub const POLICY: &str = concat!(
-    "default-src 'none'; script-src 'sha256-iZloBvLdmd2ajsgSgL5t9ts9MzEbwCtbDDp7RFLvDTc='; ",
-    "style-src 'sha256-Kn/0ZueZUZ6BSESjqp3xlEI9TBCOx6G2SCYCrTWe9Go='; ",
+    "default-src 'none'; script-src 'sha256-L7ltImDptmAJm/+ym4YwC2OomegLy/j2jBKCLwgbmoc='; ",
+    "style-src 'sha256-0MCf7SzjBP5HvTnDY/uM9/TRYNx8097uP3m6xtG4/WY='; ",
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; ",
     "require-trusted-types-for 'script'; trusted-types 'none'",
 );
