@@ -146,7 +146,7 @@ impl Browser {
         self.call("Input.dispatchKeyEvent", event).await.map(drop)
     }
 
-    /// Makes the window so large, in CSS pixels.
+    /// Makes the window so large, in CSS pixels. A narrow one is a phone's, with fingers in place of a mouse.
     ///
     /// # Errors
     /// See [`BrowserError`].
@@ -155,7 +155,9 @@ impl Browser {
         let metrics = json!({
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone,
         });
-        self.call("Emulation.setDeviceMetricsOverride", metrics).await.map(drop)
+        self.call("Emulation.setDeviceMetricsOverride", metrics).await?;
+        let touch = json!({"enabled": is_phone});
+        self.call("Emulation.setTouchEmulationEnabled", touch).await.map(drop)
     }
 
     /// Sets what the person prefers: `prefers-color-scheme`, `prefers-reduced-motion`.

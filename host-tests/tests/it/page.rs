@@ -2,6 +2,7 @@
 
 mod access;
 mod asking;
+mod lately;
 mod login;
 mod served;
 

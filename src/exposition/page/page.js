@@ -22,6 +22,8 @@ const GROUPS = [
 const $ = (id) => document.getElementById(id);
 const families = new Map();
 let round = 0; // counts answers
+let at; // when the last one was taken, seconds
+let before; // and the one before it
 let lines = 0; // series with a history
 let clock = 0; // the gateway's minus ours, milliseconds
 let seen; // when the last answer came
@@ -82,10 +84,10 @@ function take(answer) {
 		families.set(name, Object.assign(family, { full, help, type, round }));
 		for (const sample of samples) takeSample(family, sample);
 	}
-	const now = performance.now() / 1000;
+	[before, at] = [at, performance.now() / 1000];
 	for (const family of families.values()) {
 		for (const [key, series] of family.series) {
-			if (series.round === round) note(family, series, now);
+			if (series.round === round) note(family, series);
 			else if (family.series.delete(key) && series.history) lines--;
 		}
 		if (family.round !== round && families.delete(family.name)) family.card.remove();
@@ -99,21 +101,27 @@ function takeSample(family, { labels: { le, ...labels }, value, sample_type: kin
 	let series = family.series.get(key);
 	if (!series) {
 		const text = [family.full, ...Object.entries(labels).flat()].join(" ").toLowerCase();
-		family.series.set(key, (series = { labels, text }));
+		family.series.set(key, (series = { labels, text, born: round }));
 	}
-	if (series.round !== round) Object.assign(series, { round, buckets: [] });
+	if (series.round !== round) Object.assign(series, { round, old: series.buckets, buckets: [] });
 	if (kind === "bucket") series.buckets.push([Number(String(le).replace("Inf", "Infinity")), Number(value)]);
 	else series[kind === "sum" ? "sum" : "value"] = value;
 }
 
-/** Adds to a series' history what it is or, where it only grows, its rate. */
-function note(family, series, now) {
-	const { value, last, at } = series;
+/** Adds to a series' history what it is or, where it only grows, its rate. What goes down begins anew. */
+function note(family, series) {
+	const { value, last = wasAbsent(family, series) ? 0 : NaN } = series;
 	const grows = family.type === "counter" || isHistogram(family);
-	series.rate = grows && value >= last ? (value - last) / (now - at) : undefined;
-	Object.assign(series, { last: value, at: now });
+	const growth = grows && value >= last ? value - last : NaN;
+	const rate = growth / (at - before);
+	Object.assign(series, { last: value, growth, rate });
 	if (!series.history && lines < MOST_LINES && ++lines) series.history = [];
-	push(series.history, grows ? series.rate : value);
+	push(series.history, grows ? rate : value);
+}
+
+/** Whether a new series was not there before, though its gateway was: it grew from nothing. */
+function wasAbsent({ name }, { labels: { gateway, source } }) {
+	return name.startsWith("awx_gateway_") && of("awx_gateway_workers", { gateway, source })[0]?.born < round;
 }
 
 function push(history, value) {
@@ -138,10 +146,17 @@ function together(series) {
 	return [...total].sort(([a], [b]) => a - b);
 }
 
+/** What series grew by since the answer before. */
+function growth(series) {
+	const grown = series.filter(({ growth }) => growth >= 0);
+	const less = grown.map(({ old = [] }) => ({ buckets: old.map(([le, count]) => [le, -count]) }));
+	return { since: before, value: sum(grown, "growth"), buckets: together([...grown, ...less]) };
+}
+
 /** As Prometheus's histogram_quantile has it: linear within a bucket. */
 function quantile(q, buckets) {
 	const rank = q * buckets.at(-1)?.[1];
-	if (!rank) return NaN;
+	if (!rank) return undefined;
 	const index = buckets.findIndex(([, count]) => count >= rank);
 	const [low, below] = buckets[index - 1] ?? [0, 0];
 	const [high, count] = buckets[index] ?? [];
@@ -195,24 +210,42 @@ const TILES = [
 		(share) => `${Math.round(share)} %`],
 	["Sessions", () => sum(of("awx_sessions_total", { type: "all" }))],
 	["Requests / s", () => sum(of("awx_gateway_requests"), "rate")],
-	["Latency, 95 %", () => quantile(0.95, together(of("awx_gateway_request_duration_seconds"))), seconds],
-	["Launches, total", () => sum(of("awx_gateway_job_launches", { outcome: "accepted" }))],
-	["Failed logins, total", () => sum(of("awx_gateway_logins", { outcome: "failure" }))],
-].map(([name, value, format = number]) => {
-	const tile = { value, format, history: [], text: make("dd"), chart: chart() };
-	tile.element = make("div", {}, make("dt", { textContent: name }), tile.text, make("dd", {}, tile.chart.svg));
+	["Latency, 95 %", (series) => quantile(0.95, together(series)), seconds, passed],
+	["Launches", sum, number, () => of("awx_gateway_job_launches", { outcome: "accepted" })],
+	["Failed logins", sum, number, () => of("awx_gateway_logins", { outcome: "failure" })],
+].map(([name, value, format = number, series]) => {
+	const tile = { value, format, series, came: [], history: [], text: make("span"), span: make("p"), chart: chart() };
+	tile.element = make("div", {}, make("dt", { textContent: name }), make("dd", {}, tile.text, tile.span), make("dd", {}, tile.chart.svg));
 	$("tiles").append(tile.element);
 	return tile;
 });
 
+/** The durations of all but scrapes: this page's own would be most of what an idle gateway has. */
+function passed() {
+	return of("awx_gateway_request_duration_seconds").filter(({ labels }) => labels.resource !== "metrics");
+}
+
 function tiles() {
-	for (const { element, value, format, history, text, chart } of TILES) {
-		const now = value();
-		element.hidden = !Number.isFinite(now);
+	for (const tile of TILES) {
+		const { element, value, format, series, history, text, chart } = tile;
+		const all = value(series?.());
+		const now = series ? lately(tile) : all;
+		element.hidden = !Number.isFinite(all);
 		push(history, now);
-		write(text, format(now));
+		write(text, format(series && !tile.began ? all : now));
 		chart.draw(line(history));
 	}
+}
+
+/** What came while the page was looking, of as many minutes as the lines have; and says how many those are. */
+function lately(tile) {
+	const { value, series, came, span } = tile;
+	if (before) came.push(growth(series()));
+	while (came.length > 1 && came[0].since < at - (POINTS * EVERY) / 1000) came.shift();
+	const now = value(came);
+	tile.began ||= Number.isFinite(now);
+	write(span, tile.began ? `of the last ${seconds(Math.round(at - came[0].since))}` : "since the gateway started");
+	return now;
 }
 
 /** Puts items into a section, and leaves alone what did not change. */
@@ -381,10 +414,15 @@ function row(family, series) {
 function newRow(family, series) {
 	const view = { text: make("span"), note: make("small"), chart: chart(isHistogram(family) ? "bars" : "") };
 	const labels = labelsOf(series).map(([name, value]) =>
-		make("span", { title: name }, isInfo(family) ? make("em", { textContent: `${name} ` }) : "", value));
+		make("span", { title: name }, isInfo(family) ? make("em", { textContent: `${name} ` }) : "", ...pieces(value)));
 	const className = isInfo(family) ? "row info" : isHistogram(family) ? "row wide" : "row";
 	view.element = make("li", { className }, make("span", {}, ...labels), view.chart.svg, make("strong", {}, view.note, view.text));
 	return view;
+}
+
+/** A text that may be broken after what joins its words. */
+function pieces(text) {
+	return text.split(/(?<=[/_])/).flatMap((piece) => [piece, make("wbr")]);
 }
 
 const isInfo = ({ name }) => name.endsWith("_info");
@@ -465,6 +503,9 @@ setInterval(() => {
 	const age = seen ? `as of ${seconds(Math.round((Date.now() - seen) / 1000))} ago` : "asking …";
 	write($("age"), paused ? `paused, ${age}` : age);
 }, 1000);
+
+// A phone has no such key. Who has a keyboard alone has no pointer either.
+if (!matchMedia("(pointer: coarse)").matches) $("filter").placeholder += ": press /";
 
 $("filter").addEventListener("input", () => {
 	words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);

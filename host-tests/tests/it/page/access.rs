@@ -1,9 +1,10 @@
 //! Whoever reads the page: with a keyboard alone, on a phone, in the dark.
 
 use host_tests::browser::Browser;
+use hyper::Method;
 use serde_json::{Value, json};
 
-use super::{ENVOY, assert_quiet, filter, is_true, opened, shown};
+use super::{ENVOY, admin, assert_quiet, filter, is_true, open, opened, shown};
 use crate::stage::Stage;
 
 const FOCUSED: &str = "document.activeElement.textContent";
@@ -93,6 +94,52 @@ async fn a_phone_shows_all_of_it_without_scrolling_sideways() {
         }
     }
     assert_quiet(&browser, &stage.gateway);
+}
+
+/// Parts of names that do not stand on one line.
+const BROKEN: &str = "(() => {
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const range = document.createRange();
+    const broken = [];
+    while (walker.nextNode()) {
+        if (walker.currentNode.parentNode.title !== 'resource') continue;
+        range.selectNodeContents(walker.currentNode);
+        if (range.getClientRects().length > 1) broken.push(walker.currentNode.data);
+    }
+    return broken;
+})()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_name_goes_on_in_the_next_line_between_its_words_only() {
+    let stage = Stage::start(ENVOY).await.up().await;
+    for path in ["/api/v2/ad_hoc_commands/1/relaunch/", "/api/v2/workflow_job_templates/1/launch/"]
+    {
+        stage.prometheus().request(Method::POST, path, "{}").await.unwrap();
+    }
+    let browser = opened(&stage).await;
+    let names =
+        "[...document.querySelectorAll('[title=resource]')].map((name) => name.textContent)";
+    for width in [320, 390, 768, 1024, 1280, 1920] {
+        see_all(&browser, width).await;
+        let names = browser.evaluate(names).await.unwrap();
+        for name in ["ad_hoc_commands/relaunch", "workflow_job_templates/launch"] {
+            assert!(names.as_array().unwrap().contains(&json!(name)), "{names}");
+        }
+        assert_eq!(browser.evaluate(BROKEN).await.unwrap(), json!([]), "{width}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_filter_names_its_key_but_on_a_phone() {
+    let stage = Stage::start(ENVOY).await.up().await;
+    let browser = admin().await;
+    let placeholder = "document.getElementById('filter').placeholder";
+    browser.resize(390, 800).await.unwrap();
+    open(&browser, &stage.gateway).await;
+    assert_eq!(browser.evaluate(placeholder).await.unwrap(), "Filter");
+    browser.resize(1280, 800).await.unwrap();
+    open(&browser, &stage.gateway).await;
+    browser.until(placeholder, |shown| shown == "Filter: press /").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
