@@ -1,11 +1,11 @@
 //! Requests of many kinds, an upstream that answers them as they ask, and what they are to be counted as.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
 use hyper::client::conn::http1 as client;
 use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
@@ -90,7 +90,11 @@ impl Upstream {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = socket.accept().await {
                 connections.spawn(async move {
-                    let service = service_fn(async |request| Ok::<_, Infallible>(answer(&request)));
+                    // Once it has all of the request: of one that breaks off nothing is answered.
+                    let service = service_fn(async |request: Request<Incoming>| {
+                        let answer = answer(&request);
+                        request.into_body().collect().await.map(|_| answer)
+                    });
                     // Whoever hangs up has what it wants.
                     let _ = server::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
