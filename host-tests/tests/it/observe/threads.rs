@@ -6,6 +6,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use awx_metrics_filter::limits;
 use host_tests::tools;
 use host_tests::trap::Trap;
 use host_tests::vm::{ContextId, Effect, Exchange, Headers, Plugin, SharedExchange, Vm};
@@ -189,6 +190,9 @@ fn counts_to_the_last_while_writers_meet(by: &'static str) {
         all = all.and(sent);
     }
     world.unhook();
+    // Who was done first beat no more, and on a busy machine is suspected for it: at its next beat it objects.
+    world.clock.advance(limits::BEAT);
+    workers.iter_mut().for_each(|worker| worker.tick().unwrap());
     let page = workers[0].page();
     all.assert_counted(&page);
     assert_eq!(sample(&page, "awx_gateway_workers", &[]), Some(8.0));
