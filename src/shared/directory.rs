@@ -130,15 +130,15 @@ impl Directory {
         own: impl Fn(usize, &Slot) -> Option<(&'a Shard, bool)>,
     ) -> Gathered {
         let slots = || roster.slots.iter().enumerate();
-        let seat = slots().find_map(|(place, slot)| Some((place, own(place, slot)?)));
+        let seat = slots().find_map(|(place, slot)| Some((place, slot, own(place, slot)?)));
         let mut gathered = Gathered { takeovers: roster.takeovers, ..Gathered::default() };
-        if let Some((place, (shard, serves))) = seat {
+        if let Some((_, slot, (shard, serves))) = seat {
             // A copy costs less than to add it up.
             gathered.sum = shard.clone();
-            gathered.serving = usize::from(serves && roster.is_owned(place));
+            gathered.serving = usize::from(serves && slot.state == State::Owned);
         }
-        gathered.sum.absorb(&roster.retired().view());
-        for (place, slot) in slots().filter(|(place, _)| seat.is_none_or(|(own, _)| own != *place))
+        roster.add_retired(&mut gathered.sum);
+        for (place, slot) in slots().filter(|(place, _)| seat.is_none_or(|(own, ..)| own != *place))
         {
             let key = self.shard_key(place, slot.incarnation);
             let shared = if slot.state == State::Free { None } else { host.shared(&key) };

@@ -56,18 +56,18 @@ impl Roster {
         Self { birth, created, takeovers: 0, slots: Vec::new(), retired }
     }
 
+    /// Adds what the dead counted.
+    pub(super) fn add_retired(&self, sum: &mut Shard) {
+        if let Some(view) = View::read(&self.retired) {
+            sum.absorb(&view);
+        }
+    }
+
     /// What the dead counted.
     pub(super) fn retired(&self) -> Shard {
         let mut retired = Shard::default();
-        if let Some(view) = View::read(&self.retired) {
-            retired.absorb(&view);
-        }
+        self.add_retired(&mut retired);
         retired
-    }
-
-    /// Whether somebody has this slot who is not suspected.
-    pub(super) fn is_owned(&self, place: usize) -> bool {
-        self.slots.get(place).is_some_and(|slot| slot.state == State::Owned)
     }
 
     /// Sets what the dead counted.

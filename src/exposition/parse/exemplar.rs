@@ -4,7 +4,7 @@
 //! family's type is known, by whoever puts the page together.
 
 use super::openmetrics::milliseconds;
-use super::sample::Label;
+use super::sample::{Label, push_block};
 use super::{Format, Reader, Unreadable};
 use crate::limits;
 use crate::metrics::{Reason, label, number};
@@ -26,13 +26,10 @@ impl<'a> Reader<'a> {
             self.draft.report.dropped.add(Reason::Exemplar, 1);
             return Ok(());
         }
-        self.exemplar.push_str(" # {");
-        for (at, (name, value)) in exemplar.iter().enumerate() {
-            let comma = if at == 0 { "" } else { "," };
-            [comma, name, "=\"", value, "\""].iter().for_each(|part| self.exemplar.push_str(part));
-        }
+        self.exemplar.push_str(" # ");
+        push_block(&exemplar, &mut self.exemplar);
         let blank = if timestamp.is_empty() { "" } else { " " };
-        ["} ", value, blank, timestamp].iter().for_each(|part| self.exemplar.push_str(part));
+        [" ", value, blank, timestamp].iter().for_each(|part| self.exemplar.push_str(part));
         Ok(())
     }
 

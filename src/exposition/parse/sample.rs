@@ -141,12 +141,8 @@ impl<'a> Reader<'a> {
         let start = base + offset(out);
         out.push_str(line.name.text);
         let name_end = base + offset(out);
-        for (at, (name, value)) in self.labels.iter().enumerate() {
-            let opening = if at == 0 { "{" } else { "," };
-            [opening, name, "=\"", value, "\""].iter().for_each(|part| out.push_str(part));
-        }
         if !self.labels.is_empty() {
-            out.push('}');
+            push_block(&self.labels, out);
         }
         let labels_end = base + offset(out);
         out.push(' ');
@@ -164,6 +160,16 @@ impl<'a> Reader<'a> {
         let value = line.number.value;
         (SampleSpan { value, start, name_end, labels_end, value_end }, base + offset(out))
     }
+}
+
+/// Writes labels as they stand in canonical spelling, braces included.
+pub(super) fn push_block(labels: &[Label<'_>], out: &mut String) {
+    out.push('{');
+    for (at, (name, value)) in labels.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        [comma, name, "=\"", value, "\""].iter().for_each(|part| out.push_str(part));
+    }
+    out.push('}');
 }
 
 impl Tokens<'_> {

@@ -129,6 +129,13 @@ fn starts(status: u16) -> String {
     )
 }
 
+/// From the first question that was answered with this status to the next, in milliseconds.
+async fn waited_after(browser: &Browser, status: u16) -> f64 {
+    let several = |starts: &Value| starts.as_array().is_some_and(|starts| starts.len() > 1);
+    let starts = browser.until(&starts(status), several).await;
+    starts[1].as_f64().unwrap() - starts[0].as_f64().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_is_told_to_wait_does_so_however_often_its_reader_comes_back() {
     let stage = Stage::start(ENVOY).await.up().await;
@@ -144,9 +151,7 @@ async fn a_page_that_is_told_to_wait_does_so_however_often_its_reader_comes_back
         let click = format!("document.getElementById('pause').click() ?? {pressed}");
         browser.until(&click, |done| done == &json!(pressed)).await;
     }
-    let several = |starts: &Value| starts.as_array().is_some_and(|starts| starts.len() > 1);
-    let starts = browser.until(&starts(429), several).await;
-    let waited = starts[1].as_f64().unwrap() - starts[0].as_f64().unwrap();
+    let waited = waited_after(&browser, 429).await;
     assert!(waited > 7_990.0, "{waited}");
     browser.answer(None);
     browser.until(PROBLEM, |shown| shown == "").await;
@@ -179,9 +184,7 @@ async fn an_answer_that_is_not_the_gateways_is_told_by_its_status() {
     let later = ("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT");
     browser.answer(Some(canned(502, &[html, later], "<h1>Bad Gateway</h1>")));
     browser.until(PROBLEM, |shown| shown == "The gateway answered 502.").await;
-    let several = |starts: &Value| starts.as_array().is_some_and(|starts| starts.len() > 1);
-    let starts = browser.until(&starts(502), several).await;
-    let waited = starts[1].as_f64().unwrap() - starts[0].as_f64().unwrap();
+    let waited = waited_after(&browser, 502).await;
     assert!(waited > 4_990.0, "{waited}");
     browser.answer(None);
     browser.until(PROBLEM, |shown| shown == "").await;
