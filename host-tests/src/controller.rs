@@ -226,6 +226,11 @@ impl Controller {
         locked(&self.shared.state).auth_basic_enabled = enable;
     }
 
+    /// Answers bearer tokens that begin so, known or not, after this time.
+    pub fn slow_down_bearers(&self, start: &str, delay: Duration) {
+        locked(&self.shared.state).slow_bearers = Some((start.to_owned(), delay));
+    }
+
     /// Opens a session as a login would, and gives its cookie's value; `None` where there is no such user.
     #[must_use]
     pub fn log_in(&self, name: &str) -> Option<String> {

@@ -36,8 +36,9 @@ impl Throttle {
     /// How long the client has to wait first; then nothing is charged.
     pub fn charge(&self, host: &dyn Host, client: &Tag, now: Time) -> Result<(), Duration> {
         let [of_client, of_all] = self.counts(client);
-        charge(host, &of_client, now)?;
-        charge(host, &of_all, now).inspect_err(|_| refund(host, &of_client, now))
+        // That of all first: a flood that fills it then writes to no client's.
+        charge(host, &of_all, now)?;
+        charge(host, &of_client, now).inspect_err(|_| refund(host, &of_all, now))
     }
 
     /// Takes back the charge of an attempt whose credentials are good, or that was not checked.

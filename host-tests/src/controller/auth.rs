@@ -1,6 +1,8 @@
 //! Who calls. The controller asks its authenticators in order: bearer, session, Basic; what one cannot use falls
 //! through to the next.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
@@ -112,6 +114,27 @@ fn name_and_password(encoded: &[u8]) -> Option<(String, String)> {
     let text = String::from_utf8(decoded)
         .unwrap_or_else(|error| error.into_bytes().iter().map(|&byte| char::from(byte)).collect());
     text.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned()))
+}
+
+/// Whether the name of a Basic header has a NUL, on which the real controller's database query fails: 500.
+pub(super) fn has_nul(call: &Call) -> bool {
+    match words(call).as_slice() {
+        [scheme, encoded] if is_scheme(scheme, "basic") => {
+            name_and_password(encoded).is_some_and(|(name, _)| name.contains('\0'))
+        }
+        _ => false,
+    }
+}
+
+/// How long the controller takes for these credentials, where a test has made some of them slow.
+pub(super) fn delay(state: &State, call: &Call) -> Option<Duration> {
+    let (start, delay) = state.slow_bearers.as_ref()?;
+    match words(call).as_slice() {
+        [scheme, token] if is_scheme(scheme, "bearer") => {
+            token.starts_with(start.as_bytes()).then_some(*delay)
+        }
+        _ => None,
+    }
 }
 
 /// Whether there is a bearer, of whatever use.

@@ -23,6 +23,8 @@ pub(super) struct State {
     sessions: BTreeMap<String, Session>,
     pub(super) allow_metrics_for_anonymous_users: bool,
     pub(super) auth_basic_enabled: bool,
+    /// Bearer tokens that begin so are answered after this time.
+    pub(super) slow_bearers: Option<(String, Duration)>,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,7 @@ impl State {
             sessions: BTreeMap::new(),
             allow_metrics_for_anonymous_users: false,
             auth_basic_enabled: true,
+            slow_bearers: None,
         }
     }
 

@@ -235,6 +235,21 @@ impl Listener {
         self
     }
 
+    /// The same, with clients' addresses taken from `x-forwarded-for`, as Envoy does by default.
+    #[must_use]
+    pub fn addresses_from_the_header(mut self) -> Self {
+        *at(at(&mut self.0, CONNECTION_MANAGER), "/use_remote_address") = json!(false);
+        self
+    }
+
+    /// The same, with the plugin's setting under which a request that is paused at its headers goes on with its body.
+    #[must_use]
+    pub fn headers_stop_iteration(mut self) -> Self {
+        let filter = format!("{CONNECTION_MANAGER}{}", PLUGINS[0]);
+        at(&mut self.0, &filter)["allow_on_headers_stop_iteration"] = json!(true);
+        self
+    }
+
     /// The same over plain HTTP/1.1.
     #[must_use]
     pub fn without_tls(mut self) -> Self {

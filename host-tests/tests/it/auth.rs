@@ -1,10 +1,12 @@
 //! Who is let in by what the gateway knows itself, and what is said to the others.
 
 mod asked;
+mod attacks;
 mod captured;
 mod down;
 mod forwarded;
 mod guessing;
+mod settings;
 
 use std::collections::BTreeMap;
 
@@ -23,7 +25,7 @@ const BASIC: &str = "Basic realm=\"api\"";
 
 /// What is answered otherwise than by the controller on purpose, by what the captures' names begin with, and why.
 /// `scrape.rs` has more of these, about queries.
-const OTHERWISE: [(&str, &str); 23] = [
+const OTHERWISE: [(&str, &str); 24] = [
     (
         "m-405-bearer",
         "a token's scope is its controller's business: none of them lets anybody write here",
@@ -54,6 +56,7 @@ const OTHERWISE: [(&str, &str); 23] = [
     ("m-bearer-options-read", "the same"),
     ("m-admin-gzip", "compressed, which the controller does not do"),
     ("m-token-query", "a token in a URL is in every log"),
+    ("m-session-bad", "an Authorization header decides, not the cookie beside it"),
     ("m-noslash", "answered at once, without a redirect"),
     ("m-doubleslash", "every spelling of the path is answered"),
     ("m-extra-path", "not ours"),

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::websocket::{self, Pending};
-use crate::controller::auth::SESSION_COOKIE;
+use crate::controller::auth::{self, SESSION_COOKIE};
 use crate::controller::call::{Call, percent_decoded};
 use crate::controller::reply::{Reply, VARY};
 use crate::controller::route::{self, Route};
@@ -149,6 +149,10 @@ async fn respond(
     if is_websocket && mode == Mode::Normal {
         return Ok(websocket::accepted(ReplyBody { bytes: None, chunked: false }));
     }
+    let delay = auth::delay(&locked(&shared.state), &call);
+    if let Some(delay) = delay {
+        tokio::time::sleep(delay).await;
+    }
     let reply = answer(&shared, &call, &mode);
     work(&shared, reply.cost).await;
     Ok(response(&shared, reply, started.elapsed()))
@@ -198,6 +202,7 @@ fn answer(shared: &Shared, call: &Call, mode: &Mode) -> Reply {
     let (reply, keeps_session) = match route::route(call) {
         Route::Slash(location) => return Reply::moved(location),
         _ if *mode == Mode::DatabaseDown => return Reply::server_error(VARY),
+        _ if auth::has_nul(call) => return Reply::server_error(VARY),
         Route::Login => (login::login(shared, call), false),
         Route::Logout => (login::logout(shared, call), false),
         Route::Ui => (Reply::html(StatusCode::OK, UI, VARY), true),

@@ -68,7 +68,7 @@ on_both_hosts! {
             assert_same(name, &ours, &capture.reply, &[]);
             *seen.entry(capture.reply.status).or_default() += 1;
         }
-        let least = [(200, 27), (401, 30), (403, 9), (405, 7)];
+        let least = [(200, 25), (401, 30), (403, 9), (405, 7)];
         assert!(least.iter().all(|(status, least)| seen[status] >= *least), "{seen:?}");
     }
 }
