@@ -53,6 +53,8 @@ impl Permit {
 pub enum Denial {
     /// No credentials, or none that anybody here knows.
     NotProvided,
+    /// The same, and a token in the URL, which is logged and so is none of the places where one counts.
+    TokenInUrl,
     /// Basic without credentials.
     BasicEmpty,
     /// Basic with several words.
@@ -130,6 +132,17 @@ impl Policy {
 }
 
 impl Denial {
+    /// The same of a client that has a token in its URL: a 401 then says where tokens belong.
+    #[must_use]
+    pub fn of_token_in_url(self) -> Self {
+        match self {
+            Self::NotProvided | Self::ByController(Refusal { forbidden: false, .. }) => {
+                Self::TokenInUrl
+            }
+            denial => denial,
+        }
+    }
+
     /// Whether the client is known, and may not: 403, not 401.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
@@ -147,6 +160,10 @@ impl Denial {
             Self::NotProvided | Self::ByController(_) => {
                 "Authentication credentials were not provided. To establish a login session, visit \
                  /api/login/."
+            }
+            Self::TokenInUrl => {
+                "A token in the URL does not count here, since URLs are logged. Send it in a header, as \
+                 \"Authorization: Bearer TOKEN\"."
             }
             Self::BasicEmpty => {
                 "Invalid basic header. No credentials provided. To establish a login session, visit \

@@ -203,6 +203,8 @@ impl Scraper {
                 self.serve(around, request, &permit)
             }
             Ruling::Denied(denial) => {
+                let denial =
+                    if request.query.holds_token { denial.of_token_in_url() } else { denial };
                 (None, Reply::denied(&denial, self.challenge(), format, &request.path))
             }
             Ruling::Throttled(wait) => (None, Reply::throttled(wait, format)),
