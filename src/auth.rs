@@ -7,24 +7,25 @@ mod controller;
 mod credentials;
 mod local;
 pub mod password;
+mod request;
 mod secret;
-mod shown;
 mod tag;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-pub use address::network;
-pub use controller::{Controller, Refusal, Standing, Verdict, judge};
+pub use address::{has_no_port, is_last_forwarded, network};
+pub use controller::{CachedVerdict, Controller, Refusal, Verdict, judge};
 pub use credentials::{Credentials, Malformed, Scheme};
 pub use local::{PendingPassword, Policy, Token, User};
+pub use request::{Forwarded, RequestCredentials};
 pub use secret::Secret;
-pub use shown::{Forwarded, Shown};
 pub use tag::{TAG, Tag, Tagger};
 pub use view::View;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Proof that a scrape may be answered, and with what.
 #[derive(Debug)]
@@ -63,101 +64,173 @@ pub enum Denial {
     BasicEncoding,
     /// An unknown user or a wrong password.
     WrongPassword,
-    /// The controller says so.
-    ByController(Refusal),
+    /// The controller knows the client and does not permit it: its sentence, or nothing.
+    Forbidden(String),
 }
 
-/// What becomes of a scrape.
+/// What is known of a request's credentials without asking anyone.
 #[derive(Debug)]
-pub enum Decision {
-    /// It may be answered.
+pub enum LocalDecision {
+    /// The scrape may be answered.
     Allowed(Permit),
-    /// It is refused.
+    /// The scrape is refused.
     Denied(Denial),
     /// The password has to be checked first, which takes long, unless it is remembered.
-    Derive(Box<PendingPassword>),
+    CheckPassword(Box<PendingPassword>),
     /// The controller's verdict counts: one that is remembered, or a new one.
-    Ask,
+    AskController,
 }
 
-/// Decides, like the controller's authenticators in their order: wrong or malformed Basic credentials are refused even
-/// where none are needed, and a bearer token that is not known counts as no credentials. What nobody here knows is for
-/// the controller to judge, where there is one.
+/// How the authentication of a scrape ended, with what the answer needs.
+#[derive(Debug)]
+pub enum Decision {
+    /// The scrape may be answered.
+    Allowed(Permit),
+    /// The same, on an earlier verdict, since the controller gives none now.
+    AllowedWhileDown(Permit),
+    /// The scrape is refused.
+    Denied(Denial),
+    /// The credentials were not checked: the client has to wait this long first.
+    Throttled(Duration),
+    /// The credentials were not checked: the controller gives no verdict.
+    Unavailable,
+}
+
+/// The label `outcome` of `awx_gateway_auth_attempts_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthOutcome {
+    /// [`Decision::Allowed`].
+    Allowed,
+    /// [`Decision::AllowedWhileDown`].
+    AllowedWhileDown,
+    /// [`Decision::Denied`].
+    Denied,
+    /// [`Decision::Throttled`].
+    Throttled,
+    /// [`Decision::Unavailable`].
+    Unavailable,
+}
+
+impl Decision {
+    /// What the attempt counts as.
+    #[must_use]
+    pub fn outcome(&self) -> AuthOutcome {
+        match self {
+            Self::Allowed(_) => AuthOutcome::Allowed,
+            Self::AllowedWhileDown(_) => AuthOutcome::AllowedWhileDown,
+            Self::Denied(_) => AuthOutcome::Denied,
+            Self::Throttled(_) => AuthOutcome::Throttled,
+            Self::Unavailable => AuthOutcome::Unavailable,
+        }
+    }
+}
+
+impl AuthOutcome {
+    /// Every outcome, in the order of the numbers that represent them in shared data.
+    pub const ALL: [Self; 5] =
+        [Self::Allowed, Self::AllowedWhileDown, Self::Denied, Self::Throttled, Self::Unavailable];
+
+    /// The label's value.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::AllowedWhileDown => "allowed_while_down",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// Decides like the controller's authenticators, in their order: wrong or malformed Basic credentials are refused even
+/// where none are needed, and an unknown bearer token counts as no credentials. Credentials that no entry of the
+/// configuration knows are for the controller to judge, if one is configured.
 #[must_use]
-pub fn decide(policy: &Policy, shown: &Shown, tagger: &Tagger) -> Decision {
-    let may_ask = policy.controller.is_some() && !shown.forwarded.is_empty();
-    match &shown.credentials {
-        Credentials::Malformed(malformed) => return Decision::Denied((*malformed).into()),
+pub fn decide(policy: &Policy, request: &RequestCredentials, tagger: &Tagger) -> LocalDecision {
+    let may_ask = policy.controller.is_some() && !request.forwarded.is_empty();
+    match &request.credentials {
+        Credentials::Malformed(malformed) => return LocalDecision::Denied((*malformed).into()),
         Credentials::Basic { user, password } => {
             return policy.check_password(user, password, tagger);
         }
         Credentials::Bearer(token) => {
             if let Some(permit) = policy.check_token(token) {
-                return Decision::Allowed(permit);
+                return LocalDecision::Allowed(permit);
             }
         }
         Credentials::UnusableBearer | Credentials::Other | Credentials::None => {}
     }
     if policy.anonymous {
-        return Decision::Allowed(Permit::new(&Rc::default()));
+        return LocalDecision::Allowed(Permit::new(&Rc::default()));
     }
-    if may_ask { Decision::Ask } else { Decision::Denied(Denial::NotProvided) }
+    if may_ask { LocalDecision::AskController } else { LocalDecision::Denied(Denial::NotProvided) }
 }
 
 impl Policy {
-    /// What a verdict means. None where there is none to go by.
+    /// What a remembered or new verdict means, if it counts. `scheme` is what the client showed.
     #[must_use]
-    pub fn apply(&self, standing: &Standing) -> Option<Result<Permit, Denial>> {
+    pub fn apply(&self, verdict: &CachedVerdict, scheme: Scheme) -> Option<Result<Permit, Denial>> {
         let controller = self.controller.as_ref()?;
-        match standing {
-            // Whoever shows nothing is let in as well, with all there is.
-            Standing::Permitted if self.anonymous => Some(Ok(Permit::new(&Rc::default()))),
-            Standing::Refused(refusal) if self.anonymous && refusal.forbidden => {
+        match verdict {
+            // A client without credentials is let in as well, and sees everything.
+            CachedVerdict::Permitted if self.anonymous => Some(Ok(Permit::new(&Rc::default()))),
+            CachedVerdict::Refused(refusal) if self.anonymous && refusal.forbidden => {
                 Some(Ok(Permit::new(&Rc::default())))
             }
-            Standing::Permitted => Some(Ok(Permit::new(&controller.view))),
-            Standing::Refused(refusal) => Some(Err(Denial::ByController(refusal.clone()))),
-            Standing::Lapsed { .. } | Standing::Unknown => None,
+            CachedVerdict::Permitted => Some(Ok(Permit::new(&controller.view))),
+            CachedVerdict::Refused(refusal) => Some(Err(Denial::by_controller(refusal, scheme))),
+            CachedVerdict::Lapsed { .. } | CachedVerdict::Unknown => None,
         }
     }
 
-    /// The permit of who was let in before, for as long as the controller cannot be asked.
+    /// The permit of a client that was permitted before, for as long as the controller gives no verdict.
     #[must_use]
-    pub fn apply_in_need(&self, standing: &Standing) -> Option<Permit> {
-        match standing {
-            Standing::Lapsed { in_need: true } => self.apply(&Standing::Permitted)?.ok(),
+    pub fn apply_while_down(&self, verdict: &CachedVerdict, scheme: Scheme) -> Option<Permit> {
+        match verdict {
+            CachedVerdict::Lapsed { within_grace: true } => {
+                self.apply(&CachedVerdict::Permitted, scheme)?.ok()
+            }
             _ => None,
         }
     }
 }
 
 impl Denial {
-    /// The same of a client that has a token in its URL: a 401 then says where tokens belong.
+    /// The same for a client that has a token in its URL: a 401 then says where tokens belong.
     #[must_use]
     pub fn of_token_in_url(self) -> Self {
         match self {
-            Self::NotProvided | Self::ByController(Refusal { forbidden: false, .. }) => {
-                Self::TokenInUrl
-            }
+            Self::NotProvided => Self::TokenInUrl,
             denial => denial,
         }
     }
 
-    /// Whether the client is known, and may not: 403, not 401.
+    /// A refusal by the controller. A 401 has the same sentence whether an entry of the configuration or the controller
+    /// refused the credentials, so that the sentence does not tell which user names the configuration has.
+    fn by_controller(refusal: &Refusal, scheme: Scheme) -> Self {
+        match scheme {
+            _ if refusal.forbidden => Self::Forbidden(refusal.sentence.clone()),
+            Scheme::Basic => Self::WrongPassword,
+            _ => Self::NotProvided,
+        }
+    }
+
+    /// Whether the answer is 403, not 401.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::ByController(refusal) if refusal.forbidden)
+        matches!(self, Self::Forbidden(_))
     }
 
     /// The controller's sentence.
     #[must_use]
     pub fn sentence(&self) -> &str {
         match self {
-            Self::ByController(Refusal { forbidden: true, sentence }) if sentence.is_empty() => {
+            Self::Forbidden(sentence) if sentence.is_empty() => {
                 "You do not have permission to perform this action."
             }
-            Self::ByController(Refusal { sentence, .. }) if !sentence.is_empty() => sentence,
-            Self::NotProvided | Self::ByController(_) => {
+            Self::Forbidden(sentence) => sentence,
+            Self::NotProvided => {
                 "Authentication credentials were not provided. To establish a login session, visit \
                  /api/login/."
             }

@@ -111,6 +111,9 @@ pub const REMEMBER_PASSWORD: Duration = Duration::from_secs(60 * 60);
 /// hash of 600,000 takes 0.7 s, so the last one waits some seconds, as long as Prometheus does by default.
 pub const PASSWORDS_WAITING: usize = 8;
 
+/// The part of [`PASSWORDS_WAITING`] that one client may have, so that it leaves room for others.
+pub const CLIENT_PASSWORDS: usize = 2;
+
 /// Rounds of PBKDF2 in one go: about 2 ms in V8, for which the worker's other requests wait.
 pub const PASSWORD_ROUNDS_A_TICK: u32 = 4_000;
 
@@ -167,8 +170,12 @@ pub const DIRECTORY_TRIES: usize = 8;
 /// Buckets of verdicts, for permits and for refusals each. A scrape reads one of each kind, and copies it.
 pub const BUCKETS: u64 = 64;
 
-/// Permits in a bucket, 40 bytes each: 1,024 clients that are permitted at a time, in 41 kB.
+/// Permits in a bucket, 48 bytes each: 1,024 credentials that are permitted at a time, in 49 kB. Passwords of local users
+/// have as many, of 40 bytes.
 pub const BUCKET_PERMITS: usize = 16;
+
+/// Permits of one client's address in a bucket: half of them. Behind a proxy all clients may have one address.
+pub const BUCKET_CLIENT_PERMITS: usize = BUCKET_PERMITS / 2;
 
 /// Refusals in a bucket, 202 bytes each: 512 at a time, in 104 kB. One that is evicted costs the controller a question.
 pub const BUCKET_REFUSALS: usize = 8;
@@ -204,25 +211,42 @@ pub const QUESTIONS_A_SECOND: usize = 10;
 /// Questions that a VM has, sent or not. The last one then waits some seconds.
 pub const QUESTIONS: usize = 32;
 
-/// Scrapes that wait for answers in a VM, about 500 bytes each: a controller's timeout at a few hundred scrapes a second.
-pub const ASKERS: usize = 1_024;
+/// Scrapes that wait for the controller in a VM, about 500 bytes each: a controller's timeout at a few hundred scrapes a
+/// second.
+pub const WAITERS: usize = 1_024;
 
-/// The part of a bound on questions that is for whoever comes: a quarter is kept for those who were permitted before, so
-/// that a flood of others keeps nobody out who is known.
+/// The part of a bound on questions that is for clients which were not permitted before: a quarter is kept for those that
+/// were, so that a flood keeps no known client out.
 #[must_use]
 pub const fn for_strangers(bound: usize) -> usize {
     bound - bound / 4
 }
 
-/// How long a controller is not asked again that did not answer. Those who were permitted before do not wait meanwhile;
-/// so much longer than `allow_for` one may be let in who is so no longer, once the controller is back.
+/// The part of a bound on questions or waiters that one client's address may have: an eighth, or half of it for clients
+/// which were permitted before, since these may be many behind one proxy.
+#[must_use]
+pub const fn for_one_client(bound: usize, known: bool) -> usize {
+    if known { bound / 2 } else { bound / 8 }
+}
+
+/// Questions of one stranger's address that are under way in a VM: one less than all strangers may have, so that a client
+/// whose credentials take the controller long leaves it free for others.
+pub const CLIENT_QUESTIONS_SENT: usize = for_strangers(QUESTIONS_SENT) - 1;
+
+/// How long a controller is not asked again that gave the probe no verdict. Those who were permitted before do not wait
+/// meanwhile; so much longer than `allow_for` a revoked client may be let in, once the controller is back. So long also
+/// nothing is asked about credentials on which there was no verdict.
 pub const DOWN_FOR: Duration = Duration::from_secs(5);
+
+/// The shortest time between two probes of a VM that are to find out whether the controller is down. Each costs it a query
+/// or two.
+pub const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// Questions without a verdict that a VM remembers for [`DOWN_FOR`].
 pub const UNANSWERED: usize = 64;
 
-/// How long it counts that a controller refused a random token. A door that opens later is found as late.
-pub const DOOR_CLOSED_FOR: Duration = Duration::from_secs(5 * 60);
+/// How long it counts that a controller refused a random token. One that permits anyone later is found as late.
+pub const PROBE_REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// How long it counts that a controller permitted a random token. One that was mended is trusted again as late.
-pub const DOOR_OPEN_FOR: Duration = Duration::from_secs(30);
+pub const PROBE_PERMITTED_FOR: Duration = Duration::from_secs(30);

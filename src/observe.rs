@@ -15,7 +15,7 @@ pub mod resource;
 pub mod series;
 pub mod tally;
 
-use crate::auth::Scheme;
+use crate::auth::{AuthOutcome, Scheme};
 use crate::host::{Host, Level, Time};
 use crate::limits;
 use crate::shared::directory::Directory;
@@ -23,7 +23,7 @@ use crate::shared::member::{Beat, Member};
 use counts::Counts;
 use method::Method;
 use resource::Resource;
-use series::{Format, Outcome, Series};
+use series::{Format, Series};
 use std::time::Duration;
 use tally::Tally;
 
@@ -87,7 +87,7 @@ impl Observer {
 
     /// Counts credentials that were checked. [`Observer::scraped`] is to follow, and publishes it; this VM's
     /// [`Observer::gather`] has it at once.
-    pub fn attempted(&mut self, host: &dyn Host, scheme: Scheme, outcome: Outcome) {
+    pub fn attempted(&mut self, host: &dyn Host, scheme: Scheme, outcome: AuthOutcome) {
         self.tally.other(Series::Attempt { scheme, outcome });
         if !self.member.is_seated() {
             self.publish(host);

@@ -1,67 +1,62 @@
 //! SCRAPE: route -> permit -> gather -> merge -> render -> reply.
 //!
-//! Runs in a worker's VM, on a request that asks for the metrics page, and touches nothing but shared data: no source is
-//! pulled, whoever scrapes. A scrape waits ([`Step::Wait`]) where a password's check takes long, or where only the
-//! controller knows who asks and has to be asked again; everything else is answered at once.
+//! Runs in a worker's VM, on a request for the metrics page, and reads nothing but shared data. A scrape waits
+//! ([`Step::Wait`]) while a password is checked or the controller is asked; every other one is answered at once.
 
 pub mod accept;
 mod admission;
-mod desk;
+mod controller_auth;
 pub mod encoding;
 pub mod gather;
+mod passwords;
 pub mod query;
 mod question;
 pub mod reply;
 pub mod route;
-mod waiting;
 
-pub use waiting::StreamId;
-
-use crate::auth::{Permit, Scheme, Tagger};
+use crate::auth::{AuthOutcome, Decision, Permit, RequestCredentials, Scheme};
 use crate::config::Config;
 use crate::host::{Answer, CallId, Host, Time};
 use crate::limits;
 use crate::metrics::Sink;
-use crate::shared::asking;
-use crate::shared::throttle::Throttle;
-use crate::shared::verdicts::Verdicts;
 use accept::{Format, MediaType, NotAcceptable};
-use admission::Ruling;
-use desk::Desk;
+use admission::{Admission, Decided};
 use encoding::Encoding;
 use gather::Gatherer;
 use query::Query;
 use reply::{Challenge, Reply};
+use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
-use waiting::Waiting;
+
+/// Names a stream to the host.
+pub type StreamId = u32;
 
 /// Answers the scrapes of one configuration, in one VM.
 pub struct Scraper {
     config: Rc<Config>,
     gatherer: Gatherer,
-    tagger: Tagger,
-    verdicts: Verdicts,
-    throttle: Throttle,
-    waiting: RefCell<Waiting>,
-    desk: RefCell<Desk>,
+    admission: Admission,
+    /// The scrapes that wait for [`Self::admission`], which bounds them.
+    waiting: RefCell<HashMap<StreamId, Request>>,
 }
 
-/// What is around the flow.
+/// What the flow needs around it.
 #[derive(Clone, Copy)]
-pub struct Around<'a> {
+pub struct Context<'a> {
     /// The host.
     pub host: &'a dyn Host,
-    /// Who counts.
-    pub ledger: &'a dyn Ledger,
-    /// Who keeps the sources' pages.
+    /// Counts scrapes.
+    pub recorder: &'a dyn ScrapeRecorder,
+    /// Pulls the pages of sources on behalf of clients.
     pub pulls: &'a dyn Pulls,
 }
 
-/// Who counts what scrapes do, and has the families that the gateway counts.
-pub trait Ledger {
-    /// Credentials were checked. It may be published with the scrape that follows.
-    fn attempted(&self, host: &dyn Host, scheme: Scheme, attempt: Attempt);
+/// Counts what scrapes do, and has the families that the gateway counts.
+pub trait ScrapeRecorder {
+    /// Credentials were checked. The count may be published with that of the scrape that follows.
+    fn attempted(&self, host: &dyn Host, scheme: Scheme, outcome: AuthOutcome);
     /// A scrape was answered, with a page of this format or with none.
     fn scraped(&self, host: &dyn Host, format: Option<Format>, status: u16);
     /// Since when there are counts.
@@ -70,45 +65,30 @@ pub trait Ledger {
     fn write(&self, host: &dyn Host, page: &mut dyn Sink);
 }
 
-/// Who keeps the pages of the sources that are pulled with their clients' credentials.
+/// Pulls the pages of the sources whose credentials are those of the clients.
 pub trait Pulls {
-    /// Whether the page of the source at this place is to be pulled again.
+    /// Whether the page of the source at this place of the configuration is to be pulled again.
     fn is_due(&self, host: &dyn Host, source: usize) -> bool;
-    /// Whether the caller is to pull it now, alone.
+    /// Whether the caller, and no other VM, is to pull it now.
     fn claim(&self, host: &dyn Host, source: usize) -> bool;
-    /// The client was refused: nothing came of that.
+    /// Ends a pull whose client was refused, as if it had not begun.
     fn release(&self, host: &dyn Host, source: usize);
-    /// Takes what came of that; no answer where it could not be sent.
+    /// Ends a pull; there is no answer if it could not be sent.
     fn pulled(&self, host: &dyn Host, source: usize, began: Time, answer: Option<Answer>);
-}
-
-/// What a check of credentials came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attempt {
-    /// They are let in.
-    Allowed,
-    /// They are let in, since they were before and nobody can be asked.
-    AllowedWhileDown,
-    /// They are not.
-    Denied,
-    /// Too many others are being checked, or were wrong.
-    Throttled,
-    /// Nobody can be asked.
-    Unavailable,
 }
 
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It is none of ours.
+    /// It is not for the filter.
     Pass,
     /// It is answered with this.
     Reply(Reply),
-    /// [`Scraper::advance`] will have its answer.
+    /// [`Scraper::advance`] or [`Scraper::answered`] will have the answer.
     Wait,
 }
 
-/// A scrape, as far as its headers say.
+/// A scrape, as its headers describe it.
 struct Request {
     scheme: Scheme,
     method: Vec<u8>,
@@ -122,95 +102,105 @@ impl Scraper {
     /// A scraper for this configuration.
     #[must_use]
     pub fn new(config: Rc<Config>, host: &dyn Host) -> Self {
-        let auth_key = config.auth_key();
         Self {
             gatherer: Gatherer::new(Rc::clone(&config), host),
-            tagger: Tagger::new(asking::salt(host), auth_key),
-            verdicts: Verdicts::new(&auth_key),
-            throttle: Throttle::new(&auth_key),
+            admission: Admission::new(Rc::clone(&config), host),
             waiting: RefCell::default(),
-            desk: RefCell::new(Desk::new(Rc::clone(&config), &auth_key)),
             config,
         }
     }
 
     /// Takes a request by its headers. `target` is its `:path`.
-    pub fn start(&self, around: Around<'_>, stream: StreamId, target: &[u8]) -> Step {
-        if !self.routes(around.host, target) {
-            return Step::Pass;
-        }
-        match self.decide(around, stream, target) {
-            Some(reply) => Step::Reply(reply),
-            None => Step::Wait,
+    ///
+    /// Authentication comes before everything but the route: a client that is refused learns nothing else.
+    pub fn start(&self, context: Context<'_>, stream: StreamId, target: &[u8]) -> Step {
+        let Some(path) = self.route(context.host, target) else { return Step::Pass };
+        let headers = context.host.request_headers();
+        let asks = self.config.auth.controller.is_some();
+        let (authorization, cookies) = (all(&headers, "authorization"), all(&headers, "cookie"));
+        let credentials = RequestCredentials::read(authorization, cookies, asks);
+        let request = Request::read(&headers, target, path, credentials.scheme());
+        match self.admission.admit(context, stream, credentials) {
+            Some(decision) => Step::Reply(self.answer(context, &request, decision)),
+            None => {
+                self.waiting.borrow_mut().insert(stream, request);
+                Step::Wait
+            }
         }
     }
 
     /// Whether a scrape waits for [`Scraper::advance`].
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        !self.waiting.borrow().is_empty() || self.desk.borrow().is_busy()
+        self.admission.is_busy()
     }
 
-    /// Does a slice of what scrapes wait for, on the root context, and gives the answers that there are now.
-    pub fn advance(&self, around: Around<'_>) -> Vec<(StreamId, Reply)> {
-        let verified = self.waiting.borrow_mut().advance();
-        let mut replies: Vec<_> =
-            verified.map(|it| self.verified(around, it)).into_iter().collect();
-        let settled = self.desk.borrow_mut().send(around, around.host.now());
-        replies.extend(self.settle(around, settled));
-        replies
+    /// Does a slice of what scrapes wait for, on the root context, and returns the replies that are ready.
+    pub fn advance(&self, context: Context<'_>) -> Vec<(StreamId, Reply)> {
+        let decided = self.admission.advance(context);
+        self.answer_all(context, decided)
     }
 
-    /// Takes the answer to a call, unless it is none of these, and gives the answers that there are now.
+    /// Takes the answer to a call, unless the collector sent it, and returns the replies that are ready.
     pub fn answered(
         &self,
-        around: Around<'_>,
+        context: Context<'_>,
         call: CallId,
         answer: &mut Answer,
     ) -> Option<Vec<(StreamId, Reply)>> {
-        let now = around.host.now();
-        let settled = self.desk.borrow_mut().answered(around, call, answer, now)?;
-        let mut replies = self.settle(around, settled);
-        let settled = self.desk.borrow_mut().send(around, now);
-        replies.extend(self.settle(around, settled));
-        Some(replies)
+        let decided = self.admission.answered(context, call, answer)?;
+        Some(self.answer_all(context, decided))
     }
 
     /// Forgets a stream that ended while it waited.
     pub fn forget(&self, stream: StreamId) {
-        self.waiting.borrow_mut().remove(stream);
-        self.desk.borrow_mut().forget(stream);
+        self.waiting.borrow_mut().remove(&stream);
+        self.admission.forget(stream);
     }
 
-    /// Whether this is one of the paths that are answered, however it is spelt.
+    /// Whether this is one of the paths that are answered, in any spelling.
     #[must_use]
     pub fn has_path(&self, target: &[u8]) -> bool {
+        self.path(target).is_some()
+    }
+
+    /// The path in its normal form, if the filter answers it.
+    fn path<'a>(&self, target: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let path = route::normal_form(target);
-        self.config.paths.iter().any(|have| have.as_bytes() == &*path)
+        self.config.paths.iter().any(|have| have.as_bytes() == &*path).then_some(path)
     }
 
-    fn routes(&self, host: &dyn Host, target: &[u8]) -> bool {
-        self.has_path(target) && self.config.serves_asking(|| host.request_header(":authority"))
+    fn route<'a>(&self, host: &dyn Host, target: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let path = self.path(target)?;
+        self.config.serves_asking(|| host.request_header(":authority")).then_some(path)
     }
 
-    /// The answer to who was let in, or was not.
-    fn answer(&self, around: Around<'_>, request: &Request, ruling: Ruling) -> Reply {
-        let Around { host, ledger, .. } = around;
-        ledger.attempted(host, request.scheme, ruling.attempt());
+    fn answer_all(&self, context: Context<'_>, decided: Vec<Decided>) -> Vec<(StreamId, Reply)> {
+        let answer = |(stream, decision)| {
+            let request = self.waiting.borrow_mut().remove(&stream)?;
+            Some((stream, self.answer(context, &request, decision)))
+        };
+        decided.into_iter().filter_map(answer).collect()
+    }
+
+    /// The reply to an authenticated or refused scrape.
+    fn answer(&self, context: Context<'_>, request: &Request, decision: Decision) -> Reply {
+        let Context { host, recorder, .. } = context;
+        recorder.attempted(host, request.scheme, decision.outcome());
         let format = request.format();
-        let (page, reply) = match ruling {
-            Ruling::Allowed(permit) | Ruling::AllowedWhileDown(permit) => {
-                self.serve(around, request, &permit)
+        let (page, reply) = match decision {
+            Decision::Allowed(permit) | Decision::AllowedWhileDown(permit) => {
+                self.serve(context, request, &permit)
             }
-            Ruling::Denied(denial) => {
+            Decision::Denied(denial) => {
                 let denial =
                     if request.query.holds_token { denial.of_token_in_url() } else { denial };
                 (None, Reply::denied(&denial, self.challenge(), format, &request.path))
             }
-            Ruling::Throttled(wait) => (None, Reply::throttled(wait, format)),
-            Ruling::Unavailable => (None, Reply::unavailable(limits::DOWN_FOR, format)),
+            Decision::Throttled(wait) => (None, Reply::throttled(wait, format)),
+            Decision::Unavailable => (None, Reply::unavailable(limits::DOWN_FOR, format)),
         };
-        ledger.scraped(host, page, reply.status);
+        recorder.scraped(host, page, reply.status);
         reply
     }
 
@@ -221,10 +211,10 @@ impl Scraper {
         }
     }
 
-    /// The answer to who is let in.
+    /// The reply to a scrape that is permitted.
     fn serve(
         &self,
-        around: Around<'_>,
+        context: Context<'_>,
         request: &Request,
         permit: &Permit,
     ) -> (Option<Format>, Reply) {
@@ -236,8 +226,8 @@ impl Scraper {
             (b"GET" | b"HEAD", Ok(media)) => {
                 let selection = &request.query.selection;
                 let wanted = (media.format, request.encoding);
-                let Around { host, ledger, .. } = around;
-                let page = self.gatherer.page(host, ledger, permit, selection, wanted);
+                let Context { host, recorder, .. } = context;
+                let page = self.gatherer.page(host, recorder, permit, selection, wanted);
                 (format, Reply::page(media, page))
             }
             (b"GET" | b"HEAD", Err(NotAcceptable)) => (None, Reply::not_acceptable()),
@@ -248,12 +238,17 @@ impl Scraper {
 }
 
 impl Request {
-    fn read(headers: &[(String, Vec<u8>)], target: &[u8], scheme: Scheme) -> Self {
+    fn read(
+        headers: &[(String, Vec<u8>)],
+        target: &[u8],
+        path: Cow<'_, [u8]>,
+        scheme: Scheme,
+    ) -> Self {
         let query = Query::parse(route::query(target));
         Self {
             scheme,
             method: all(headers, ":method").next().unwrap_or_default().to_vec(),
-            path: route::normal_form(target).into_owned(),
+            path: path.into_owned(),
             media: accept::choose(query.format.as_deref(), all(headers, "accept")),
             encoding: encoding::choose(all(headers, "accept-encoding")),
             query,

@@ -2,17 +2,17 @@
 //!
 //! The entry ([`crate`]'s wasm part) turns callbacks into calls of a [`Site`], and does what it says.
 
-use crate::auth::Scheme;
+use crate::auth::{AuthOutcome, Scheme};
 use crate::collect::{Collector, Pullers};
 use crate::config::{Config, Observe};
 use crate::host::{Answer, CallId, Host, Level, Time};
 use crate::limits;
 use crate::metrics::Sink;
-use crate::observe::series::{Format, Outcome};
+use crate::observe::series::Format;
 use crate::observe::{Facts, Observer};
 use crate::scrape::accept;
 use crate::scrape::reply::Reply;
-use crate::scrape::{Around, Attempt, Ledger, Pulls, Scraper, Step, StreamId};
+use crate::scrape::{Context, Pulls, ScrapeRecorder, Scraper, Step, StreamId};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -117,7 +117,7 @@ impl Site {
 
     /// A request whose headers came.
     pub fn request(&self, host: &dyn Host, stream: StreamId, target: &[u8]) -> Step {
-        self.scraper.start(self.around(host), stream, target)
+        self.scraper.start(self.context(host), stream, target)
     }
 
     /// Whether requests for this authority are counted. It is asked for only where it matters.
@@ -150,7 +150,7 @@ impl Site {
         call: CallId,
         mut answer: Answer,
     ) -> Vec<(StreamId, Reply)> {
-        if let Some(replies) = self.scraper.answered(self.around(host), call, &mut answer) {
+        if let Some(replies) = self.scraper.answered(self.context(host), call, &mut answer) {
             return replies;
         }
         if let Some(collector) = &self.collector {
@@ -165,11 +165,11 @@ impl Site {
             collector.borrow_mut().tick(host, self.vm.serves.get());
         }
         self.observer.borrow_mut().tick(host);
-        self.scraper.advance(self.around(host))
+        self.scraper.advance(self.context(host))
     }
 
-    fn around<'a>(&'a self, host: &'a dyn Host) -> Around<'a> {
-        Around { host, ledger: self, pulls: self }
+    fn context<'a>(&'a self, host: &'a dyn Host) -> Context<'a> {
+        Context { host, recorder: self, pulls: self }
     }
 
     /// How often a tick is wanted from now on, where that is not as often as before.
@@ -206,15 +206,8 @@ impl Pulls for Site {
     }
 }
 
-impl Ledger for Site {
-    fn attempted(&self, host: &dyn Host, scheme: Scheme, attempt: Attempt) {
-        let outcome = match attempt {
-            Attempt::Allowed => Outcome::Allowed,
-            Attempt::AllowedWhileDown => Outcome::AllowedWhileDown,
-            Attempt::Denied => Outcome::Denied,
-            Attempt::Throttled => Outcome::Throttled,
-            Attempt::Unavailable => Outcome::Unavailable,
-        };
+impl ScrapeRecorder for Site {
+    fn attempted(&self, host: &dyn Host, scheme: Scheme, outcome: AuthOutcome) {
         self.observer.borrow_mut().attempted(host, scheme, outcome);
     }
 

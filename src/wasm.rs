@@ -125,6 +125,11 @@ enum Seen {
 }
 
 impl Stream {
+    /// Keeps back a request that is not decided yet.
+    fn hold(&self) -> Action {
+        if self.waits { Action::Pause } else { Action::Continue }
+    }
+
     fn obey(&mut self, site: &Site, step: Step) -> Action {
         match step {
             Step::Pass => return Action::Continue,
@@ -156,6 +161,17 @@ impl HttpContext for Stream {
             Seen::NotOurs
         };
         self.obey(&site, step)
+    }
+
+    /// By default Envoy shows nothing more of a request that is paused at its headers. If the plugin's
+    /// `allow_on_headers_stop_iteration` is set it does, and takes a `Continue` as leave to let the request through (Envoy
+    /// 1.36.2 and 1.40.0).
+    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+        self.hold()
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.hold()
     }
 
     fn on_log(&mut self) {

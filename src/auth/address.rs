@@ -18,6 +18,28 @@ pub fn network(source: &[u8]) -> Vec<u8> {
     inner.parse::<Ipv4Addr>().map_or_else(|_| source.to_vec(), |address| address.octets().to_vec())
 }
 
+/// Whether Envoy read the address from a header. Addresses of connections have a port.
+#[must_use]
+pub fn has_no_port(source: &[u8]) -> bool {
+    source.ends_with(b":0")
+}
+
+/// Whether Envoy's `source.address` is the last entry of `x-forwarded-for`, as the client or a proxy before Envoy sent it.
+///
+/// Without `use_remote_address`, which is the default, Envoy takes the address of every client from there, and adds nothing
+/// to the header. With it, Envoy adds the connection's address: if Envoy trusts further hops, an earlier entry is the
+/// client's. No property tells the connection's own address (Envoy 1.36.2 and 1.40.0).
+#[must_use]
+pub fn is_last_forwarded(source: &[u8], x_forwarded_for: &[u8]) -> bool {
+    let last = x_forwarded_for.rsplit(|&byte| byte == b',').next().unwrap_or_default();
+    let mut with_port = match last.trim_ascii() {
+        last if last.contains(&b':') && !last.starts_with(b"[") => [b"[", last, b"]"].concat(),
+        last => last.to_vec(),
+    };
+    with_port.extend_from_slice(b":0");
+    network(&with_port) == network(source)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +59,22 @@ mod tests {
             assert_eq!(networks[0] == networks[1], same, "{one} {other}");
         }
         assert_eq!(network(b"\xff"), b"\xff");
+    }
+
+    #[test]
+    fn an_address_from_a_header_is_told_from_one_of_a_trusted_hop() {
+        for (source, header, is) in [
+            ("192.0.2.1:0", "192.0.2.1", true),
+            ("192.0.2.1:0", "198.51.100.9, 192.0.2.1", true),
+            ("[2001:db8::1]:0", "2001:db8::1", true),
+            ("[2001:db8::1]:0", "[2001:db8::1]", true),
+            // A trusted hop wrote the first entry, and Envoy the second.
+            ("192.0.2.1:0", "192.0.2.1, 198.51.100.9", false),
+            ("192.0.2.1:0", "", false),
+        ] {
+            assert!(has_no_port(source.as_bytes()));
+            assert_eq!(is_last_forwarded(source.as_bytes(), header.as_bytes()), is, "{header}");
+        }
+        assert!(!has_no_port(b"192.0.2.1:40000") && !has_no_port(b"/run/envoy.sock"));
     }
 }

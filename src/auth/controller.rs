@@ -35,11 +35,8 @@ pub enum Verdict {
     Permit,
     /// They are not.
     Refusal(Refusal),
-    /// Nothing.
-    None {
-        /// The controller itself did not answer: nobody listens, or it takes too long.
-        down: bool,
-    },
+    /// The answer says nothing about them.
+    None,
 }
 
 /// A refusal, so that it can be said again.
@@ -51,32 +48,32 @@ pub struct Refusal {
     pub sentence: String,
 }
 
-/// How credentials stand by what is remembered of them.
+/// What the remembered verdicts say of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Let in.
+pub enum CachedVerdict {
+    /// A permit that is still valid.
     Permitted,
-    /// Let in once; to be asked about again. Let in, if nobody answers, where that is not too long ago.
+    /// A permit that has expired: the controller has to be asked again.
     Lapsed {
-        /// Whether it is not.
-        in_need: bool,
+        /// Whether the permit is still within `allow_while_down_for`.
+        within_grace: bool,
     },
-    /// Refused.
+    /// A refusal that is still valid.
     Refused(Refusal),
-    /// Never seen.
+    /// No verdict.
     Unknown,
 }
 
 impl Controller {
-    /// What remembered verdicts mean now: the times of a permit and of a refusal. One of the future can only come from
-    /// a clock that was set back since, and counts as none.
+    /// What remembered verdicts mean now, by the times of a permit and of a refusal. A time in the future was written
+    /// before the clock was set back, and counts as no verdict.
     #[must_use]
-    pub fn standing(
+    pub fn cached(
         &self,
         permit: Option<Time>,
         refusal: Option<(Time, Refusal)>,
         now: Time,
-    ) -> Standing {
+    ) -> CachedVerdict {
         let age = |at: Time| now.checked_sub(at);
         let permit = permit.and_then(age);
         let refusal = refusal.and_then(|(at, refusal)| Some((age(at)?, refusal)));
@@ -84,11 +81,13 @@ impl Controller {
             (permit, Some((age, refusal)))
                 if age < self.deny_for && permit.is_none_or(|permit| age <= permit) =>
             {
-                Standing::Refused(refusal)
+                CachedVerdict::Refused(refusal)
             }
-            (Some(age), _) if age < self.allow_for => Standing::Permitted,
-            (Some(age), _) => Standing::Lapsed { in_need: age < self.allow_while_down_for },
-            (None, _) => Standing::Unknown,
+            (Some(age), _) if age < self.allow_for => CachedVerdict::Permitted,
+            (Some(age), _) => {
+                CachedVerdict::Lapsed { within_grace: age < self.allow_while_down_for }
+            }
+            (None, _) => CachedVerdict::Unknown,
         }
     }
 }
@@ -96,15 +95,15 @@ impl Controller {
 /// What an answer says of the credentials that it was given to.
 #[must_use]
 pub fn judge(answer: &Answer) -> Verdict {
-    // Envoy's router adds this to every answer of an upstream; what Envoy made itself is nobody's verdict.
+    // Envoy's router adds this to every answer of an upstream. An answer that Envoy made itself is no verdict.
     if answer.header("x-envoy-upstream-service-time").is_none() {
-        return Verdict::None { down: true };
+        return Verdict::None;
     }
     match answer.header(":status") {
         Some(b"200") if is_metrics(answer) => Verdict::Permit,
         Some(b"401") => Verdict::Refusal(Refusal::of(answer, false)),
         Some(b"403") => Verdict::Refusal(Refusal::of(answer, true)),
-        _ => Verdict::None { down: false },
+        _ => Verdict::None,
     }
 }
 
@@ -177,7 +176,7 @@ mod tests {
 
     #[test]
     fn only_a_page_of_metrics_lets_in_and_an_empty_one_does() {
-        let unsure = Verdict::None { down: false };
+        let unsure = Verdict::None;
         for (status, media_type, body, verdict) in [
             ("200", "", "", Verdict::Permit),
             ("200", "text/plain; charset=utf-8", "a 1\n", Verdict::Permit),
@@ -205,9 +204,9 @@ mod tests {
         for status in ["200", "401", "403", "503", "504"] {
             let mut answer = answer(status, "text/plain", b"upstream request timeout");
             answer.headers.retain(|(name, _)| !name.starts_with("x-envoy"));
-            assert_eq!(judge(&answer), Verdict::None { down: true });
+            assert_eq!(judge(&answer), Verdict::None);
         }
-        assert_eq!(judge(&Answer::default()), Verdict::None { down: true });
+        assert_eq!(judge(&Answer::default()), Verdict::None);
     }
 
     #[test]
@@ -252,30 +251,30 @@ mod tests {
     }
 
     #[test]
-    fn a_permit_counts_for_its_time_and_in_need_for_longer() {
-        let standing = |seconds| controller().standing(Some(at(0)), None, at(seconds));
-        assert_eq!(standing(0), Standing::Permitted);
-        assert_eq!(standing(59), Standing::Permitted);
-        assert_eq!(standing(60), Standing::Lapsed { in_need: true });
-        assert_eq!(standing(299), Standing::Lapsed { in_need: true });
-        assert_eq!(standing(300), Standing::Lapsed { in_need: false });
-        assert_eq!(controller().standing(Some(at(1)), None, at(0)), Standing::Unknown);
-        assert_eq!(controller().standing(None, None, at(0)), Standing::Unknown);
+    fn a_permit_counts_for_its_time_and_within_grace_for_longer() {
+        let standing = |seconds| controller().cached(Some(at(0)), None, at(seconds));
+        assert_eq!(standing(0), CachedVerdict::Permitted);
+        assert_eq!(standing(59), CachedVerdict::Permitted);
+        assert_eq!(standing(60), CachedVerdict::Lapsed { within_grace: true });
+        assert_eq!(standing(299), CachedVerdict::Lapsed { within_grace: true });
+        assert_eq!(standing(300), CachedVerdict::Lapsed { within_grace: false });
+        assert_eq!(controller().cached(Some(at(1)), None, at(0)), CachedVerdict::Unknown);
+        assert_eq!(controller().cached(None, None, at(0)), CachedVerdict::Unknown);
     }
 
     #[test]
     fn of_two_verdicts_the_later_counts_and_a_refusal_no_longer_than_its_time() {
         let no = Refusal { forbidden: true, sentence: "No.".to_owned() };
         let standing = |permit: Option<u64>, refused, now| {
-            controller().standing(permit.map(at), Some((at(refused), no.clone())), at(now))
+            controller().cached(permit.map(at), Some((at(refused), no.clone())), at(now))
         };
-        let refused = Standing::Refused(no.clone());
+        let refused = CachedVerdict::Refused(no.clone());
         assert_eq!(standing(None, 0, 9), refused);
-        assert_eq!(standing(None, 0, 10), Standing::Unknown);
-        assert_eq!(standing(None, 1, 0), Standing::Unknown);
+        assert_eq!(standing(None, 0, 10), CachedVerdict::Unknown);
+        assert_eq!(standing(None, 1, 0), CachedVerdict::Unknown);
         assert_eq!(standing(Some(0), 5, 6), refused);
         assert_eq!(standing(Some(5), 5, 6), refused);
-        assert_eq!(standing(Some(5), 0, 6), Standing::Permitted);
+        assert_eq!(standing(Some(5), 0, 6), CachedVerdict::Permitted);
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::password::{Derivation, PasswordHash, Progress};
-use super::{Controller, Decision, Denial, Permit, Secret, Tag, Tagger, View};
+use super::{Controller, Denial, LocalDecision, Permit, Secret, Tag, Tagger, View};
 
 /// Whom the configuration lets in.
 #[derive(Debug, Default)]
@@ -78,16 +78,16 @@ impl Policy {
         user: &str,
         password: &Secret,
         tagger: &Tagger,
-    ) -> Decision {
+    ) -> LocalDecision {
         let (index, known) = find(self.users.iter().map(|user| &user.name_sha256), &sha256(user));
         if self.controller.is_some() && !bool::from(known) {
-            return Decision::Ask;
+            return LocalDecision::AskController;
         }
         let Some(entry) = self.users.get(index) else {
-            return Decision::Denied(Denial::WrongPassword);
+            return LocalDecision::Denied(Denial::WrongPassword);
         };
         let most = self.users.iter().map(|user| user.hash.iterations()).max().unwrap_or_default();
-        Decision::Derive(Box::new(PendingPassword {
+        LocalDecision::CheckPassword(Box::new(PendingPassword {
             derivation: entry.hash.derivation(password.expose()),
             expected: *entry.hash.digest(),
             known,

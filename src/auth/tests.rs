@@ -50,8 +50,8 @@ fn read(header: &str) -> Credentials {
     Credentials::parse([header.as_bytes()])
 }
 
-fn shown(header: &str) -> Shown {
-    Shown::read([header.as_bytes()].into_iter(), [].into_iter(), true)
+fn shown(header: &str) -> RequestCredentials {
+    RequestCredentials::read([header.as_bytes()].into_iter(), [].into_iter(), true)
 }
 
 fn tagger() -> Tagger {
@@ -61,10 +61,10 @@ fn tagger() -> Tagger {
 /// The sentence of the refusal, or none if the client is let in, and the rounds it took.
 fn outcome(policy: &Policy, header: &str) -> (Option<String>, u32) {
     match decide(policy, &shown(header), &tagger()) {
-        Decision::Allowed(_) => (None, 0),
-        Decision::Denied(denial) => (Some(denial.sentence().to_owned()), 0),
-        Decision::Ask => panic!("{header}: there is nobody to ask"),
-        Decision::Derive(mut pending) => {
+        LocalDecision::Allowed(_) => (None, 0),
+        LocalDecision::Denied(denial) => (Some(denial.sentence().to_owned()), 0),
+        LocalDecision::AskController => panic!("{header}: there is nobody to ask"),
+        LocalDecision::CheckPassword(mut pending) => {
             let mut rounds = 0;
             loop {
                 rounds += 100;
@@ -156,10 +156,10 @@ fn two_headers_or_two_in_one_are_refused_whatever_they_hold() {
         vec![b"Bearer token-one, Bearer token-one"],
         vec![b"Bearer token-one,"],
     ] {
-        let shown = Shown::read(headers.into_iter(), [].into_iter(), true);
+        let shown = RequestCredentials::read(headers.into_iter(), [].into_iter(), true);
         assert!(matches!(shown.credentials, Credentials::Malformed(Malformed::Repeated)));
         let decision = decide(&policy(true), &shown, &tagger());
-        assert!(matches!(decision, Decision::Denied(Denial::NotProvided)));
+        assert!(matches!(decision, LocalDecision::Denied(Denial::NotProvided)));
     }
     let joined = format!("{0}, {0}", basic("admin", "password"));
     assert_eq!(refusal(&policy(true), &joined).as_deref(), Some(BASIC_SPACES));
@@ -217,7 +217,7 @@ fn an_unknown_user_with_the_first_users_password_is_refused() {
 
 fn pending(policy: &Policy, header: &str) -> Box<PendingPassword> {
     match decide(policy, &shown(header), &tagger()) {
-        Decision::Derive(pending) => pending,
+        LocalDecision::CheckPassword(pending) => pending,
         decision => panic!("{decision:?}"),
     }
 }
@@ -273,8 +273,8 @@ fn asking(anonymous: bool) -> Policy {
 
 fn asks(policy: &Policy, header: &str, cookie: &str) -> bool {
     let [header, cookie] = [header, cookie].map(str::as_bytes);
-    let shown = Shown::read([header].into_iter(), [cookie].into_iter(), true);
-    matches!(decide(policy, &shown, &tagger()), Decision::Ask)
+    let shown = RequestCredentials::read([header].into_iter(), [cookie].into_iter(), true);
+    matches!(decide(policy, &shown, &tagger()), LocalDecision::AskController)
 }
 
 #[test]
@@ -313,13 +313,13 @@ fn where_anybody_is_let_in_the_controller_is_asked_about_passwords_alone() {
 #[test]
 fn a_verdict_opens_its_controllers_sources_and_a_token_what_its_entry_says() {
     let mut policy = asking(false);
-    let permit = policy.apply(&Standing::Permitted).unwrap().unwrap();
+    let permit = policy.apply(&CachedVerdict::Permitted, Scheme::Bearer).unwrap().unwrap();
     assert_eq!(permit.view().sources, Some(vec![1]));
     let view = View { sources: None, families: Some(vec!["a*".to_owned()]) };
     policy.tokens[1].view = Rc::new(view.clone());
     for (token, view) in [("Bearer token-one", View::default()), ("Bearer token-two", view)] {
         let decision = decide(&policy, &shown(token), &tagger());
-        assert!(matches!(decision, Decision::Allowed(permit) if **permit.view() == view));
+        assert!(matches!(decision, LocalDecision::Allowed(permit) if **permit.view() == view));
     }
     let mut pending = pending(&policy, &basic("admin", "password"));
     let Progress::Done(Ok(permit)) = pending.advance(u32::MAX) else { panic!("not let in") };
@@ -327,37 +327,47 @@ fn a_verdict_opens_its_controllers_sources_and_a_token_what_its_entry_says() {
 }
 
 #[test]
-fn without_a_verdict_nobody_is_let_in_but_in_need_who_was_before() {
+fn without_a_verdict_nobody_is_let_in_but_within_grace_who_was_before() {
     let policy = asking(false);
-    let [soon, late] = [true, false].map(|in_need| Standing::Lapsed { in_need });
-    for standing in [&soon, &late, &Standing::Unknown] {
-        assert!(policy.apply(standing).is_none(), "{standing:?}");
+    let [soon, late] = [true, false].map(|within_grace| CachedVerdict::Lapsed { within_grace });
+    for standing in [&soon, &late, &CachedVerdict::Unknown] {
+        assert!(policy.apply(standing, Scheme::Bearer).is_none(), "{standing:?}");
     }
-    assert!(policy.apply_in_need(&soon).is_some());
-    for standing in [&late, &Standing::Unknown, &Standing::Permitted] {
-        assert!(policy.apply_in_need(standing).is_none(), "{standing:?}");
+    assert!(policy.apply_while_down(&soon, Scheme::Bearer).is_some());
+    for standing in [&late, &CachedVerdict::Unknown, &CachedVerdict::Permitted] {
+        assert!(policy.apply_while_down(standing, Scheme::Bearer).is_none(), "{standing:?}");
     }
-    assert!(super::Policy::default().apply(&Standing::Permitted).is_none());
+    assert!(super::Policy::default().apply(&CachedVerdict::Permitted, Scheme::Bearer).is_none());
 }
 
 #[test]
-fn a_refusal_is_said_again_in_the_controllers_words_or_its_usual_ones() {
-    let said = |forbidden, sentence: &str| {
-        let refusal = Refusal { forbidden, sentence: sentence.to_owned() };
-        let denial = asking(false).apply(&Standing::Refused(refusal)).unwrap().unwrap_err();
+fn a_403_repeats_the_controllers_sentence_and_a_401_has_the_sentence_of_its_scheme() {
+    let said = |forbidden, sentence: &str, scheme| {
+        let refusal = CachedVerdict::Refused(Refusal { forbidden, sentence: sentence.to_owned() });
+        let denial = asking(false).apply(&refusal, scheme).unwrap().unwrap_err();
         (denial.is_forbidden(), denial.sentence().to_owned())
     };
-    assert_eq!(said(true, "No."), (true, "No.".to_owned()));
-    assert_eq!(said(false, "No."), (false, "No.".to_owned()));
-    assert_eq!(said(false, "").1, NOT_PROVIDED);
-    assert_eq!(said(true, "").1, "You do not have permission to perform this action.");
+    for scheme in [Scheme::Bearer, Scheme::Basic, Scheme::Session] {
+        assert_eq!(said(true, "No.", scheme), (true, "No.".to_owned()));
+        let usual = "You do not have permission to perform this action.".to_owned();
+        assert_eq!(said(true, "", scheme), (true, usual));
+    }
+    // What a wrong password of a local user gets too: the sentence does not tell which names are local.
+    for sentence in ["No.", ""] {
+        let local = Denial::WrongPassword.sentence().to_owned();
+        assert_eq!(said(false, sentence, Scheme::Basic), (false, local));
+        for scheme in [Scheme::Bearer, Scheme::Session] {
+            assert_eq!(said(false, sentence, scheme), (false, NOT_PROVIDED.to_owned()));
+        }
+    }
 }
 
 #[test]
 fn who_is_known_and_may_not_comes_in_where_anybody_may_and_who_is_wrong_does_not() {
-    let standing = |forbidden| Standing::Refused(Refusal { forbidden, sentence: String::new() });
-    assert!(asking(true).apply(&standing(true)).unwrap().is_ok());
-    assert!(asking(true).apply(&standing(false)).unwrap().is_err());
+    let standing =
+        |forbidden| CachedVerdict::Refused(Refusal { forbidden, sentence: String::new() });
+    assert!(asking(true).apply(&standing(true), Scheme::Basic).unwrap().is_ok());
+    assert!(asking(true).apply(&standing(false), Scheme::Basic).unwrap().is_err());
 }
 
 #[test]
@@ -379,7 +389,7 @@ proptest! {
     #[test]
     fn any_argument_of_a_known_scheme_is_read(basic: bool, argument: Vec<u8>) {
         let header = [if basic { &b"Basic "[..] } else { b"Bearer " }, &argument].concat();
-        let shown = Shown::read([header.as_slice()].into_iter(), [].into_iter(), true);
+        let shown = RequestCredentials::read([header.as_slice()].into_iter(), [].into_iter(), true);
         POLICY.with(|policy| decide(policy, &shown, &tagger()));
     }
 

@@ -7,8 +7,8 @@
 use super::latency;
 use super::method::Method;
 use super::resource::{Meaning, Resource};
-use super::series::{Format, Outcome, Series};
-use crate::auth::Scheme;
+use super::series::{Format, Series};
+use crate::auth::{AuthOutcome, Scheme};
 use crate::metrics::{Kind, NativeHistogram, Sink};
 use crate::shared::codec::{Buckets, Entry, HISTOGRAM};
 use crate::shared::directory::Gathered;
@@ -29,7 +29,7 @@ struct Derived {
     launches: Vec<(Resource, [u64; 2])>,
     tokens: u64,
     scrapes: Vec<((Format, u16), u64)>,
-    attempts: [[u64; Outcome::ALL.len()]; Scheme::ALL.len()],
+    attempts: [[u64; AuthOutcome::ALL.len()]; Scheme::ALL.len()],
     overflow: u64,
 }
 
@@ -233,7 +233,7 @@ impl Derived {
             "Scrapes whose credentials the Envoy filter checked",
         );
         for (scheme, attempts) in Scheme::ALL.iter().zip(self.attempts) {
-            for (outcome, count) in Outcome::ALL.iter().zip(attempts) {
+            for (outcome, count) in AuthOutcome::ALL.iter().zip(attempts) {
                 let labels = [("scheme", scheme.as_str()), ("outcome", outcome.label())];
                 page.sample("", &labels, count.into());
             }

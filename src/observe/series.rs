@@ -15,7 +15,7 @@
 use super::latency;
 use super::method::Method;
 use super::resource::Resource;
-use crate::auth::Scheme;
+use crate::auth::{AuthOutcome, Scheme};
 
 /// What a counter counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum Series {
         /// What they were.
         scheme: Scheme,
         /// What came of it.
-        outcome: Outcome,
+        outcome: AuthOutcome,
     },
     /// Requests whose own series would have been one too many.
     Overflow,
@@ -64,21 +64,6 @@ pub enum Format {
     Protobuf,
     /// No page: refused, or described.
     None,
-}
-
-/// The label `outcome` of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Let in.
-    Allowed,
-    /// Let in on an earlier verdict, since the controller does not answer.
-    AllowedWhileDown,
-    /// Not let in.
-    Denied,
-    /// Not checked, after too many failures.
-    Throttled,
-    /// Not checked, since the controller does not answer.
-    Unavailable,
 }
 
 const SCRAPE: u8 = 64;
@@ -117,7 +102,7 @@ impl Series {
             SCRAPE => Some(Self::Scrape { format: of_number(Format::ALL, what.into())?, code }),
             ATTEMPT => Some(Self::Attempt {
                 scheme: of_number(Scheme::ALL, what.into())?,
-                outcome: of_number(Outcome::ALL, code.into())?,
+                outcome: of_number(AuthOutcome::ALL, code.into())?,
             }),
             OVERFLOW => Some(Self::Overflow),
             LATENCY => (what < latency::BUCKETS).then_some(Self::Latency(what)),
@@ -153,24 +138,6 @@ impl Format {
     }
 }
 
-impl Outcome {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] =
-        [Self::Allowed, Self::AllowedWhileDown, Self::Denied, Self::Throttled, Self::Unavailable];
-
-    /// The label's value.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::AllowedWhileDown => "allowed_while_down",
-            Self::Denied => "denied",
-            Self::Throttled => "throttled",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +160,7 @@ mod tests {
         }
         all.extend((0..latency::BUCKETS).map(Series::Latency));
         for scheme in Scheme::ALL {
-            all.extend(Outcome::ALL.map(|outcome| Series::Attempt { scheme, outcome }));
+            all.extend(AuthOutcome::ALL.map(|outcome| Series::Attempt { scheme, outcome }));
         }
         let keys: std::collections::BTreeSet<_> = all.iter().map(|series| series.key()).collect();
         assert_eq!(keys.len(), all.len());
@@ -225,7 +192,7 @@ mod tests {
             [(0, "bearer"), (1, "basic"), (2, "session"), (3, "none"), (4, "other")]
         );
         assert_eq!(
-            Outcome::ALL.map(|outcome| (outcome as u8, outcome.label())),
+            AuthOutcome::ALL.map(|outcome| (outcome as u8, outcome.label())),
             [
                 (0, "allowed"),
                 (1, "allowed_while_down"),

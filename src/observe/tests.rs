@@ -135,9 +135,9 @@ fn logins_launches_and_tokens_are_read_off_the_requests() {
 fn scrapes_and_attempts_are_counted_by_their_labels() {
     let host = FakeHost::at(1);
     let mut observer = vm(&host, 1);
-    observer.attempted(&host, Scheme::Bearer, Outcome::Allowed);
+    observer.attempted(&host, Scheme::Bearer, AuthOutcome::Allowed);
     observer.scraped(&host, Format::OpenMetrics, 200);
-    observer.attempted(&host, Scheme::None, Outcome::Denied);
+    observer.attempted(&host, Scheme::None, AuthOutcome::Denied);
     observer.scraped(&host, Format::None, 401);
     assert_has(
         &page(&host),
@@ -390,7 +390,7 @@ fn a_form_fits_until_there_is_a_new_series() {
         observer.record(&host, &facts(method, path, code));
         forms.assert_filled_in(&host);
     }
-    observer.attempted(&host, Scheme::Bearer, Outcome::Allowed);
+    observer.attempted(&host, Scheme::Bearer, AuthOutcome::Allowed);
     observer.scraped(&host, Format::Text, 200);
     forms.assert_filled_in(&host);
     observer.scraped(&host, Format::Text, 200);

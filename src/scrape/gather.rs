@@ -7,7 +7,7 @@
 mod own;
 mod rendered;
 
-use super::Ledger;
+use super::ScrapeRecorder;
 use super::accept::Format;
 use super::encoding::Encoding;
 use crate::auth::{Permit, View};
@@ -71,7 +71,7 @@ impl Gatherer {
     pub fn page(
         &self,
         host: &dyn Host,
-        ledger: &dyn Ledger,
+        recorder: &dyn ScrapeRecorder,
         permit: &Permit,
         selection: &Selection,
         (format, encoding): (Format, Encoding),
@@ -86,7 +86,7 @@ impl Gatherer {
         let rendering = self.rendered.borrow_mut().take(&key);
         let mut rendering = rendering.unwrap_or_else(|| self.pulled(&sources, &key));
         if selection.has_gateway_families() {
-            self.add_own(host, ledger, &sources, &key, &mut rendering);
+            self.add_own(host, recorder, &sources, &key, &mut rendering);
         }
         let compressed = match encoding {
             Encoding::Identity => None,
@@ -124,7 +124,7 @@ impl Gatherer {
     fn add_own(
         &self,
         host: &dyn Host,
-        ledger: &dyn Ledger,
+        recorder: &dyn ScrapeRecorder,
         sources: &Sources,
         key: &Key,
         rendering: &mut Rendering,
@@ -133,9 +133,9 @@ impl Gatherer {
         let states = self.states(sources, withheld);
         let write = |sink: &mut dyn Sink| {
             self.own.write(sink, &states);
-            ledger.write(host, sink);
+            recorder.write(host, sink);
         };
-        let created = || self.config.gateway_created.then(|| ledger.created(host)).flatten();
+        let created = || self.config.gateway_created.then(|| recorder.created(host)).flatten();
         let page = Rc::make_mut(page);
         if !has_forms(key.format) || self.keeps_any() {
             page.truncate(*pulled);

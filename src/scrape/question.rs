@@ -1,19 +1,19 @@
-//! A question to the controller: who asks, what about, and how it is sent.
+//! A question to the controller: which credentials it is about, which scrapes wait for the answer, and how it is sent.
 
-use super::{Request, StreamId};
-use crate::auth::{Controller, Forwarded, Tag};
+use super::StreamId;
+use crate::auth::{Controller, Forwarded, Scheme, Tag};
 use crate::config::Config;
 use crate::host::{ASKING, Call, CallId, Host, Time};
 use std::rc::Rc;
 
-/// A scrape whose client is to be asked about.
-pub(super) struct Asker {
+/// A scrape that waits for the controller's verdict on its credentials.
+pub(super) struct Waiter {
     pub(super) stream: StreamId,
-    pub(super) request: Request,
-    pub(super) shown: Rc<Forwarded>,
-    /// Of what it shows.
+    pub(super) scheme: Scheme,
+    pub(super) forwarded: Rc<Forwarded>,
+    /// The tag of the credentials.
     pub(super) tag: Tag,
-    /// Of where it comes from.
+    /// The tag of the client's address.
     pub(super) client: Tag,
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Asker {
 pub(super) enum Wanted {
     /// Its verdict alone.
     Verdict,
-    /// The page of the source at this place, which is a verdict too.
+    /// The page of the source at this place of the configuration, which is a verdict too.
     Page(usize),
 }
 
@@ -30,14 +30,26 @@ pub(super) enum Wanted {
 pub(super) struct Question {
     pub(super) wanted: Wanted,
     pub(super) tag: Tag,
-    /// Who asked first.
     pub(super) client: Tag,
-    /// When it was sent. What changes at the controller afterwards, the answer may not know.
-    pub(super) sent: Option<(CallId, Time)>,
-    pub(super) askers: Vec<Asker>,
-    pub(super) shown: Rc<Forwarded>,
-    /// Whether they were permitted before.
+    pub(super) forwarded: Rc<Forwarded>,
+    /// Whether the controller permitted the credentials before. If not, the question is charged to its client.
     pub(super) known: bool,
+    /// The call, and when it was sent: the answer may not know of what changes at the controller afterwards.
+    pub(super) sent: Option<(CallId, Time)>,
+    pub(super) waiters: Vec<Waiter>,
+}
+
+impl Question {
+    /// The question of the first scrape that waits for it.
+    pub(super) fn new(waiter: Waiter, wanted: Wanted, known: bool) -> Self {
+        let (tag, client, forwarded) = (waiter.tag, waiter.client, Rc::clone(&waiter.forwarded));
+        Self { wanted, tag, client, forwarded, known, sent: None, waiters: vec![waiter] }
+    }
+
+    /// Whether a scrape with these credentials can wait for it. A page is one for all who are permitted.
+    pub(super) fn answers(&self, wanted: Wanted, tag: &Tag) -> bool {
+        self.wanted == wanted && (wanted != Wanted::Verdict || self.tag == *tag)
+    }
 }
 
 /// Asks for a page, of the controller or of a source of it, with a client's credentials.
@@ -45,16 +57,16 @@ pub(super) fn send(
     host: &dyn Host,
     config: &Config,
     wanted: Wanted,
-    shown: &Forwarded,
+    forwarded: &Forwarded,
 ) -> Option<CallId> {
     let Controller { cluster, authority, path, timeout, .. } = config.auth.controller.as_ref()?;
     let (path, timeout) = match wanted {
         Wanted::Verdict => (path, *timeout),
         Wanted::Page(source) => config.sources.get(source).map(|it| (&it.path, it.timeout))?,
     };
-    let cookie = shown.session.as_ref().map(|it| format!("awx_sessionid={}", it.expose()));
+    let cookie = forwarded.session.as_ref().map(|it| format!("awx_sessionid={}", it.expose()));
     let mut headers = ASKING.to_vec();
-    headers.extend(shown.authorization.as_ref().map(|it| ("authorization", it.expose())));
+    headers.extend(forwarded.authorization.as_ref().map(|it| ("authorization", it.expose())));
     headers.extend(cookie.as_deref().map(|cookie| ("cookie", cookie)));
     host.call(&Call { cluster, authority, path, headers: &headers, timeout }).ok()
 }

@@ -16,20 +16,20 @@ const GET: &[(&str, &str)] = &[(":method", "GET"), ("authorization", "Bearer t0k
 /// A gateway with one source, a token `t0ken` and a user `admin`/`password` of so many rounds.
 struct Bed {
     host: FakeHost,
-    ledger: Notes,
+    recorder: Notes,
     scraper: Scraper,
     keys: Keys,
 }
 
-/// What a ledger was told.
+/// What a recorder was told.
 #[derive(Default)]
 struct Notes {
-    attempts: RefCell<Vec<(Scheme, Attempt)>>,
+    attempts: RefCell<Vec<(Scheme, AuthOutcome)>>,
     scrapes: RefCell<Vec<(Option<Format>, u16)>>,
 }
 
-impl Ledger for Notes {
-    fn attempted(&self, _: &dyn Host, scheme: Scheme, attempt: Attempt) {
+impl ScrapeRecorder for Notes {
+    fn attempted(&self, _: &dyn Host, scheme: Scheme, attempt: AuthOutcome) {
         self.attempts.borrow_mut().push((scheme, attempt));
     }
 
@@ -63,6 +63,12 @@ impl Pulls for Notes {
 }
 
 impl Bed {
+    /// Gives the next requests another client's address.
+    fn comes_from(&self, address: &str) {
+        let mut properties = self.host.properties.borrow_mut();
+        properties.insert("source.address".to_owned(), address.as_bytes().to_vec());
+    }
+
     fn new() -> Self {
         Self::configured("{}", 1_000)
     }
@@ -78,7 +84,7 @@ impl Bed {
         let keys = Keys::new(&config.sources[0].key());
         keys.create_head(&host);
         let scraper = Scraper::new(Rc::new(config), &host);
-        Self { scraper, host, ledger: Notes::default(), keys }
+        Self { scraper, host, recorder: Notes::default(), keys }
     }
 
     /// Puts a page into shared data, as a pull does.
@@ -98,16 +104,16 @@ impl Bed {
         let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.as_bytes().to_vec());
         *self.host.request_headers.borrow_mut() =
             [(":path", path)].iter().chain(headers).map(owned).collect();
-        self.scraper.start(self.around(), 7, path.as_bytes())
+        self.scraper.start(self.context(), 7, path.as_bytes())
     }
 
-    fn around(&self) -> Around<'_> {
-        Around { host: &self.host, ledger: &self.ledger, pulls: &self.ledger }
+    fn context(&self) -> Context<'_> {
+        Context { host: &self.host, recorder: &self.recorder, pulls: &self.recorder }
     }
 
     /// Ticks until a scrape that waits has its answer.
     fn advance(&self) -> (StreamId, Reply) {
-        let mut answers = (0..9).flat_map(|_| self.scraper.advance(self.around()));
+        let mut answers = (0..9).flat_map(|_| self.scraper.advance(self.context()));
         answers.next().unwrap()
     }
 
@@ -285,7 +291,7 @@ fn a_password_is_checked_in_slices_and_then_remembered() {
     let headers = [(":method", "GET"), ("authorization", right.as_str())];
     assert_eq!(bed.start("/api/v2/metrics", &headers), Step::Wait);
     assert!(bed.scraper.is_busy());
-    let answers: Vec<_> = (0..4).flat_map(|_| bed.scraper.advance(bed.around())).collect();
+    let answers: Vec<_> = (0..4).flat_map(|_| bed.scraper.advance(bed.context())).collect();
     let [(7, reply)] = answers.as_slice() else { panic!("{answers:?}") };
     assert_eq!(reply.status, 200);
     assert!(!bed.scraper.is_busy());
@@ -297,7 +303,7 @@ fn a_wrong_password_is_refused_after_the_same_work() {
     let bed = Bed::configured("{}", 2 * limits::PASSWORD_ROUNDS_A_TICK);
     let wrong = basic("wrong");
     assert_eq!(bed.start("/api/v2/metrics", &[("authorization", &wrong)]), Step::Wait);
-    assert_eq!(bed.scraper.advance(bed.around()), []);
+    assert_eq!(bed.scraper.advance(bed.context()), []);
     let (stream, reply) = bed.advance();
     assert_eq!((stream, reply.status), (7, 401));
 }
@@ -336,8 +342,7 @@ fn who_guesses_has_to_wait_and_who_is_known_has_not() {
     assert_eq!((reply.status, header(&reply, "retry-after")), (429, vec!["5"]));
     assert!(matches!(request("password"), Step::Reply(reply) if reply.status == 200));
     assert_eq!(bed.reply("/api/v2/metrics", GET).status, 200);
-    let elsewhere = b"192.0.2.7:80".to_vec();
-    bed.host.properties.borrow_mut().insert("source.address".to_owned(), elsewhere);
+    bed.comes_from("192.0.2.7:80");
     assert_eq!(request("one more"), Step::Wait);
 }
 
@@ -346,9 +351,14 @@ fn only_so_many_passwords_are_checked_at_once_and_a_client_that_leaves_makes_roo
     let bed = Bed::configured("{}", 5_000);
     let right = basic("password");
     let headers = [(":method", "GET"), ("authorization", right.as_str())];
-    for _ in 0..limits::PASSWORDS_WAITING {
-        assert_eq!(bed.start("/api/v2/metrics", &headers), Step::Wait);
+    let clients = limits::PASSWORDS_WAITING / limits::CLIENT_PASSWORDS;
+    for client in 0..clients {
+        bed.comes_from(&format!("192.0.2.{client}:80"));
+        for _ in 0..limits::CLIENT_PASSWORDS {
+            assert_eq!(bed.start("/api/v2/metrics", &headers), Step::Wait);
+        }
     }
+    bed.comes_from("192.0.2.99:80");
     let reply = bed.reply("/api/v2/metrics", &headers);
     assert_eq!((reply.status, header(&reply, "retry-after")), (429, vec!["2"]));
     bed.scraper.forget(7);
@@ -357,16 +367,49 @@ fn only_so_many_passwords_are_checked_at_once_and_a_client_that_leaves_makes_roo
 }
 
 #[test]
+fn one_client_has_only_a_share_of_the_passwords_that_are_checked_at_once() {
+    let bed = Bed::configured("{}", 5_000);
+    let guess = |guess: usize| {
+        let credentials = basic(&guess.to_string());
+        bed.start("/api/v2/metrics", &[(":method", "GET"), ("authorization", &credentials)])
+    };
+    for number in 0..10 * limits::PASSWORDS_WAITING {
+        match guess(number) {
+            Step::Wait => assert!(number < limits::CLIENT_PASSWORDS, "{number}"),
+            Step::Reply(reply) => assert_eq!(reply.status, 429),
+            Step::Pass => panic!("passed"),
+        }
+    }
+    bed.comes_from("192.0.2.99:80");
+    assert_eq!(guess(0), Step::Wait);
+}
+
+#[test]
+fn guesses_at_one_time_are_charged_before_they_are_checked() {
+    let bed = Bed::configured("{}", 5_000);
+    let burst = usize::try_from(limits::CLIENT_FAILURES.burst).unwrap();
+    let mut waiting = 0;
+    for guess in 0..2 * burst {
+        let credentials = basic(&guess.to_string());
+        let headers = [(":method", "GET"), ("authorization", credentials.as_str())];
+        waiting += usize::from(bed.start("/api/v2/metrics", &headers) == Step::Wait);
+        // The client leaves before its password is checked: that is an attempt all the same.
+        bed.scraper.forget(7);
+    }
+    assert_eq!(waiting, burst);
+}
+
+#[test]
 fn what_is_counted_stands_on_the_page_and_what_happens_is_counted() {
     let bed = Bed::new();
     assert!(bed.text().contains("\nawx_gateway_counted 42\n"));
     bed.reply("/api/v2/metrics?format=json", &[(":method", "GET")]);
     bed.reply("/api/v2/metrics", &[&GET[1..], &[(":method", "PUT")]].concat());
-    let (allowed, denied) = (Attempt::Allowed, Attempt::Denied);
+    let (allowed, denied) = (AuthOutcome::Allowed, AuthOutcome::Denied);
     assert_eq!(
-        *bed.ledger.attempts.borrow(),
+        *bed.recorder.attempts.borrow(),
         [(Scheme::Bearer, allowed), (Scheme::None, denied), (Scheme::Bearer, allowed)]
     );
     let scrapes = [(Some(Format::Text), 200), (None, 401), (None, 405)];
-    assert_eq!(*bed.ledger.scrapes.borrow(), scrapes);
+    assert_eq!(*bed.recorder.scrapes.borrow(), scrapes);
 }

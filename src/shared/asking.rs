@@ -1,32 +1,58 @@
-//! What the VMs agree on about asking a controller: how often, and whether its answers are worth anything.
+//! What the VMs share about asking a controller: how often it is asked, and what the probe found.
+//!
+//! The probe shows the controller credentials that it cannot know. Its answer depends on nothing that a client sent, so it
+//! alone tells whether the controller's verdicts mean anything, and whether the controller gives any.
 
+use super::LAYOUT;
+use super::record::{self, nanoseconds};
 use super::verdicts::key;
-use super::{LAYOUT, record};
 use crate::host::{Host, Time};
 use crate::limits;
 use std::time::Duration;
 
-/// The questions of one configuration.
+/// The state of the controller of one configuration.
 #[derive(Debug)]
 pub struct Asking {
     asked: String,
-    door: String,
+    probe: String,
 }
 
-/// Whether a controller lets in whom it cannot know.
+/// How the controller answered credentials that it cannot know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// It does not: its permits mean something.
-    Closed,
-    /// It does: it would permit anybody.
-    Open,
+pub enum Probe {
+    /// It refused them: its permits mean something.
+    Refused,
+    /// It permitted them: it would permit anyone.
+    Permitted,
+    /// It gave no verdict: it is down.
+    NoVerdict,
+}
+
+impl Probe {
+    const ALL: [Self; 3] = [Self::Refused, Self::Permitted, Self::NoVerdict];
+
+    fn code(self) -> u64 {
+        match self {
+            Self::Refused => 1,
+            Self::Permitted => 2,
+            Self::NoVerdict => 3,
+        }
+    }
+
+    fn valid_for(self) -> Duration {
+        match self {
+            Self::Refused => limits::PROBE_REFUSED_FOR,
+            Self::Permitted => limits::PROBE_PERMITTED_FOR,
+            Self::NoVerdict => limits::DOWN_FOR,
+        }
+    }
 }
 
 impl Asking {
-    /// Those of the configuration whose `auth` has this key.
+    /// That of the configuration whose `auth` has this key.
     #[must_use]
     pub fn new(auth_key: &[u8; 32]) -> Self {
-        Self { asked: key("asked", auth_key), door: key("door", auth_key) }
+        Self { asked: key("asked", auth_key), probe: key("probe", auth_key) }
     }
 
     /// Whether one more question may be asked now, as it then counts: `most` a second, over all VMs.
@@ -38,27 +64,20 @@ impl Asking {
         })
     }
 
-    /// What is known of the door, for as long as that counts.
+    /// What the last probe found, for as long as that is valid.
     #[must_use]
-    pub fn door(&self, host: &dyn Host, now: Time) -> Option<Door> {
-        let [at, door] = record::read(host, &self.door)?;
+    pub fn probe(&self, host: &dyn Host, now: Time) -> Option<Probe> {
+        let [at, code] = record::read(host, &self.probe)?;
+        let probe = Probe::ALL.into_iter().find(|probe| probe.code() == code)?;
         let age = now.checked_sub(Duration::from_nanos(at))?;
-        match door {
-            1 if age < limits::DOOR_CLOSED_FOR => Some(Door::Closed),
-            2 if age < limits::DOOR_OPEN_FOR => Some(Door::Open),
-            _ => None,
-        }
+        (age < probe.valid_for()).then_some(probe)
     }
 
-    /// Notes what was found out about the door. Whether that is news.
-    pub fn found(&self, host: &dyn Host, door: Door, now: Time) -> bool {
-        let code = match door {
-            Door::Closed => 1,
-            Door::Open => 2,
-        };
-        let before = record::read(host, &self.door).map(|[_, code]: [u64; 2]| code);
-        record::update(host, &self.door, |_| Some([nanoseconds(now), code]));
-        before != Some(code)
+    /// Records what a probe found. Whether that differs from what the one before found.
+    pub fn found(&self, host: &dyn Host, probe: Probe, now: Time) -> bool {
+        let before = record::read(host, &self.probe).map(|[_, code]: [u64; 2]| code);
+        record::update(host, &self.probe, |_| Some([nanoseconds(now), probe.code()]));
+        before != Some(probe.code())
     }
 }
 
@@ -103,10 +122,6 @@ pub fn salt(host: &dyn Host) -> [u8; 32] {
     salt
 }
 
-fn nanoseconds(time: Time) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,20 +155,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_the_door_counts_for_its_time() {
+    fn what_a_probe_found_is_valid_for_its_time() {
         let host = FakeHost::at(1_000);
-        assert_eq!(asking().door(&host, host.now()), None);
-        assert!(asking().found(&host, Door::Closed, host.now()));
-        assert!(!asking().found(&host, Door::Closed, host.now()));
-        assert_eq!(asking().door(&host, host.now()), Some(Door::Closed));
-        assert_eq!(Asking::new(&[2; 32]).door(&host, host.now()), None);
-        host.pass(limits::DOOR_CLOSED_FOR);
-        assert_eq!(asking().door(&host, host.now()), None);
-        assert!(asking().found(&host, Door::Open, host.now()));
-        assert_eq!(asking().door(&host, host.now()), Some(Door::Open));
-        assert_eq!(asking().door(&host, host.now() - Duration::from_nanos(1)), None);
-        host.pass(limits::DOOR_OPEN_FOR);
-        assert_eq!(asking().door(&host, host.now()), None);
+        assert_eq!(asking().probe(&host, host.now()), None);
+        for (probe, valid_for) in [
+            (Probe::Refused, limits::PROBE_REFUSED_FOR),
+            (Probe::Permitted, limits::PROBE_PERMITTED_FOR),
+            (Probe::NoVerdict, limits::DOWN_FOR),
+        ] {
+            assert!(asking().found(&host, probe, host.now()));
+            assert!(!asking().found(&host, probe, host.now()));
+            assert_eq!(asking().probe(&host, host.now()), Some(probe));
+            assert_eq!(asking().probe(&host, host.now() - Duration::from_nanos(1)), None);
+            assert_eq!(Asking::new(&[2; 32]).probe(&host, host.now()), None);
+            host.pass(valid_for);
+            assert_eq!(asking().probe(&host, host.now()), None);
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@
 
 use super::LAYOUT;
 use super::codec::Stamp;
+use super::record::nanoseconds;
 use super::roster::{Roster, Slot, State};
 use super::shard::Shard;
 use crate::host::{Host, HostError, Shared, Time, Write};
@@ -90,7 +91,7 @@ impl Directory {
         if self.read(host).is_none() {
             let mut birth = [0; 8];
             host.random(&mut birth);
-            let now = u64::try_from(host.now().as_nanos()).unwrap_or(u64::MAX);
+            let now = nanoseconds(host.now());
             let roster = Roster::new(u64::from_le_bytes(birth), now);
             // Nothing to be done about a host that cannot store: then nothing is ever published.
             let _ = host.share(&self.key, &roster.encode(), Write::Always);

@@ -5,7 +5,7 @@
 //! ```
 //! A value of another version or length is treated as absent.
 
-use crate::host::{Host, HostError, Write};
+use crate::host::{Host, HostError, Time, Write};
 use crate::limits;
 
 const VERSION: u8 = 1;
@@ -44,6 +44,12 @@ pub(super) fn update_bytes(host: &dyn Host, key: &str, change: &mut Change<'_>) 
         }
     }
     false
+}
+
+/// A time as it is stored.
+#[must_use]
+pub fn nanoseconds(time: Time) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn encode(numbers: &[u64]) -> Vec<u8> {

@@ -1,10 +1,16 @@
-//! A brake on guessing: failed attempts by where they come from, and all together.
+//! The rate limit on failed attempts, for each client and for all clients together.
 //!
-//! Each count is a leaky bucket, kept as the one moment at which it will be empty (the *generic cell rate algorithm*):
-//! a failure moves the moment on, and too far ahead of the clock is too much. Clients share a fixed number of counts by
-//! the hash of their address; who shares one with an attacker, by chance, waits as well, unless it is known already.
+//! Each count is a leaky bucket, stored as the one time at which it will be empty (the *generic cell rate algorithm*). An
+//! attempt is charged before its credentials are looked at and refunded when they turn out to be good, so that attempts
+//! at one time cannot overshoot the limit. What is neither good nor refused stays charged: a client that makes the
+//! controller fail has used up its attempts as well.
+//!
+//! Clients share a fixed number of counts by the hash of their address. A client that shares a count with an attacker, by
+//! chance, waits as well, unless it is known already.
+//!
+//! Shared data has no atomic create, so two workers that charge a new count at one time may count one attempt.
 
-use super::record;
+use super::record::{self, nanoseconds};
 use super::verdicts::{key, place_key};
 use crate::auth::Tag;
 use crate::host::{Host, Time};
@@ -24,19 +30,28 @@ impl Throttle {
         Self { key: key("failures", auth_key) }
     }
 
-    /// How long this client has to wait, if it has to.
-    #[must_use]
-    pub fn wait(&self, host: &dyn Host, client: &Tag, now: Time) -> Option<Duration> {
-        let waits = self.counts(client).map(|(key, leak)| {
-            record::read(host, &key).map_or(Duration::ZERO, |[empty]| wait(empty, leak, now))
-        });
-        waits.into_iter().max().filter(|wait| !wait.is_zero())
+    /// Charges an attempt before it is checked.
+    ///
+    /// # Errors
+    /// How long the client has to wait first; then nothing is charged.
+    pub fn charge(&self, host: &dyn Host, client: &Tag, now: Time) -> Result<(), Duration> {
+        let [of_client, of_all] = self.counts(client);
+        charge(host, &of_client, now)?;
+        charge(host, &of_all, now).inspect_err(|_| refund(host, &of_client, now))
     }
 
-    /// Counts a failure.
-    pub fn fail(&self, host: &dyn Host, client: &Tag, now: Time) {
-        for (key, leak) in self.counts(client) {
-            record::update(host, &key, |count| Some([failed(count.map(|[at]| at), leak, now)]));
+    /// Takes back the charge of an attempt whose credentials are good, or that was not checked.
+    pub fn refund(&self, host: &dyn Host, client: &Tag, now: Time) {
+        for count in &self.counts(client) {
+            refund(host, count, now);
+        }
+    }
+
+    /// Charges the failure of a client that was known, and so was not charged before. It may exceed no limit.
+    pub fn charge_known(&self, host: &dyn Host, client: &Tag, now: Time) {
+        for count in &self.counts(client) {
+            // A full count stays full.
+            let _ = charge(host, count, now);
         }
     }
 
@@ -49,23 +64,33 @@ impl Throttle {
     }
 }
 
-/// How long until a bucket that will be empty at `empty` has room for one more.
-fn wait(empty: u64, leak: Leak, now: Time) -> Duration {
-    let empty = Duration::from_nanos(empty);
-    let full = now + leak.every * leak.burst;
-    // Further ahead than a full bucket can be is only what a clock wrote that was set back since.
-    if empty > full + limits::CLOCK_SLACK {
-        return Duration::ZERO;
-    }
-    (empty + leak.every).saturating_sub(full)
+fn charge(host: &dyn Host, (key, leak): &(String, Leak), now: Time) -> Result<(), Duration> {
+    // A write that loses every race is no charge either: then others were charged at the same time.
+    let mut wait = leak.every;
+    let charged = record::update(host, key, |count| {
+        charged(count.map(|[empty]| empty), *leak, now).map_err(|longer| wait = longer).ok()
+    });
+    if charged { Ok(()) } else { Err(wait) }
 }
 
-/// When the bucket will be empty after one more. A full one stays as it is.
-fn failed(empty: Option<u64>, leak: Leak, now: Time) -> u64 {
+fn refund(host: &dyn Host, (key, leak): &(String, Leak), now: Time) {
+    record::update(host, key, |count| {
+        let [empty] = count?;
+        let less = Duration::from_nanos(empty).checked_sub(leak.every)?;
+        (less + leak.every > now).then_some([nanoseconds(less)])
+    });
+}
+
+/// When the bucket will be empty after one more, or how long until it has room for that.
+fn charged(empty: Option<u64>, leak: Leak, now: Time) -> Result<[u64; 1], Duration> {
     let full = now + leak.every * leak.burst;
     let empty = empty.map_or(now, Duration::from_nanos);
+    // Further ahead than a full bucket can be: written before the clock was set back.
     let from = if empty > full + limits::CLOCK_SLACK { now } else { empty.max(now) };
-    u64::try_from((from + leak.every).min(full).as_nanos()).unwrap_or(u64::MAX)
+    match (from + leak.every).checked_sub(full) {
+        None | Some(Duration::ZERO) => Ok([nanoseconds(from + leak.every)]),
+        Some(wait) => Err(wait),
+    }
 }
 
 #[cfg(test)]
@@ -82,69 +107,134 @@ mod tests {
         Throttle::new(&[1; 32])
     }
 
-    fn fail(host: &FakeHost, client: &Tag, times: u32) {
-        (0..times).for_each(|_| throttle().fail(host, client, host.now()));
+    fn charge_many(host: &FakeHost, client: &Tag, times: u32) -> u32 {
+        let charges = (0..times).map(|_| throttle().charge(host, client, host.now()));
+        u32::try_from(charges.filter(Result::is_ok).count()).unwrap()
     }
 
-    fn wait_of(host: &FakeHost, client: &Tag) -> Option<Duration> {
-        throttle().wait(host, client, host.now())
+    fn charge_one(host: &FakeHost, client: &Tag) -> Result<(), Duration> {
+        throttle().charge(host, client, host.now())
     }
 
     #[test]
     fn after_a_burst_a_client_waits_and_another_does_not() {
         let (host, leak) = (FakeHost::at(1_000), limits::CLIENT_FAILURES);
-        fail(&host, &CLIENT, leak.burst - 1);
-        assert_eq!(wait_of(&host, &CLIENT), None);
-        fail(&host, &CLIENT, 1);
-        assert_eq!(wait_of(&host, &CLIENT), Some(leak.every));
-        assert_eq!(wait_of(&host, &OTHER), None);
+        assert_eq!(charge_many(&host, &CLIENT, leak.burst), leak.burst);
+        assert_eq!(charge_one(&host, &CLIENT), Err(leak.every));
+        assert_eq!(charge_one(&host, &OTHER), Ok(()));
         host.pass(leak.every);
-        assert_eq!(wait_of(&host, &CLIENT), None);
-        fail(&host, &CLIENT, 1);
-        assert_eq!(wait_of(&host, &CLIENT), Some(leak.every));
+        assert_eq!(charge_one(&host, &CLIENT), Ok(()));
+        assert_eq!(charge_one(&host, &CLIENT), Err(leak.every));
     }
 
     #[test]
-    fn however_many_fail_the_wait_does_not_grow() {
+    fn an_attempt_that_was_too_many_is_not_charged_so_the_wait_does_not_grow() {
         let (host, leak) = (FakeHost::at(1_000), limits::CLIENT_FAILURES);
-        fail(&host, &CLIENT, 10 * leak.burst);
-        assert_eq!(wait_of(&host, &CLIENT), Some(leak.every));
+        assert_eq!(charge_many(&host, &CLIENT, 10 * leak.burst), leak.burst);
+        assert_eq!(charge_one(&host, &CLIENT), Err(leak.every));
         host.pass(leak.every * leak.burst);
-        fail(&host, &CLIENT, leak.burst - 1);
-        assert_eq!(wait_of(&host, &CLIENT), None);
+        assert_eq!(charge_many(&host, &CLIENT, 10 * leak.burst), leak.burst);
+    }
+
+    #[test]
+    fn good_credentials_are_refunded_and_never_add_up() {
+        let host = FakeHost::at(1_000);
+        for _ in 0..10 * limits::ALL_FAILURES.burst {
+            assert_eq!(charge_one(&host, &CLIENT), Ok(()));
+            throttle().refund(&host, &CLIENT, host.now());
+        }
+        let burst = limits::CLIENT_FAILURES.burst;
+        assert_eq!(charge_many(&host, &CLIENT, 2 * burst), burst);
+    }
+
+    #[test]
+    fn a_refund_gives_no_more_than_the_whole_burst() {
+        let (host, leak) = (FakeHost::at(1_000), limits::CLIENT_FAILURES);
+        assert_eq!(charge_one(&host, &CLIENT), Ok(()));
+        host.pass(leak.every * leak.burst);
+        for _ in 0..3 {
+            throttle().refund(&host, &CLIENT, host.now());
+        }
+        assert_eq!(charge_many(&host, &CLIENT, 2 * leak.burst), leak.burst);
+    }
+
+    #[test]
+    fn a_failure_of_a_known_client_is_charged_up_to_the_limit() {
+        let (host, leak) = (FakeHost::at(1_000), limits::CLIENT_FAILURES);
+        (0..3 * leak.burst).for_each(|_| throttle().charge_known(&host, &CLIENT, host.now()));
+        assert_eq!(charge_one(&host, &CLIENT), Err(leak.every));
+    }
+
+    #[test]
+    fn an_attempt_that_is_too_many_for_all_clients_is_not_charged_to_its_own() {
+        let host = FakeHost::at(1_000);
+        fill_all(&host);
+        assert!(charge_many(&host, &CLIENT, limits::CLIENT_FAILURES.burst) == 0);
+        host.pass(limits::ALL_FAILURES.every * limits::ALL_FAILURES.burst);
+        let burst = limits::CLIENT_FAILURES.burst;
+        assert_eq!(charge_many(&host, &CLIENT, 2 * burst), burst);
+    }
+
+    /// Charges many clients, until it is too much for all together.
+    fn fill_all(host: &FakeHost) {
+        for number in 0..2_u32 * u32::try_from(limits::CLIENT_COUNTS).unwrap() {
+            let mut tag = [0; TAG];
+            tag[..4].copy_from_slice(&number.to_le_bytes());
+            let _ = charge_one(host, &Tag(tag));
+        }
     }
 
     #[test]
     fn many_clients_together_are_slowed_down_and_take_a_bounded_room() {
         let (host, leak) = (FakeHost::at(1_000), limits::ALL_FAILURES);
-        for number in 0..2_u32 * u32::try_from(limits::CLIENT_COUNTS).unwrap() {
-            let mut tag = [0; TAG];
-            tag[..4].copy_from_slice(&number.to_le_bytes());
-            throttle().fail(&host, &Tag(tag), host.now());
-        }
-        assert_eq!(wait_of(&host, &Tag([9; TAG])), Some(leak.every));
-        assert_eq!(host.shared.borrow().len() as u64, limits::CLIENT_COUNTS + 1);
+        fill_all(&host);
+        assert_eq!(charge_one(&host, &Tag([9; TAG])), Err(leak.every));
+        assert!(host.shared.borrow().len() as u64 <= limits::CLIENT_COUNTS + 1);
         host.pass(leak.every);
-        assert_eq!(wait_of(&host, &Tag([9; TAG])), None);
+        assert_eq!(charge_one(&host, &Tag([9; TAG])), Ok(()));
     }
 
     #[test]
     fn a_clock_that_was_set_back_makes_nobody_wait() {
-        let host = FakeHost::at(100_000);
-        fail(&host, &CLIENT, limits::CLIENT_FAILURES.burst);
+        let (host, burst) = (FakeHost::at(100_000), limits::CLIENT_FAILURES.burst);
+        assert_eq!(charge_many(&host, &CLIENT, burst), burst);
         host.now.set(Duration::from_secs(1_000));
-        assert_eq!(wait_of(&host, &CLIENT), None);
-        fail(&host, &CLIENT, limits::CLIENT_FAILURES.burst);
-        assert!(wait_of(&host, &CLIENT).is_some());
+        assert_eq!(charge_many(&host, &CLIENT, 2 * burst), burst);
     }
 
     proptest! {
         #[test]
-        fn whatever_stands_there_the_wait_is_short(empty: u64, now in 0..1_u64 << 62) {
+        fn whatever_is_stored_the_wait_is_short(empty: u64, now in 0..1_u64 << 62) {
             let now = Duration::from_nanos(now);
             for leak in [limits::CLIENT_FAILURES, limits::ALL_FAILURES] {
-                prop_assert!(wait(empty, leak, now) <= leak.every + limits::CLOCK_SLACK);
-                prop_assert!(wait(failed(Some(empty), leak, now), leak, now) <= leak.every);
+                if let Err(wait) = charged(Some(empty), leak, now) {
+                    prop_assert!(wait <= leak.every + limits::CLOCK_SLACK);
+                }
+            }
+        }
+
+        /// Charges and refunds in any order: in any time no more than the burst and what leaked out are charged at once.
+        #[test]
+        fn charges_never_exceed_what_is_promised(steps in proptest::collection::vec((0..4_u8, 0..3_000_u64), 1..400)) {
+            let (host, leak) = (FakeHost::at(1_000), limits::CLIENT_FAILURES);
+            let (mut under_way, mut failed) = (0_u32, 0_u32);
+            for (step, pause) in steps {
+                host.pass(Duration::from_millis(pause));
+                match step {
+                    0 | 1 => under_way += u32::from(charge_one(&host, &CLIENT).is_ok()),
+                    2 if under_way > 0 => {
+                        under_way -= 1;
+                        throttle().refund(&host, &CLIENT, host.now());
+                    }
+                    3 if under_way > 0 => {
+                        under_way -= 1;
+                        failed += 1;
+                    }
+                    _ => {}
+                }
+                let passed = host.now() - Duration::from_secs(1_000);
+                let leaked = u32::try_from(passed.as_secs() / leak.every.as_secs()).unwrap();
+                prop_assert!(failed + under_way <= leak.burst + leaked + 1);
             }
         }
     }

@@ -1,32 +1,42 @@
 //! Verdicts on credentials, remembered for all VMs.
 //!
-//! They lie in a fixed number of buckets, permits and refusals apart: attackers choose credentials, so nothing may grow
-//! with them, and no flood of refusals evicts a permit. Within a bucket the oldest goes.
+//! They are stored in a fixed number of buckets: attackers choose credentials, so nothing may grow with them. Permits,
+//! refusals and passwords of local users have buckets of their own, so that no flood of one evicts another.
+//!
+//! A full bucket of refusals or passwords evicts its oldest entry. Permits are shared out fairly among clients, since one
+//! client may have many valid credentials: an entry names the client's address, a client has at most a part of a bucket,
+//! and a full bucket evicts the oldest entry of the client that has the most.
 //!
 //! ```text
 //! bucket    version:u8  entry*
-//! permit    tag:32  time:u64 (nanoseconds)
+//! permit    tag:32  time:u64 (nanoseconds)  client:8 (the start of the address's tag)
+//! password  tag:32  time:u64
 //! refusal   tag:32  time:u64  forbidden:u8  length:u8  sentence, filled up with zeros
 //! ```
 //! A value of another version, or that does not end with an entry, is treated as absent: what it held is asked again.
 
-use super::{LAYOUT, record};
+use super::LAYOUT;
+use super::record::{self, nanoseconds};
 use crate::auth::{Refusal, TAG, Tag};
 use crate::host::{Host, Time, Write};
 use crate::limits;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const TIME: usize = 8;
-const PERMIT: usize = TAG + TIME;
-const REFUSAL: usize = PERMIT + 2 + limits::SENTENCE_BYTES;
+const CLIENT: usize = 8;
+/// What every entry begins with.
+const TAG_AND_TIME: usize = TAG + TIME;
+const PERMIT: usize = TAG_AND_TIME + CLIENT;
+const REFUSAL: usize = TAG_AND_TIME + 2 + limits::SENTENCE_BYTES;
 
 /// The verdicts of one configuration.
 #[derive(Debug)]
 pub struct Verdicts {
     permits: Buckets,
     refusals: Buckets,
+    passwords: Buckets,
 }
 
 /// Buckets of one kind.
@@ -37,32 +47,44 @@ struct Buckets {
     entry: usize,
     /// Entries of a bucket.
     most: usize,
+    /// Entries of one client in a bucket, where entries name their client.
+    most_of_a_client: Option<usize>,
 }
 
 impl Verdicts {
     /// Those of the configuration whose `auth` has this key.
     #[must_use]
     pub fn new(auth_key: &[u8; 32]) -> Self {
-        let buckets = |kind, entry, most| Buckets { key: key(kind, auth_key), entry, most };
+        let buckets = |kind, entry, most, most_of_a_client| {
+            let key = key(kind, auth_key);
+            Buckets { key, entry, most, most_of_a_client }
+        };
+        let of_a_client = Some(limits::BUCKET_CLIENT_PERMITS);
         Self {
-            permits: buckets("permits", PERMIT, limits::BUCKET_PERMITS),
-            refusals: buckets("refusals", REFUSAL, limits::BUCKET_REFUSALS),
+            permits: buckets("permits", PERMIT, limits::BUCKET_PERMITS, of_a_client),
+            refusals: buckets("refusals", REFUSAL, limits::BUCKET_REFUSALS, None),
+            passwords: buckets("passwords", TAG_AND_TIME, limits::BUCKET_PERMITS, None),
         }
     }
 
-    /// When these credentials were last permitted.
+    /// When the controller last permitted these credentials.
     #[must_use]
     pub fn permit(&self, host: &dyn Host, tag: &Tag) -> Option<Time> {
-        let value = self.permits.read(host, tag)?.value;
-        Some(time_of(self.permits.find(&value, tag)?))
+        self.permits.time(host, tag)
     }
 
-    /// When they were last refused, and how.
+    /// When this password of a local user was last found to be right.
+    #[must_use]
+    pub fn password(&self, host: &dyn Host, tag: &Tag) -> Option<Time> {
+        self.passwords.time(host, tag)
+    }
+
+    /// When the controller last refused these credentials, and how.
     #[must_use]
     pub fn refusal(&self, host: &dyn Host, tag: &Tag) -> Option<(Time, Refusal)> {
         let value = self.refusals.read(host, tag)?.value;
         let entry = self.refusals.find(&value, tag)?;
-        let (&[forbidden, length], text) = entry.get(PERMIT..)?.split_first_chunk()?;
+        let (&[forbidden, length], text) = entry.get(TAG_AND_TIME..)?.split_first_chunk()?;
         let sentence = std::str::from_utf8(text.get(..usize::from(length))?).ok()?;
         if sentence.contains(char::is_control) {
             return None;
@@ -71,13 +93,19 @@ impl Verdicts {
         Some((time_of(entry), refusal))
     }
 
-    /// Remembers a permit.
-    pub fn permitted(&self, host: &dyn Host, tag: &Tag, at: Time) {
-        self.permits.change(host, tag, &entry(tag, at));
+    /// Remembers that the controller permitted these credentials to this client.
+    pub fn permitted(&self, host: &dyn Host, tag: &Tag, client: &Tag, at: Time) {
+        let mut entry = entry(tag, at);
+        entry.extend_from_slice(client.0.get(..CLIENT).unwrap_or_default());
+        self.permits.change(host, tag, &entry);
     }
 
-    /// Remembers a refusal, and no longer any permit: that must not let anybody in again, whatever becomes of the
-    /// controller.
+    /// Remembers that a password of a local user is right.
+    pub fn password_is_right(&self, host: &dyn Host, tag: &Tag, at: Time) {
+        self.passwords.change(host, tag, &entry(tag, at));
+    }
+
+    /// Remembers a refusal, and forgets any permit: it must not count again, whatever becomes of the controller.
     pub fn refused(&self, host: &dyn Host, tag: &Tag, at: Time, refusal: &Refusal) {
         if self.permit(host, tag).is_some() {
             self.permits.change(host, tag, &[]);
@@ -135,6 +163,11 @@ impl Buckets {
         entries.chunks_exact(self.entry).take(self.most)
     }
 
+    fn time(&self, host: &dyn Host, tag: &Tag) -> Option<Time> {
+        let value = self.read(host, tag)?.value;
+        self.find(&value, tag).map(time_of)
+    }
+
     fn find<'a>(&self, value: &'a [u8], tag: &Tag) -> Option<&'a [u8]> {
         self.entries(value).find(|entry| entry.starts_with(&tag.0))
     }
@@ -150,13 +183,31 @@ impl Buckets {
         }
     }
 
+    /// Which entry makes room for a new one, if one has to.
+    fn evicted(&self, entries: &[&[u8]], new: &[u8]) -> Option<usize> {
+        let share =
+            |of: &[u8]| entries.iter().filter(|entry| client_of(entry) == client_of(of)).count();
+        let most = self.most_of_a_client.unwrap_or(self.most);
+        let oldest = |is_candidate: &dyn Fn(&[u8]) -> bool| {
+            let places = entries.iter().enumerate().filter(|(_, entry)| is_candidate(entry));
+            places.min_by_key(|(_, entry)| time_of(entry)).map(|(place, _)| place)
+        };
+        if new.is_empty() {
+            None
+        } else if share(new) >= most {
+            oldest(&|entry| client_of(entry) == client_of(new))
+        } else if entries.len() >= self.most {
+            let largest = entries.iter().map(|entry| share(entry)).max();
+            oldest(&|entry| Some(share(entry)) == largest)
+        } else {
+            None
+        }
+    }
+
     fn changed(&self, value: &[u8], tag: &Tag, entry: &[u8]) -> Vec<u8> {
         let mut others: Vec<&[u8]> =
             self.entries(value).filter(|entry| !entry.starts_with(&tag.0)).collect();
-        if others.len() >= self.most
-            && let Some(oldest) = others.iter().map(|entry| time_of(entry)).min()
-            && let Some(place) = others.iter().position(|entry| time_of(entry) == oldest)
-        {
+        if let Some(place) = self.evicted(&others, entry) {
             others.swap_remove(place);
         }
         let mut changed = vec![VERSION];
@@ -168,8 +219,12 @@ impl Buckets {
 }
 
 fn entry(tag: &Tag, at: Time) -> Vec<u8> {
-    let nanoseconds = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
-    [&tag.0[..], &nanoseconds.to_le_bytes()].concat()
+    [&tag.0[..], &nanoseconds(at).to_le_bytes()].concat()
+}
+
+/// The client that a permit names.
+fn client_of(entry: &[u8]) -> Option<&[u8]> {
+    entry.get(TAG_AND_TIME..).filter(|client| client.len() == CLIENT)
 }
 
 fn time_of(entry: &[u8]) -> Time {
@@ -182,6 +237,8 @@ mod tests {
     use super::*;
     use crate::host::fake::FakeHost;
     use proptest::prelude::*;
+
+    const CLIENT_TAG: Tag = Tag([7; TAG]);
 
     fn tag(number: u64) -> Tag {
         let mut tag = [0; TAG];
@@ -209,8 +266,8 @@ mod tests {
     #[test]
     fn verdicts_come_back_as_they_were_written_and_the_latest_counts() {
         let (host, verdicts) = (FakeHost::default(), verdicts());
-        verdicts.permitted(&host, &tag(1), at(1));
-        verdicts.permitted(&host, &tag(1), at(2));
+        verdicts.permitted(&host, &tag(1), &CLIENT_TAG, at(1));
+        verdicts.permitted(&host, &tag(1), &CLIENT_TAG, at(2));
         verdicts.refused(&host, &tag(2), at(3), &no("Nö."));
         assert_eq!(verdicts.permit(&host, &tag(1)), Some(at(2)));
         assert_eq!(verdicts.permit(&host, &tag(2)), None);
@@ -224,8 +281,8 @@ mod tests {
     #[test]
     fn a_refusal_ends_the_permit() {
         let (host, verdicts) = (FakeHost::default(), verdicts());
-        verdicts.permitted(&host, &neighbour(1), at(1));
-        verdicts.permitted(&host, &neighbour(2), at(1));
+        verdicts.permitted(&host, &neighbour(1), &CLIENT_TAG, at(1));
+        verdicts.permitted(&host, &neighbour(2), &CLIENT_TAG, at(1));
         verdicts.refused(&host, &neighbour(1), at(2), &no(""));
         assert_eq!(verdicts.permit(&host, &neighbour(1)), None);
         assert_eq!(verdicts.permit(&host, &neighbour(2)), Some(at(1)));
@@ -234,7 +291,7 @@ mod tests {
     #[test]
     fn another_configuration_sees_none() {
         let host = FakeHost::default();
-        verdicts().permitted(&host, &tag(1), at(1));
+        verdicts().permitted(&host, &tag(1), &CLIENT_TAG, at(1));
         assert_eq!(Verdicts::new(&[2; 32]).permit(&host, &tag(1)), None);
     }
 
@@ -245,7 +302,7 @@ mod tests {
         for number in 0..=most {
             // The second is the oldest by far.
             let time = if number == 1 { at(0) } else { at(10 + number) };
-            verdicts.permitted(&host, &neighbour(number), time);
+            verdicts.permitted(&host, &neighbour(number), &client(number as u8), time);
         }
         assert_eq!(verdicts.permit(&host, &neighbour(1)), None);
         for number in (0..=most).filter(|&number| number != 1) {
@@ -255,10 +312,56 @@ mod tests {
         assert_eq!(lengths, [1 + most * PERMIT]);
     }
 
+    fn client(number: u8) -> Tag {
+        Tag([number; TAG])
+    }
+
+    #[test]
+    fn many_permits_of_one_client_evict_only_its_own() {
+        let (host, verdicts) = (FakeHost::default(), verdicts());
+        let most_of_one = limits::BUCKET_CLIENT_PERMITS;
+        let others = limits::BUCKET_PERMITS - most_of_one;
+        for number in 0..others {
+            let of = client(u8::try_from(number).unwrap());
+            verdicts.permitted(&host, &neighbour(number), &of, at(number));
+        }
+        for number in 100..1_000 {
+            verdicts.permitted(&host, &neighbour(number), &client(100), at(number));
+        }
+        let held = |range: std::ops::Range<usize>| {
+            range.filter(|&it| verdicts.permit(&host, &neighbour(it)).is_some()).count()
+        };
+        assert_eq!((held(0..others), held(100..1_000)), (others, most_of_one));
+        // A client with few permits makes the client with the most forget its oldest one.
+        let oldest = 1_000 - most_of_one;
+        assert!(verdicts.permit(&host, &neighbour(oldest)).is_some());
+        verdicts.permitted(&host, &neighbour(1_000), &client(0), at(0));
+        assert_eq!((held(0..others), held(1_000..1_001)), (others, 1));
+        assert_eq!(verdicts.permit(&host, &neighbour(oldest)), None);
+    }
+
+    #[test]
+    fn passwords_and_permits_do_not_evict_each_other() {
+        let (host, verdicts) = (FakeHost::default(), verdicts());
+        verdicts.password_is_right(&host, &neighbour(0), at(0));
+        for number in 1..100 {
+            let of = client(u8::try_from(number).unwrap());
+            verdicts.permitted(&host, &neighbour(number), &of, at(1));
+        }
+        assert_eq!(verdicts.password(&host, &neighbour(0)), Some(at(0)));
+        assert_eq!(verdicts.permit(&host, &neighbour(0)), None);
+        verdicts.permitted(&host, &neighbour(0), &client(0), at(2));
+        for number in 1..100 {
+            verdicts.password_is_right(&host, &neighbour(number), at(3));
+        }
+        assert_eq!(verdicts.permit(&host, &neighbour(0)), Some(at(2)));
+        assert_eq!(verdicts.password(&host, &neighbour(0)), None);
+    }
+
     #[test]
     fn no_flood_of_refusals_evicts_a_permit_or_takes_more_than_its_room() {
         let (host, verdicts) = (FakeHost::default(), verdicts());
-        verdicts.permitted(&host, &neighbour(0), at(0));
+        verdicts.permitted(&host, &neighbour(0), &CLIENT_TAG, at(0));
         for number in 1..20_000 {
             verdicts.refused(&host, &tag(number), at(1), &no("No."));
         }
@@ -272,14 +375,14 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_absent_and_is_written_over() {
         let (host, verdicts) = (FakeHost::default(), verdicts());
-        verdicts.permitted(&host, &tag(1), at(1));
+        verdicts.permitted(&host, &tag(1), &CLIENT_TAG, at(1));
         let key = host.shared.borrow().keys().next().unwrap().clone();
         let good = host.shared(&key).unwrap().value;
         let newer = [&[VERSION + 1][..], &good[1..]].concat();
         for bad in [&good[..good.len() - 1], &newer, b""] {
             host.share(&key, bad, Write::Always).unwrap();
             assert_eq!(verdicts.permit(&host, &tag(1)), None);
-            verdicts.permitted(&host, &tag(1), at(2));
+            verdicts.permitted(&host, &tag(1), &CLIENT_TAG, at(2));
             assert_eq!(verdicts.permit(&host, &tag(1)), Some(at(2)));
         }
     }
@@ -297,7 +400,7 @@ mod tests {
             if known {
                 value.splice(1..1, number.0);
             }
-            for buckets in [&verdicts.permits, &verdicts.refusals] {
+            for buckets in [&verdicts.permits, &verdicts.refusals, &verdicts.passwords] {
                 let mut value = value.clone();
                 if whole {
                     value.truncate(1 + (value.len() - 1) / buckets.entry * buckets.entry);

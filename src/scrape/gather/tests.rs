@@ -1,10 +1,10 @@
 //! What is gathered for whom, against a fake host.
 
 use super::*;
+use crate::auth::AuthOutcome;
 use crate::auth::Scheme;
 use crate::host::fake::FakeHost;
 use crate::metrics::Kind;
-use crate::scrape::Attempt;
 use crate::scrape::query::Query;
 use crate::shared::snapshot::Outcome;
 use std::io::Read;
@@ -21,8 +21,8 @@ struct Bed {
 #[derive(Default)]
 struct Teller(Cell<u64>);
 
-impl Ledger for Teller {
-    fn attempted(&self, _: &dyn Host, _: Scheme, _: Attempt) {}
+impl ScrapeRecorder for Teller {
+    fn attempted(&self, _: &dyn Host, _: Scheme, _: AuthOutcome) {}
 
     fn scraped(&self, _: &dyn Host, _: Option<Format>, _: u16) {}
 
@@ -71,10 +71,10 @@ impl Bed {
         keys.swap_head(&self.host, &read, &head).unwrap();
     }
 
-    fn bytes(&self, ledger: &Teller, view: View, query: &str, format: Format) -> Rc<Vec<u8>> {
+    fn bytes(&self, recorder: &Teller, view: View, query: &str, format: Format) -> Rc<Vec<u8>> {
         let selection = Query::parse(query.as_bytes()).selection;
         let wanted = (format, Encoding::Identity);
-        self.gatherer.page(&self.host, ledger, &Permit::of(view), &selection, wanted).1
+        self.gatherer.page(&self.host, recorder, &Permit::of(view), &selection, wanted).1
     }
 
     fn page(&self, view: View, query: &str) -> String {

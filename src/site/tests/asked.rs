@@ -37,6 +37,7 @@ impl Bed {
         bed.answer(refusal("401", "No."));
         bed.answer(refusal("401", "No."));
         bed.calls();
+        bed.host.pass(limits::PROBE_EVERY);
         bed
     }
 
@@ -53,6 +54,20 @@ impl Bed {
     /// The status, if there is a reply at once.
     pub(super) fn ask(&self, authorization: &str) -> Option<u16> {
         self.request(0, &[("authorization", authorization)]).1.map(|reply| reply.status)
+    }
+
+    /// Gives the next requests the address of another client.
+    fn comes_from(&self, client: usize) {
+        let address = format!("192.0.{}.{}:80", client / 250, client % 250).into_bytes();
+        self.host.properties.borrow_mut().insert("source.address".to_owned(), address);
+    }
+
+    /// Answers the probe, for which no scrape waits.
+    fn answer_probe(&self, verdict: Answer) {
+        assert!(self.answer(verdict).is_empty());
+        let calls = self.host.calls.borrow();
+        let token = sent(&calls[self.seen.get() - 1], "authorization").unwrap();
+        assert_eq!(token.len(), "Bearer ".len() + 40, "{token}");
     }
 
     fn tick(&self) -> Replies {
@@ -184,10 +199,10 @@ fn a_controller_that_permits_a_random_token_lets_nobody_in_and_the_log_says_so_o
         assert_eq!(bed.answer(permit()), [503]);
         assert_eq!(bed.ask(GOOD), Some(503));
         assert_eq!(bed.ask("Bearer local"), Some(200));
-        bed.host.pass(limits::DOOR_OPEN_FOR);
+        bed.host.pass(limits::PROBE_PERMITTED_FOR);
     }
     let log = bed.host.log.borrow();
-    assert_eq!(log.iter().filter(|(_, line)| line.contains("lets in a random token")).count(), 1);
+    assert_eq!(log.iter().filter(|(_, line)| line.contains("permits a random token")).count(), 1);
     drop(log);
     assert_eq!(bed.ask(GOOD), None);
     bed.answer(refusal("401", "No."));
@@ -198,7 +213,7 @@ fn a_controller_that_permits_a_random_token_lets_nobody_in_and_the_log_says_so_o
 fn a_door_that_opens_later_is_found_and_then_no_remembered_permit_counts() {
     let bed = Bed::behind_a_closed_door(&[("/auth/controller/allow_for", json!("1h"))]);
     bed.permit(GOOD);
-    bed.host.pass(limits::DOOR_CLOSED_FOR);
+    bed.host.pass(limits::PROBE_REFUSED_FOR);
     assert_eq!(bed.ask(GOOD), Some(200));
     assert_eq!(bed.ask("Bearer another"), None);
     assert_eq!(bed.answer(permit()), [503]);
@@ -290,6 +305,9 @@ fn no_answer_is_no_verdict_and_is_not_remembered_as_one() {
         assert_eq!(bed.ask(GOOD), None);
         assert_eq!(bed.answer(nothing.clone()), [503], "{nothing:?}");
         assert_eq!(bed.ask(GOOD), Some(503));
+        bed.answer_probe(refusal("401", "No."));
+        assert_eq!(bed.ask(GOOD), Some(503));
+        bed.permit("Bearer other");
         bed.host.pass(limits::DOWN_FOR);
         bed.permit(GOOD);
     }
@@ -303,16 +321,59 @@ fn while_the_controller_is_down_those_who_were_permitted_are_let_in_without_wait
     assert_eq!(bed.ask(GOOD), None);
     assert_eq!(bed.answer(down()), [200]);
     assert_eq!(bed.ask(GOOD), Some(200));
+    bed.answer_probe(down());
     assert_eq!(bed.ask("Bearer new"), Some(503));
     assert_eq!(bed.attempts("bearer", "allowed_while_down").as_deref(), Some("2"));
     assert_eq!(bed.attempts("bearer", "unavailable").as_deref(), Some("1"));
     assert_eq!(bed.calls(), []);
+    // From then on the probe comes before any question.
     bed.host.pass(limits::DOWN_FOR);
     assert_eq!(bed.ask(GOOD), None);
-    assert_eq!(bed.answer(down()), [200]);
+    assert_eq!(bed.ask("Bearer new"), None);
+    assert_eq!(bed.answer(down()), [200, 503]);
     bed.host.pass(300 * SECOND - limits::DOWN_FOR - 60 * SECOND);
     assert_eq!(bed.ask(GOOD), None);
     assert_eq!(bed.answer(down()), [503]);
+    bed.host.pass(limits::DOWN_FOR);
+    assert_eq!(bed.ask(GOOD), None);
+    bed.answer_probe(refusal("401", "No."));
+    assert_eq!(bed.answer(permit()), [200]);
+}
+
+#[test]
+fn credentials_that_the_controller_does_not_answer_do_not_mark_it_down() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.permit(GOOD);
+    bed.host.pass(60 * SECOND);
+    for slow in 0..10 {
+        bed.comes_from(slow);
+        assert_eq!(bed.ask(&format!("Bearer slow-{slow}")), None);
+        assert_eq!(bed.answer(down()), [503]);
+        // The probe is repeated, though not for each.
+        bed.host.pass(limits::PROBE_EVERY);
+        bed.answer_probe(refusal("401", "No."));
+        bed.comes_from(100 + slow);
+        bed.permit(&format!("Bearer valid-{slow}"));
+    }
+    assert_eq!(bed.ask(GOOD), None);
+    assert_eq!(bed.answer(refusal("401", "No.")), [401], "an expired permit does not count");
+}
+
+#[test]
+fn a_probe_that_tells_whether_the_controller_is_down_is_not_repeated_at_once() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.host.pass(SECOND);
+    for slow in 0..5 {
+        assert_eq!(bed.ask(&format!("Bearer slow-{slow}")), None);
+        assert_eq!(bed.answer(down()), [503]);
+        if slow == 0 {
+            bed.answer_probe(refusal("401", "No."));
+        }
+    }
+    assert_eq!(bed.calls(), []);
+    bed.host.pass(limits::PROBE_EVERY);
+    bed.answer_probe(refusal("401", "No."));
+    assert_eq!(bed.calls(), []);
 }
 
 #[test]
@@ -322,14 +383,20 @@ fn the_log_says_once_that_there_are_no_verdicts_and_once_that_there_are_again() 
         let log = bed.host.log.borrow();
         log.iter().filter(|(_, line)| line.contains("auth.controller")).cloned().collect::<Vec<_>>()
     };
+    assert_eq!(bed.ask(GOOD), None);
+    assert_eq!(bed.answer(down()), [503]);
+    bed.answer_probe(down());
     for _ in 0..3 {
+        bed.host.pass(limits::DOWN_FOR);
         assert_eq!(bed.ask(GOOD), None);
         assert_eq!(bed.answer(down()), [503]);
-        bed.host.pass(limits::DOWN_FOR);
     }
     let silent = "awx_metrics: auth.controller: controller gives no verdict".to_owned();
     assert_eq!(lines(), [(Level::Warn, silent.clone())]);
-    bed.permit(GOOD);
+    bed.host.pass(limits::DOWN_FOR);
+    assert_eq!(bed.ask(GOOD), None);
+    bed.answer_probe(refusal("401", "No."));
+    assert_eq!(bed.answer(permit()), [200]);
     bed.permit("Bearer other");
     let back = "awx_metrics: auth.controller: controller answers".to_owned();
     assert_eq!(lines(), [(Level::Warn, silent), (Level::Info, back)]);
@@ -353,6 +420,7 @@ fn who_makes_the_controller_fail_keeps_nobody_else_from_being_asked_about() {
     bed.permit(GOOD);
     assert_eq!(bed.ask("Bearer poison"), None);
     assert_eq!(bed.answer(answer("500", "text/html", "<h1>")), [503]);
+    bed.answer_probe(refusal("401", "No."));
     bed.host.pass(60 * SECOND);
     assert_eq!(bed.ask(GOOD), None);
     assert_eq!(bed.answer(refusal("401", "No.")), [401]);
@@ -383,8 +451,10 @@ fn so_many_questions_are_under_way_and_a_part_of_them_is_kept_for_the_known() {
     bed.permit(GOOD);
     bed.host.pass(60 * SECOND);
     for stranger in 0..limits::for_strangers(limits::QUESTIONS) {
+        bed.comes_from(stranger);
         assert_eq!(bed.ask(&format!("Bearer {stranger}")), None);
     }
+    bed.comes_from(99);
     assert_eq!(bed.ask("Bearer late"), Some(429));
     assert_eq!(bed.calls().len(), limits::for_strangers(limits::QUESTIONS_SENT));
     assert_eq!(bed.ask(GOOD), None);
@@ -395,6 +465,102 @@ fn so_many_questions_are_under_way_and_a_part_of_them_is_kept_for_the_known() {
 }
 
 #[test]
+fn one_client_has_only_a_share_of_the_questions_and_clients_take_turns() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.comes_from(1);
+    let share = limits::for_one_client(limits::QUESTIONS, false);
+    for number in 0..share {
+        assert_eq!(bed.ask(&format!("Bearer attack-{number}")), None);
+    }
+    assert_eq!(bed.ask("Bearer attack-last"), Some(429));
+    // Its question comes after one of the attacker's, not after all.
+    bed.comes_from(2);
+    assert_eq!(bed.ask("Bearer new"), None);
+    let calls = bed.calls();
+    let tokens: Vec<_> = calls.iter().filter_map(|call| sent(call, "authorization")).collect();
+    assert_eq!(tokens[..2], ["Bearer attack-0", "Bearer new"]);
+    let attackers = tokens.iter().filter(|token| token.contains("attack")).count();
+    assert_eq!(attackers, limits::CLIENT_QUESTIONS_SENT);
+}
+
+#[test]
+fn one_client_has_only_a_share_of_the_scrapes_that_wait() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.comes_from(1);
+    let share = limits::for_one_client(limits::WAITERS, false);
+    let statuses: Vec<_> = (0..limits::WAITERS).map(|_| bed.ask("Bearer same")).collect();
+    assert_eq!(statuses.iter().filter(|status| status.is_none()).count(), share);
+    bed.comes_from(2);
+    assert_eq!(bed.ask("Bearer same"), None);
+}
+
+#[test]
+fn credentials_without_a_verdict_count_as_failures() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.comes_from(1);
+    let burst = limits::CLIENT_FAILURES.burst;
+    for number in 0..burst {
+        bed.host.pass(Duration::from_millis(150));
+        assert_eq!(bed.ask(&format!("Bearer poison-{number}")), None, "{number}");
+        let calls = bed.calls();
+        bed.seen.set(bed.seen.get() - calls.len());
+        for call in calls {
+            let token = sent(&call, "authorization").unwrap();
+            let is_probe = !token.contains("poison");
+            let verdict =
+                if is_probe { refusal("401", "No.") } else { answer("500", "text/html", "") };
+            assert_eq!(bed.answer(verdict), if is_probe { vec![] } else { vec![503] });
+        }
+    }
+    assert_eq!(bed.ask("Bearer poison-last"), Some(429));
+    bed.comes_from(2);
+    assert_eq!(bed.ask(GOOD), None);
+}
+
+#[test]
+fn good_credentials_are_not_counted_as_failures() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.comes_from(1);
+    for number in 0..3 * limits::CLIENT_FAILURES.burst {
+        bed.host.pass(Duration::from_millis(150));
+        bed.permit(&format!("Bearer good-{number}"));
+    }
+}
+
+#[test]
+fn a_cookie_beside_a_token_makes_no_other_credential() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    bed.permit(GOOD);
+    for number in 0..100 {
+        let cookie = format!("awx_sessionid={number}");
+        let headers = [("authorization", GOOD), ("cookie", cookie.as_str())];
+        assert_eq!(bed.request(0, &headers).1.map(|reply| reply.status), Some(200));
+    }
+    assert_eq!(bed.calls(), []);
+}
+
+#[test]
+fn an_address_that_a_client_could_forge_is_warned_about_once() {
+    let bed = Bed::behind_a_closed_door(&[]);
+    let warnings = || {
+        let log = bed.host.log.borrow();
+        log.iter().filter(|(_, line)| line.contains("use_remote_address")).count()
+    };
+    let from = |address: &str, header: &str| {
+        let mut properties = bed.host.properties.borrow_mut();
+        properties.insert("source.address".to_owned(), address.as_bytes().to_vec());
+        drop(properties);
+        bed.request(0, &[("authorization", "Bearer x"), ("x-forwarded-for", header)]);
+    };
+    from("192.0.2.1:40000", "192.0.2.1");
+    from("192.0.2.1:0", "192.0.2.1, 198.51.100.9");
+    assert_eq!(warnings(), 0);
+    from("192.0.2.1:0", "192.0.2.1");
+    from("192.0.2.2:0", "192.0.2.2");
+    assert_eq!(warnings(), 1);
+}
+
+#[test]
 fn so_many_questions_are_asked_in_a_second_over_all_vms() {
     let bed = Bed::of(4, &[]);
     assert_eq!(bed.ask(GOOD), None);
@@ -402,6 +568,7 @@ fn so_many_questions_are_asked_in_a_second_over_all_vms() {
     bed.answer(permit());
     bed.host.pass(SECOND);
     for number in 0..4 * limits::QUESTIONS_SENT {
+        bed.comes_from(number);
         bed.request(number % 4, &[("authorization", &format!("Bearer {number}"))]);
     }
     let most = limits::for_strangers(limits::QUESTIONS_A_SECOND);

@@ -12,6 +12,9 @@ fn forwarding() -> Bed {
     let bed = Bed::new(&[("/sources", source)]);
     assert_eq!(bed.ask(GOOD), None);
     bed.answer(refusal("401", "No."));
+    // A client that was not permitted before is asked about first; then its credentials pull the page.
+    assert_eq!(bed.paths(), ["/check"]);
+    assert!(bed.answer(permit()).is_empty());
     bed
 }
 
@@ -64,28 +67,53 @@ fn of_those_who_are_permitted_one_pulls_and_the_others_wait_for_it() {
 }
 
 #[test]
-fn who_is_refused_keeps_nobody_from_the_page() {
+fn a_stranger_pulls_no_page_and_keeps_nobody_from_it() {
+    for verdict in [refusal("403", "Not you."), answer("500", "text/html", "<h1>")] {
+        let bed = forwarding();
+        bed.answer(text_page(1));
+        bed.host.pass(15 * SECOND);
+        assert_eq!(bed.ask("Bearer nobody"), None);
+        assert_eq!(bed.paths(), ["/check"]);
+        // A permitted client does not wait for the stranger.
+        assert_eq!(bed.reads(GOOD), None);
+        assert_eq!(bed.answer(verdict).len(), 1);
+        let paths: Vec<_> = bed.calls().into_iter().map(|call| call.path).collect();
+        assert!(paths.iter().all(|path| path == "/page" || path == "/check"), "{paths:?}");
+        let pulls = bed.host.calls.borrow().iter().filter(|call| call.path == "/page").count();
+        assert_eq!(pulls, 2, "one before, and one of the permitted client");
+    }
+}
+
+#[test]
+fn a_client_that_is_refused_when_its_permit_expires_keeps_nobody_from_the_page() {
     let bed = forwarding();
     bed.answer(text_page(1));
-    bed.host.pass(15 * SECOND);
-    assert_eq!(bed.ask("Bearer nobody"), None);
+    assert_eq!(bed.ask("Bearer other"), None);
+    bed.host.pass(30 * SECOND);
+    assert!(bed.answer(permit()).is_empty());
+    assert_eq!(bed.answer(text_page(1)), [200]);
+    bed.host.pass(35 * SECOND);
+    // The first permit has expired, the other one has not.
+    assert_eq!(bed.ask(GOOD), None);
     assert_eq!(bed.paths(), ["/page"]);
-    // While that lasts others have what there is.
-    assert_eq!(bed.reads(GOOD).as_deref(), Some("pulled 1"));
     assert_eq!(bed.answer(refusal("403", "Not you.")), [403]);
-    assert_eq!(bed.reads(GOOD), None);
+    assert_eq!(bed.reads("Bearer other"), None);
     assert_eq!(bed.paths(), ["/page"]);
     assert_eq!(bed.answer(text_page(2)), [200]);
-    assert_eq!(bed.reads(GOOD).as_deref(), Some("pulled 2"));
+    assert_eq!(bed.reads("Bearer other").as_deref(), Some("pulled 2"));
 }
 
 #[test]
 fn a_page_that_fails_is_no_verdict_and_the_controller_is_asked_for_one() {
     let bed = forwarding();
+    assert_eq!(bed.answer(answer("500", "text/html", "<h1>")), [200]);
+    assert_eq!(bed.reads(GOOD).as_deref(), Some(""));
+    bed.host.pass(60 * SECOND);
+    assert_eq!(bed.ask(GOOD), None);
+    assert_eq!(bed.paths(), ["/page"]);
     assert!(bed.answer(answer("500", "text/html", "<h1>")).is_empty());
     assert_eq!(bed.paths(), ["/check"]);
     assert_eq!(bed.answer(permit()), [200]);
-    assert_eq!(bed.reads(GOOD).as_deref(), Some(""));
     bed.host.pass(15 * SECOND);
     assert_eq!(bed.reads(GOOD), None);
     assert_eq!(bed.answer(text_page(1)), [200]);

@@ -5,7 +5,8 @@
 
 use awx_metrics_filter::auth::password::{PasswordHash, Progress};
 use awx_metrics_filter::auth::{
-    Credentials, Decision, Malformed, Policy, Secret, Shown, Tagger, Token, User, decide,
+    Credentials, LocalDecision, Malformed, Policy, RequestCredentials, Secret, Tagger, Token, User,
+    decide,
 };
 
 use crate::{PLANTED, Target};
@@ -182,12 +183,12 @@ fn opens(reading: &Reading) -> bool {
 
 /// Hashing is slow: a password is checked where its user is known, or else every run would take a millisecond.
 fn is_let_in(headers: &[&[u8]]) -> bool {
-    let shown = Shown::read(headers.iter().copied(), [].into_iter(), true);
+    let shown = RequestCredentials::read(headers.iter().copied(), [].into_iter(), true);
     let tagger = Tagger::new([7; 32], [8; 32]);
     POLICY.with(|policy| match decide(policy, &shown, &tagger) {
-        Decision::Allowed(_) => true,
-        Decision::Denied(_) | Decision::Ask => false,
-        Decision::Derive(mut pending) => {
+        LocalDecision::Allowed(_) => true,
+        LocalDecision::Denied(_) | LocalDecision::AskController => false,
+        LocalDecision::CheckPassword(mut pending) => {
             let is_known =
                 matches!(&shown.credentials, Credentials::Basic { user, .. } if user == USER);
             is_known && matches!(pending.advance(u32::MAX), Progress::Done(Ok(_)))

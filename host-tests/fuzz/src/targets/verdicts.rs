@@ -24,7 +24,7 @@ pub(crate) const TARGET: Target = Target {
 };
 
 /// Bytes of a permit: its tag and its time.
-const PERMIT: usize = TAG + 8;
+const PERMIT: usize = TAG + 16;
 
 fn run(bytes: &[u8]) {
     let (verdicts, host) = (Verdicts::new(&[3; 32]), Memory::default());
@@ -45,7 +45,7 @@ fn run(bytes: &[u8]) {
 fn take(step: &[u8], verdicts: &Verdicts, host: &Memory, permits: &mut BTreeMap<u8, Time>) {
     let (who, at) = (tag(step[1]), Duration::from_nanos(step[2].into()));
     if step[0].is_multiple_of(2) {
-        verdicts.permitted(host, &who, at);
+        verdicts.permitted(host, &who, &tag(step[0] >> 4), at);
         permits.insert(step[1], at);
         assert_eq!(verdicts.permit(host, &who), Some(at));
     } else {
@@ -75,10 +75,10 @@ fn take(step: &[u8], verdicts: &Verdicts, host: &Memory, permits: &mut BTreeMap<
 
 /// What another writer left is a permit only where a whole bucket of them has it.
 fn read(tag: &Tag, left: &[u8], verdicts: &Verdicts, host: &Memory) {
-    let entries = left.strip_prefix(b"\x01").filter(|entries| entries.len().is_multiple_of(PERMIT));
+    let entries = left.strip_prefix(b"\x02").filter(|entries| entries.len().is_multiple_of(PERMIT));
     let mut entries = entries.unwrap_or_default().chunks(PERMIT).take(limits::BUCKET_PERMITS);
     let found = entries.find(|entry| entry[..TAG] == tag.0).map(|entry| {
-        let time = entry[TAG..].iter().rev().fold(0, |time, &byte| time << 8 | u64::from(byte));
+        let time = entry[TAG..TAG + 8].iter().rev().fold(0, |time, &byte| time << 8 | u64::from(byte));
         Duration::from_nanos(time)
     });
     let permit = verdicts.permit(host, tag);

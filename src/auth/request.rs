@@ -1,33 +1,36 @@
-//! What a client shows: its `Authorization` headers and, where the controller is asked, its session's cookie.
+//! The credentials of a request: its `Authorization` headers and, where the controller is asked, its session cookie.
 //!
-//! The bytes are anybody's. Nothing panics, and of what does not look like a credential nothing is passed on.
+//! The bytes are hostile. Nothing panics, and nothing is passed on that does not look like a credential.
 
 use super::{Credentials, Scheme, Secret};
 use crate::limits;
 
-/// The controller's cookie for people who are logged in.
+/// The controller's session cookie.
 const SESSION_COOKIE: &[u8] = b"awx_sessionid";
 
-/// What a client shows.
+/// The credentials of a request.
 #[derive(Debug)]
-pub struct Shown {
-    /// What its `Authorization` headers say.
+pub struct RequestCredentials {
+    /// The `Authorization` headers, parsed.
     pub credentials: Credentials,
-    /// What the controller would be shown of it.
+    /// What the controller is shown, if it is asked.
     pub forwarded: Forwarded,
 }
 
-/// The part of a request that its controller is shown, to be asked about it.
+/// The part of a request that the controller is shown. It has at most one of the two credentials.
 #[derive(Debug, Default)]
 pub struct Forwarded {
     /// `Authorization`: a bearer token, or Basic.
     pub authorization: Option<Secret>,
-    /// The value of the session's cookie.
+    /// The value of the session cookie.
     pub session: Option<Secret>,
 }
 
-impl Shown {
-    /// Reads a request's headers. What the controller would be shown matters only where one is asked.
+impl RequestCredentials {
+    /// Reads a request's headers. What the controller would be shown matters only where one is configured (`asks`).
+    ///
+    /// The session cookie is read only if no `Authorization` header decides. Otherwise each cookie beside one valid token
+    /// would be another credential to ask about and to remember.
     #[must_use]
     pub fn read<'a>(
         authorization: impl Iterator<Item = &'a [u8]> + Clone,
@@ -35,26 +38,25 @@ impl Shown {
         asks: bool,
     ) -> Self {
         let credentials = Credentials::parse(authorization.clone());
-        if !asks {
-            return Self { credentials, forwarded: Forwarded::default() };
-        }
-        let authorization = match credentials {
-            Credentials::Bearer(_) | Credentials::Basic { .. } => canonical(authorization),
-            _ => None,
+        let forwarded = match credentials {
+            _ if !asks => Forwarded::default(),
+            Credentials::Bearer(_) | Credentials::Basic { .. } => {
+                Forwarded { authorization: canonical(authorization), session: None }
+            }
+            Credentials::Malformed(_) => Forwarded::default(),
+            Credentials::None | Credentials::UnusableBearer | Credentials::Other => {
+                Forwarded { authorization: None, session: session(cookies) }
+            }
         };
-        Self { credentials, forwarded: Forwarded { authorization, session: session(cookies) } }
+        Self { credentials, forwarded }
     }
 
-    /// The label `scheme` of `awx_gateway_auth_attempts_total`: by what the client is to be let in.
+    /// The label `scheme` of `awx_gateway_auth_attempts_total`: the credential that decides.
     #[must_use]
     pub fn scheme(&self) -> Scheme {
-        match self.credentials {
-            Credentials::None | Credentials::UnusableBearer | Credentials::Other
-                if self.forwarded.session.is_some() =>
-            {
-                Scheme::Session
-            }
-            _ => self.credentials.scheme(),
+        match self.forwarded.session {
+            Some(_) => Scheme::Session,
+            None => self.credentials.scheme(),
         }
     }
 }
@@ -67,7 +69,7 @@ impl Forwarded {
     }
 }
 
-/// The header in one spelling: what differs in spaces alone is one credential.
+/// The header in one spelling: headers that differ only in white space are one credential.
 fn canonical<'a>(mut headers: impl Iterator<Item = &'a [u8]>) -> Option<Secret> {
     let header = std::str::from_utf8(headers.next()?).ok()?;
     let (scheme, argument) = header.trim_ascii().split_once(|c: char| c.is_ascii_whitespace())?;
@@ -75,7 +77,7 @@ fn canonical<'a>(mut headers: impl Iterator<Item = &'a [u8]>) -> Option<Secret> 
     Some(Secret::new(format!("{scheme} {}", argument.trim_ascii())))
 }
 
-/// The session, where the cookies name one. Of several nobody could say which counts: another hop may take another.
+/// The session, if the cookies name exactly one. Of several, another hop may take another.
 fn session<'a>(cookies: impl Iterator<Item = &'a [u8]>) -> Option<Secret> {
     let pairs = cookies.flat_map(|header| header.split(|&byte| byte == b';'));
     let mut sessions = pairs.filter_map(|pair| {
@@ -94,12 +96,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(authorization: &str, cookies: &[&str]) -> Shown {
+    fn read(authorization: &str, cookies: &[&str]) -> RequestCredentials {
         let cookies = cookies.iter().map(|cookie| cookie.as_bytes());
-        Shown::read([authorization.as_bytes()].into_iter(), cookies, true)
+        RequestCredentials::read([authorization.as_bytes()].into_iter(), cookies, true)
     }
 
-    fn forwarded(shown: &Shown) -> [Option<&str>; 2] {
+    fn forwarded(shown: &RequestCredentials) -> [Option<&str>; 2] {
         let Forwarded { authorization, session } = &shown.forwarded;
         [authorization, session].map(|secret| secret.as_ref().map(Secret::expose))
     }
@@ -142,11 +144,29 @@ mod tests {
         let long = format!("awx_sessionid={}", "a".repeat(limits::SESSION_BYTES + 1));
         assert_eq!(forwarded(&read("", &[&long])), [None, None]);
         let cookies = [&b"awx_sessionid=abc"[..]].into_iter();
-        assert_eq!(forwarded(&Shown::read([].into_iter(), cookies, false)), [None, None]);
+        assert_eq!(
+            forwarded(&RequestCredentials::read([].into_iter(), cookies, false)),
+            [None, None]
+        );
     }
 
     #[test]
-    fn who_shows_nothing_better_counts_as_a_session() {
+    fn an_authorization_header_that_decides_leaves_the_cookie_out() {
+        for (header, passed) in [
+            ("Bearer abc", [Some("Bearer abc"), None]),
+            ("Basic YTpi", [Some("Basic YTpi"), None]),
+            ("Basic !!!", [None, None]),
+            ("Bearer a,b", [None, None]),
+            ("Bearer", [None, Some("abc")]),
+            ("Digest x", [None, Some("abc")]),
+            ("", [None, Some("abc")]),
+        ] {
+            assert_eq!(forwarded(&read(header, &["awx_sessionid=abc"])), passed, "{header}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_an_authorization_that_decides_counts_as_a_session() {
         for (header, scheme) in [
             ("", Scheme::Session),
             ("Bearer", Scheme::Session),
@@ -168,7 +188,7 @@ mod tests {
             let cookies = [b"awx_sessionid=", &cookie[..]].concat();
             for header in [&header, &known] {
                 let headers = [header.as_slice()].into_iter();
-                let shown = Shown::read(headers, [cookies.as_slice()].into_iter(), true);
+                let shown = RequestCredentials::read(headers, [cookies.as_slice()].into_iter(), true);
                 for passed in forwarded(&shown).into_iter().flatten() {
                     prop_assert!(passed.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));
                 }
