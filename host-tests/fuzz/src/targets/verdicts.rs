@@ -78,7 +78,8 @@ fn read(tag: &Tag, left: &[u8], verdicts: &Verdicts, host: &Memory) {
     let entries = left.strip_prefix(b"\x02").filter(|entries| entries.len().is_multiple_of(PERMIT));
     let mut entries = entries.unwrap_or_default().chunks(PERMIT).take(limits::BUCKET_PERMITS);
     let found = entries.find(|entry| entry[..TAG] == tag.0).map(|entry| {
-        let time = entry[TAG..TAG + 8].iter().rev().fold(0, |time, &byte| time << 8 | u64::from(byte));
+        let time =
+            entry[TAG..TAG + 8].iter().rev().fold(0, |time, &byte| time << 8 | u64::from(byte));
         Duration::from_nanos(time)
     });
     let permit = verdicts.permit(host, tag);
