@@ -9,10 +9,16 @@ SHELL := bash
 
 RUST := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 MODULE := target/wasm32-wasip1/release/awx_metrics_filter.wasm
-MODULE_BYTES := 500000
+MODULE_BYTES := 600000
 FILTER := -p awx-metrics-filter --lib --target wasm32-wasip1
 # Where crates lie on the machine that builds is nobody's business, nor is it to count among the module's bytes.
 REMAP = target.wasm32-wasip1.rustflags = ["--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src="]
+# What the link makes, which cargo copies; which wasm-opt it had stands beside it.
+LINKED := $(dir $(MODULE))deps/$(notdir $(MODULE))
+BUILD_MODULE = cargo build --locked --release $(FILTER) --config .cargo/module.toml --config '$(REMAP)'
+# $(call build_record,MODULE,LINKED): all that the module's bytes depend on beside the sources.
+build_record = { echo "sha256 $$(sha256sum < $(1) | cut -d ' ' -f 1)"; echo "bytes $$(wc -c < $(1))"; \
+    rustc --version; echo "wasm-opt: $$(cat $(2).wasm-opt)"; }
 PINNED := host-tests/pinned
 DEBIAN_KEYS := /usr/share/keyrings/debian-archive-keyring.gpg
 CARGO_RUN := cargo run --locked --quiet -p host-tests --bin
@@ -30,9 +36,18 @@ run: wasm .tools/envoy/bin/envoy ## starts Envoy with the filter; CONTROLLER=htt
 
 # Cargo does not know that the linker is a file of ours: without its last output it links again.
 .PHONY: wasm
-wasm: toolchain wasm-opt ## builds the module
-	@test $(MODULE) -nt .cargo/link-module || rm -f $(dir $(MODULE))deps/$(notdir $(MODULE))
-	cargo build --locked --release $(FILTER) --config .cargo/module.toml --config '$(REMAP)'
+wasm: toolchain wasm-opt ## builds the module, and writes what it was built with beside it
+	@test $(MODULE) -nt .cargo/link-module || rm -f $(LINKED)
+	$(BUILD_MODULE)
+	@$(call build_record,$(MODULE),$(LINKED)) > $(MODULE).build; cat $(MODULE).build
+
+# `make wasm` in target directories that were never built in, twice: the same sources and tools make the same bytes.
+.PHONY: reproducible
+reproducible: toolchain wasm-opt ## builds the module twice from nothing, and compares the bytes
+	@rm -rf target/reproducible
+	@for turn in first second; do $(BUILD_MODULE) --quiet --target-dir target/reproducible/$$turn; done
+	cmp target/reproducible/{first,second}/$(MODULE:target/%=%)
+	@rm -rf target/reproducible
 
 .PHONY: test
 test: wasm tools ## passes every test: unit, integration and doc tests
@@ -173,10 +188,11 @@ commands:
 	done; \
 	if test -n "$$missing"; then $(call debian,prometheus wrk chromium); fi
 
+# The module is built without it where it cannot be had, and is then a tenth larger.
 .PHONY: wasm-opt
 wasm-opt:
 	@if ! command -v wasm-opt > /dev/null; then \
-	    missing=' wasm-opt'; $(call debian,binaryen); \
+	    missing=' wasm-opt'; ($(call debian,binaryen)) || echo 'make: the module is built without wasm-opt' >&2; \
 	fi
 
 .PHONY: pip

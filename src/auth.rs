@@ -54,6 +54,8 @@ impl Permit {
 pub enum Denial {
     /// No credentials, or none that anybody here knows.
     NotProvided,
+    /// The same, and a token in the URL, which is logged and so is none of the places where one counts.
+    TokenInUrl,
     /// Basic without credentials.
     BasicEmpty,
     /// Basic with several words.
@@ -195,6 +197,15 @@ impl Policy {
 }
 
 impl Denial {
+    /// The same for a client that has a token in its URL: a 401 then says where tokens belong.
+    #[must_use]
+    pub fn of_token_in_url(self) -> Self {
+        match self {
+            Self::NotProvided => Self::TokenInUrl,
+            denial => denial,
+        }
+    }
+
     /// A refusal by the controller. A 401 has the same sentence whether an entry of the configuration or the controller
     /// refused the credentials, so that the sentence does not tell which user names the configuration has.
     fn by_controller(refusal: &Refusal, scheme: Scheme) -> Self {
@@ -222,6 +233,10 @@ impl Denial {
             Self::NotProvided => {
                 "Authentication credentials were not provided. To establish a login session, visit \
                  /api/login/."
+            }
+            Self::TokenInUrl => {
+                "A token in the URL does not count here, since URLs are logged. Send it in a header, as \
+                 \"Authorization: Bearer TOKEN\"."
             }
             Self::BasicEmpty => {
                 "Invalid basic header. No credentials provided. To establish a login session, visit \

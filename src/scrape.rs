@@ -193,6 +193,8 @@ impl Scraper {
                 self.serve(context, request, &permit)
             }
             Decision::Denied(denial) => {
+                let denial =
+                    if request.query.holds_token { denial.of_token_in_url() } else { denial };
                 (None, Reply::denied(&denial, self.challenge(), format, &request.path))
             }
             Decision::Throttled(wait) => (None, Reply::throttled(wait, format)),

@@ -20,6 +20,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ const LOG_ROOT: &[u8] = b"awx_metrics_log";
 
 thread_local! {
     static VM: Rc<Vm> = Rc::new(Vm::new(&Envoy));
+    /// Whether this VM has warned that something rewrites its pages.
+    static WARNED_OF_REWRITING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// One configuration.
@@ -91,14 +94,14 @@ impl RootContext for Root {
         if let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::AccessLog))
             && self.logs
         {
-            log_request(site);
+            log_request(site, was_routed);
         }
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         VM.with(|vm| vm.serve());
         let site = self.site.clone();
-        Some(Box::new(Stream { id, site, seen: Seen::Nothing, waits: false }))
+        Some(Box::new(Stream { id, site, seen: Seen::Nothing, waits: false, page_bytes: None }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -112,6 +115,8 @@ struct Stream {
     site: Option<Rc<Site>>,
     seen: Seen,
     waits: bool,
+    /// The length of the page that was sent at once, if one was.
+    page_bytes: Option<usize>,
 }
 
 /// What was seen of a request that is to be counted when it ends.
@@ -133,7 +138,10 @@ impl Stream {
     fn obey(&mut self, site: &Site, step: Step) -> Action {
         match step {
             Step::Pass => return Action::Continue,
-            Step::Reply(reply) => send(&reply),
+            Step::Reply(reply) => {
+                self.page_bytes = (reply.status == 200).then_some(reply.body.len());
+                send(&reply);
+            }
             Step::Wait => {
                 self.waits = true;
                 set_tick(site);
@@ -175,6 +183,9 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
+        if let Some(bytes) = self.page_bytes {
+            warn_if_rewritten(bytes);
+        }
         let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::Filter)) else {
             return;
         };
@@ -183,8 +194,8 @@ impl HttpContext for Stream {
                 ended(site, method.as_deref(), path.as_deref(), Some(came.elapsed()));
             }
             Seen::NotOurs => {}
-            // Refused by Envoy itself before any filter, for want of a host or the like.
-            Seen::Nothing => log_request(site),
+            // Refused by Envoy itself before any filter, for want of a host or the like. So no route rewrote anything.
+            Seen::Nothing => log_request(site, || false),
         }
     }
 }
@@ -200,11 +211,23 @@ impl Drop for Stream {
     }
 }
 
-/// Counts a request by nothing but what its log callback sees.
-fn log_request(site: &Site) {
+/// Whether Envoy sent the request to a cluster, or tried to. A route rewrites only such requests.
+///
+/// A client can send `x-envoy-original-path` and `-host` itself. Envoy removes them if `use_remote_address` is on, but not
+/// from a request that it refuses early (no host, a path that it does not normalise); a route that rewrites replaces them
+/// (seen on 1.36.2 and 1.40.0). No property tells whether the route did, so without `use_remote_address` a client may
+/// still choose what its own routed request counts as.
+fn was_routed() -> bool {
+    Envoy.property(&["xds", "cluster_name"]).is_some_and(|cluster| !cluster.is_empty())
+}
+
+/// Counts a request by what its log callback sees alone. `was_routed` is asked only where it matters.
+fn log_request(site: &Site, was_routed: impl Fn() -> bool) {
     // What the client sent, where a route has rewritten it since.
-    let sent =
-        |original, header| Envoy.request_header(original).or_else(|| Envoy.request_header(header));
+    let sent = |original, header| {
+        let rewritten = Envoy.request_header(original).filter(|_| was_routed());
+        rewritten.or_else(|| Envoy.request_header(header))
+    };
     if site.serves(|| sent("x-envoy-original-host", ":authority")) {
         let path = sent("x-envoy-original-path", ":path");
         let path = path.as_deref().map(|path| site.counted_as(path));
@@ -221,6 +244,20 @@ fn ended(site: &Site, method: Option<&[u8]>, path: Option<&[u8]>, duration: Opti
     let code = u16::try_from(code).unwrap_or_default();
     let websocket = code == SWITCHING_PROTOCOLS;
     site.ended(&Envoy, &Facts { method, path, code, duration, websocket });
+}
+
+/// Warns once if the page that was sent is not the one that the client got: a `local_reply_config` with a `body_format`
+/// rewrites every reply of a filter, and keeps `content-encoding: gzip` over the new text. This costs scrapes alone: one
+/// header. A compressor before the filter removes that header, and then nothing can be said.
+fn warn_if_rewritten(bytes: usize) {
+    let length = envoy::response_header("content-length");
+    let length = length.and_then(|length| std::str::from_utf8(&length).ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length != bytes) && !WARNED_OF_REWRITING.replace(true) {
+        let line = "awx_metrics: the metrics page is rewritten on its way to the client: local_reply_config \
+                    has a body_format. Put it in a mapper for status codes from 400, as in \
+                    envoy/local-reply.yaml";
+        Envoy.log(Level::Warn, line);
+    }
 }
 
 /// The only protocol that Envoy lets a client switch to, where it is configured, is the websocket.

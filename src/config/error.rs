@@ -109,6 +109,12 @@ pub enum Problem {
     /// An earlier entry of the list has it already.
     #[error("an earlier entry has the same")]
     Duplicate,
+    /// An earlier token has this hash, so it is one token, and opens what that one does.
+    #[error("the same as auth.tokens[{earlier}].sha256: one token cannot have two entries")]
+    SameToken {
+        /// Which of `auth.tokens`.
+        earlier: usize,
+    },
     /// A path in another form than requests are compared in.
     #[error("must be a normal path: one slash before each segment, no dot segments")]
     PathNotNormal,

@@ -278,7 +278,13 @@ fn tokens(field: Field, sources: &[Source]) -> Result<Vec<Token>> {
         let mut fields = item.fields(&["name", "sha256", "sources", "families"])?;
         let taken = |name: &str| tokens.iter().any(|token| token.name == name);
         let name = fields.required("name", &unless(taken, rules::name))?;
-        let sha256 = fields.required("sha256", &rules::sha256)?;
+        let sha256 = fields.required("sha256", &|text| {
+            let sha256 = rules::sha256(text)?;
+            match tokens.iter().position(|token| token.sha256 == sha256) {
+                Some(earlier) => Err(Problem::SameToken { earlier }),
+                None => Ok(sha256),
+            }
+        })?;
         tokens.push(Token { name, sha256, view: view(&mut fields, sources)? });
     }
     Ok(tokens)

@@ -216,7 +216,8 @@ fn every_field_is_read() {
     let labels = [("env", "prod"), ("site", "east")].map(|(n, v)| (n.to_owned(), v.to_owned()));
     assert_eq!(source.labels, labels);
     assert_eq!(source.gateway_families, GatewayFamilies::Keep);
-    assert_eq!(config.warnings(), []);
+    let closed = Warning::OpensNothing { list: "tokens", entry: 0 };
+    assert_eq!(config.warnings(), [Warning::EverybodyLetIn, closed]);
 }
 
 #[test]
@@ -379,6 +380,15 @@ fn a_field_that_is_wrong_is_named_with_what_is_wrong() {
             json!({"auth": {"tokens": [{"name": "a", "sha256": SHA256}, {"name": "a", "sha256": SHA256}]}}),
             "auth.tokens[1].name",
             Duplicate,
+        ),
+        (
+            json!({"auth": {"tokens": [
+                {"name": "a", "sha256": SHA256.replace('7', "8")},
+                {"name": "b", "sha256": SHA256},
+                {"name": "c", "sha256": SHA256.to_ascii_uppercase()},
+            ]}}),
+            "auth.tokens[2].sha256",
+            SameToken { earlier: 1 },
         ),
         (json!({"auth": {"users": [{"password_hash": HASH}]}}), "auth.users[0].name", Missing),
         (json!({"auth": {"users": [{"name": "a"}]}}), "auth.users[0].password_hash", Missing),
@@ -796,6 +806,28 @@ fn what_is_hardly_meant_is_warned_of() {
     let same = Warning::SameLabels { first: 0, second: 1 };
     assert_eq!(accept(&json).warnings(), [Warning::NoPaths, same]);
     assert_eq!(accept(&json!({"auth": {"anonymous": true}})).warnings(), []);
+}
+
+#[test]
+fn what_opens_more_or_less_than_it_says_is_warned_of() {
+    let opens_nothing = |list, entry| Warning::OpensNothing { list, entry };
+    let user = |families: Value| json!({"name": "a", "password_hash": HASH, "families": families});
+    let users = json!({"auth": {"users": [user(json!([]))]}});
+    assert_eq!(accept(&users).warnings(), [opens_nothing("users", 0)]);
+    let users = json!({"auth": {"users": [user(json!(["*"]))], "anonymous": true}});
+    assert_eq!(accept(&users).warnings(), [Warning::EverybodyLetIn]);
+
+    let mut forwarding = with_controller(&json!({}));
+    forwarding["sources"][1]["credential"] = json!("forward");
+    assert_eq!(accept(&forwarding).warnings(), []);
+    forwarding["auth"]["anonymous"] = json!(true);
+    let forwarded = Warning::ForwardedToEverybody { source: 1 };
+    assert_eq!(accept(&forwarding).warnings(), [Warning::EverybodyLetIn, forwarded]);
+
+    let closed = [Warning::ControllerOpensNoSource];
+    assert_eq!(accept(&with_controller(&json!({"cluster": "elsewhere"}))).warnings(), closed);
+    let no_sources = json!({"auth": {"controller": {"cluster": "c"}}});
+    assert_eq!(accept(&no_sources).warnings(), []);
 }
 
 const MARK: &str = "s3cr3t";

@@ -1,14 +1,32 @@
 //! What is legal and yet hardly meant.
 
 use std::fmt;
+use std::rc::Rc;
 
-use super::{Config, Source};
+use super::{Config, Credential, Source};
+use crate::auth::View;
 
 /// Something an operator should be told at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// No token, no user, no controller to ask, and `auth.anonymous` is false.
     NobodyLetIn,
+    /// `auth.anonymous` beside tokens, users or a controller, which then keep nobody out.
+    EverybodyLetIn,
+    /// `auth.anonymous` beside a source that is pulled with its clients' credentials.
+    ForwardedToEverybody {
+        /// Which of `sources`.
+        source: usize,
+    },
+    /// An entry of `auth.tokens` or `auth.users` opens no family.
+    OpensNothing {
+        /// The list.
+        list: &'static str,
+        /// Which of them.
+        entry: usize,
+    },
+    /// There are sources, and the controller's permit opens none of them.
+    ControllerOpensNoSource,
     /// `paths` is empty.
     NoPaths,
     /// A page grows stale before the next is pulled.
@@ -31,6 +49,22 @@ impl fmt::Display for Warning {
             Self::NobodyLetIn => {
                 f.write_str("auth: no tokens, no users, no controller, and anonymous is false: nobody is let in")
             }
+            Self::EverybodyLetIn => f.write_str(
+                "auth.anonymous: true: everybody sees everything, so tokens, users and controller \
+                 keep nobody out",
+            ),
+            Self::ForwardedToEverybody { source } => write!(
+                f,
+                "auth.anonymous: true, and sources[{source}].credential is \"forward\": the page that \
+                 one client's credentials opened is shown to everybody"
+            ),
+            Self::OpensNothing { list, entry } => {
+                write!(f, "auth.{list}[{entry}].families: empty: the entry opens nothing")
+            }
+            Self::ControllerOpensNoSource => f.write_str(
+                "auth.controller.sources: none, given or on its cluster: its permit opens the gateway's \
+                 families alone",
+            ),
             Self::NoPaths => f.write_str("paths: empty: no request is answered"),
             Self::StaleBeforePulled { source } => write!(
                 f,
@@ -49,13 +83,7 @@ impl Config {
     /// What is legal and yet hardly meant, to be logged at start.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
-        let mut warnings = Vec::new();
-        let auth = &self.auth;
-        let knows_anybody =
-            !auth.tokens.is_empty() || !auth.users.is_empty() || auth.controller.is_some();
-        if !auth.anonymous && !knows_anybody {
-            warnings.push(Warning::NobodyLetIn);
-        }
+        let mut warnings = self.auth_warnings();
         if self.paths.is_empty() {
             warnings.push(Warning::NoPaths);
         }
@@ -68,10 +96,45 @@ impl Config {
         warnings
     }
 
+    fn auth_warnings(&self) -> Vec<Warning> {
+        let auth = &self.auth;
+        let knows_anybody =
+            !auth.tokens.is_empty() || !auth.users.is_empty() || auth.controller.is_some();
+        let mut warnings = Vec::new();
+        match (auth.anonymous, knows_anybody) {
+            (false, false) => warnings.push(Warning::NobodyLetIn),
+            (true, true) => warnings.push(Warning::EverybodyLetIn),
+            _ => {}
+        }
+        let forwards = |source: &Source| matches!(source.credential, Credential::Forward);
+        if let Some(source) = self.sources.iter().position(forwards).filter(|_| auth.anonymous) {
+            warnings.push(Warning::ForwardedToEverybody { source });
+        }
+        let tokens = auth.tokens.iter().map(|token| &token.view).enumerate();
+        warnings.extend(opening_nothing("tokens", tokens));
+        let users = auth.users.iter().map(|user| &user.view).enumerate();
+        warnings.extend(opening_nothing("users", users));
+        let opened = auth.controller.as_ref().and_then(|it| it.view.sources.as_ref());
+        if opened.is_some_and(Vec::is_empty) && !self.sources.is_empty() {
+            warnings.push(Warning::ControllerOpensNoSource);
+        }
+        warnings
+    }
+
     fn same_labels(&self, second: usize, source: &Source) -> Option<Warning> {
         let earlier = self.sources.iter().take(second);
         let first =
             earlier.map(|earlier| &earlier.labels).position(|have| *have == source.labels)?;
         Some(Warning::SameLabels { first, second })
     }
+}
+
+fn opening_nothing<'a>(
+    list: &'static str,
+    views: impl Iterator<Item = (usize, &'a Rc<View>)>,
+) -> impl Iterator<Item = Warning> {
+    let closed = |view: &View| view.families.as_ref().is_some_and(Vec::is_empty);
+    views
+        .filter(move |(_, view)| closed(view))
+        .map(move |(entry, _)| Warning::OpensNothing { list, entry })
 }

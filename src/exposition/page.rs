@@ -1,6 +1,8 @@
 //! The page for people: one document that asks this path's JSON and shows it. It names nothing outside itself, holds no
 //! value and no secret, and puts what it gets into the page as text alone; its policy lets it do nothing else.
 
+use miniz_oxide::inflate::decompress_to_vec;
+
 /// The media type.
 pub const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 
@@ -8,8 +10,7 @@ pub const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 pub const INERT: &str =
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The document, the same for everybody, as a gzip member. Every browser takes that; what unpacks it for others would take
-/// more of the module than the document does.
+/// The document, the same for everybody, as a gzip member: as it is sent to every browser.
 pub const MEMBER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/page.html.gz"));
 
 /// Its `content-security-policy`: its own style and script, by their hashes, and its own JSON.
@@ -19,6 +20,17 @@ pub const POLICY: &str = concat!(
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; ",
     "require-trusted-types-for 'script'; trusted-types 'none'",
 );
+
+/// What stands before and behind the deflated bytes of [`MEMBER`]: it has no name.
+const MEMBER_HEADER: usize = 10;
+const MEMBER_TRAILER: usize = 8;
+
+/// The document as it is, for clients that take no gzip. Unpacked anew each time: they are rare.
+#[must_use]
+pub fn document() -> Option<Vec<u8>> {
+    let end = MEMBER.len().checked_sub(MEMBER_TRAILER)?;
+    decompress_to_vec(MEMBER.get(MEMBER_HEADER..end)?).ok()
+}
 
 const REFUSAL: &str = "<!doctype html>
 <html lang=\"en\">
@@ -67,6 +79,11 @@ mod tests {
         let mut document = String::new();
         flate2::read::GzDecoder::new(MEMBER).read_to_string(&mut document).unwrap();
         document
+    }
+
+    #[test]
+    fn the_page_is_the_same_with_gzip_and_without() {
+        assert_eq!(super::document().unwrap(), document().into_bytes());
     }
 
     /// Fails with the policy that `POLICY` has to have when style or script change.

@@ -1,9 +1,13 @@
 //! Which format a client gets: `?format=`, else its Accept headers.
 //!
 //! Accept is read as RFC 9110, section 12.5.1, has it: media ranges with weights, where the most specific range that
-//! matches an offer says its weight. Of the offers of the heaviest weight the first one wins. A parameter that an offer
-//! has must be the same in a range; one that it has not narrows nothing, or a client that adds one would get 406 for
-//! it. An element that does not parse is passed over; nothing here fails or allocates on hostile bytes.
+//! matches an offer says its weight. Of the offers of the heaviest weight, the one that was asked for by the most specific
+//! range wins, as it does at the controller, and of those the first one. A parameter that an offer has must be the same in
+//! a range; one that it has not narrows nothing, or a client that adds one would get 406 for it. An element that does not
+//! parse is passed over; nothing here fails or allocates on hostile bytes.
+//!
+//! The controller (Django REST framework) reads no weights at all, so a weight that is written oddly is no reason for a
+//! 406: see [`thousandths`]. One that is no number counts as none, which is 1.
 
 use crate::exposition::{json, openmetrics, page, protobuf, text};
 use std::borrow::Cow;
@@ -40,7 +44,7 @@ pub struct MediaType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAcceptable;
 
-/// What there is, most wanted first: what wins where the client weighs several the same.
+/// What there is, most wanted first: what wins where the client wants several the same.
 const OFFERS: [Offer; 7] = [
     Offer {
         format: Format::Text,
@@ -125,10 +129,14 @@ enum To {
     WhoNamesItsVersion = SUBTYPE as isize + 1,
 }
 
-/// The precedence of `*/*`, of `type/*` and of `type/subtype`. Each parameter adds one.
+/// The precedence of `*/*`, of `type/*` and of `type/subtype`. Each parameter of the offer adds one.
 const ANYTHING: u8 = 1;
 const TYPE: u8 = 2;
 const SUBTYPE: u8 = 3;
+
+/// How specific `type/subtype` is with any parameter but the weight; without one, ranges are as specific as their
+/// precedence (Django REST framework, `_MediaType.precedence`).
+const WITH_PARAMETERS: u8 = 4;
 
 impl MediaType {
     /// The value of Content-Type.
@@ -166,9 +174,8 @@ pub fn choose<'a>(
 fn by_accept<'a>(accept: impl Iterator<Item = &'a [u8]>) -> Result<MediaType, NotAcceptable> {
     let mut best: Option<(Match, &Offer)> = None;
     for (found, offer) in weigh(accept).into_iter().zip(&OFFERS) {
-        if found.precedence >= offer.to as u8
-            && found.weight > best.map_or(0, |(so_far, _)| so_far.weight)
-        {
+        let is_acceptable = found.precedence >= offer.to as u8 && found.weight > 0;
+        if is_acceptable && best.is_none_or(|(so_far, _)| found.wish() > so_far.wish()) {
             best = Some((found, offer));
         }
     }
@@ -178,7 +185,10 @@ fn by_accept<'a>(accept: impl Iterator<Item = &'a [u8]>) -> Result<MediaType, No
 /// How much the client wants an offer, in thousandths, by the range that says it; and what else that range says.
 #[derive(Clone, Copy, Default)]
 struct Match {
+    /// Which range says the weight of an offer.
     precedence: u8,
+    /// Which of two offers of one weight is wanted more.
+    specificity: u8,
     weight: u16,
     indent: Option<u8>,
     escaping: Option<&'static str>,
@@ -186,7 +196,12 @@ struct Match {
 
 impl Match {
     fn of(precedence: u8) -> Self {
-        Self { precedence, weight: 1000, ..Self::default() }
+        Self { precedence, specificity: precedence, weight: 1000, ..Self::default() }
+    }
+
+    /// The greater, the more the client wants the offer.
+    fn wish(self) -> (u16, u8) {
+        (self.weight, self.specificity)
     }
 
     fn media_type(self, offer: &Offer) -> MediaType {
@@ -241,13 +256,18 @@ impl<'a> Range<'a> {
         for parameter in split(self.parameters, b';').skip(1) {
             let (name, value) = name_and_value(parameter)?;
             let is_same = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+            if is_same("q") {
+                found.weight = thousandths(value).unwrap_or(1000);
+                continue;
+            }
+            if found.specificity == SUBTYPE && !name.is_empty() {
+                found.specificity = WITH_PARAMETERS;
+            }
             if let Some((_, wanted)) = offer.parameters.iter().find(|(name, _)| is_same(name)) {
                 if !value.eq_ignore_ascii_case(wanted.as_bytes()) {
                     return None;
                 }
                 found.precedence = found.precedence.saturating_add(1);
-            } else if is_same("q") {
-                found.weight = thousandths(value)?;
             } else if is_same("indent") {
                 found.indent = indent(value);
             } else if is_same("escaping") {
@@ -283,7 +303,7 @@ fn split(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> + Clone {
 }
 
 /// A parameter, its value without quotes.
-fn name_and_value(parameter: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn name_and_value(parameter: &[u8]) -> Option<(&[u8], &[u8])> {
     let equals = parameter.iter().position(|&byte| byte == b'=').unwrap_or(parameter.len());
     let name = parameter.get(..equals)?.trim_ascii();
     let value = parameter.get(equals + 1..).unwrap_or_default().trim_ascii();
@@ -291,23 +311,23 @@ fn name_and_value(parameter: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name, value))
 }
 
-/// `qvalue` of RFC 9110, section 12.4.2: 0 to 1, at most three digits behind the point.
+/// A weight from 0 to 1: `qvalue` of RFC 9110, section 12.4.2, and what clients write in its place, `.5` and more digits
+/// than three. What is more than nothing stays more than nothing.
 pub(super) fn thousandths(value: &[u8]) -> Option<u16> {
-    let (whole, digits) = match value {
-        [whole] => (whole, &[][..]),
-        [whole, b'.', digits @ ..] if digits.len() <= 3 => (whole, digits),
-        _ => return None,
-    };
-    let mut weight = match whole {
-        b'0' => 0,
-        b'1' => 1,
-        _ => return None,
-    };
-    for place in 0..3 {
-        let digit = digits.get(place).copied().unwrap_or(b'0');
-        weight = weight * 10 + u16::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+    let point = value.iter().position(|&byte| byte == b'.').unwrap_or(value.len());
+    let (whole, digits) = (value.get(..point)?, value.get(point + 1..).unwrap_or_default());
+    let is_number = digits.iter().all(u8::is_ascii_digit) && whole.len() + digits.len() > 0;
+    let is_more = digits.iter().any(|&digit| digit != b'0');
+    let zeros = whole.iter().take_while(|&&digit| digit == b'0').count();
+    match whole.get(zeros..)? {
+        b"" if is_number => {
+            let place = |at: usize| u16::from(digits.get(at).map_or(0, |digit| digit - b'0'));
+            let weight = place(0) * 100 + place(1) * 10 + place(2);
+            Some(weight.max(u16::from(is_more)))
+        }
+        b"1" if is_number && !is_more => Some(1000),
+        _ => None,
     }
-    (weight <= 1000).then_some(weight)
 }
 
 fn indent(value: &[u8]) -> Option<u8> {

@@ -1,9 +1,10 @@
 //! Whether a page is sent compressed: by Accept-Encoding, as RFC 9110, section 12.5.3, has it.
 //!
-//! An element that does not parse is passed over; nothing here fails or allocates on hostile bytes. Who forbids all that
+//! Weights are read as those of Accept; but one that is no number costs its coding, since every client takes the page as
+//! it is. An element that does not parse is passed over; nothing here fails or allocates on hostile bytes. Who forbids all that
 //! we have gets the page as it is: the standard leaves that open, and a page is of more use than an error.
 
-use super::accept::thousandths;
+use super::accept::{name_and_value, thousandths};
 
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,10 +65,8 @@ fn read(element: &[u8]) -> Option<(&[u8], u16)> {
         return Some((element.trim_ascii(), 1000));
     };
     let (coding, parameter) = element.split_at_checked(semicolon)?;
-    match parameter.get(1..)?.trim_ascii() {
-        [b'q' | b'Q', b'=', weight @ ..] => Some((coding.trim_ascii(), thousandths(weight)?)),
-        _ => None,
-    }
+    let (name, weight) = name_and_value(parameter.get(1..)?)?;
+    name.eq_ignore_ascii_case(b"q").then_some((coding.trim_ascii(), thousandths(weight)?))
 }
 
 #[cfg(test)]
@@ -143,6 +142,16 @@ mod tests {
     }
 
     #[test]
+    fn a_weight_is_read_leniently() {
+        for accept in ["gzip;q=.5", "gzip;q=0.1234", "gzip;q=0.0001", "gzip ; q = 0.5", "gzip;q=1."]
+        {
+            assert_eq!(chosen(&[accept]), Gzip, "{accept}");
+        }
+        assert_eq!(chosen(&["gzip;q=.5, identity;q=.6"]), Identity);
+        assert_eq!(chosen(&["gzip;q=.0"]), Identity);
+    }
+
+    #[test]
     fn several_headers_are_one_list() {
         assert_eq!(chosen(&["br", "gzip"]), Gzip);
         assert_eq!(chosen(&["gzip;q=0.5", "identity"]), Identity);
@@ -154,7 +163,6 @@ mod tests {
     fn what_does_not_parse_is_passed_over() {
         for accept in [
             "gzip;q=2",
-            "gzip;q=0.1234",
             "gzip;q=",
             "gzip;q",
             "gzip;",
@@ -162,7 +170,8 @@ mod tests {
             "gzip;q=-1",
             "gzip;q=1;q=1",
             "gzip deflate",
-            "gzip;q =1",
+            "gzip;q=abc",
+            "gzip;q=.",
             ";q=1",
             "*gzip",
         ] {

@@ -10,6 +10,8 @@ pub struct Query {
     pub format: Option<String>,
     /// Which families and samples.
     pub selection: Selection,
+    /// Whether there is an `access_token=`, which the controller takes and this gateway does not: URLs are logged.
+    pub holds_token: bool,
 }
 
 impl Query {
@@ -29,6 +31,7 @@ impl Query {
                 "node" => drop(selection.nodes.insert(value.into_owned())),
                 "name[]" => drop(selection.names.insert(value.into_owned())),
                 "gateway" => selection.gateway = gateway(&value),
+                "access_token" => parsed.holds_token = true,
                 _ => {}
             }
         }
@@ -94,6 +97,13 @@ mod tests {
     fn the_last_format_counts() {
         assert_eq!(Query::parse(b"format=txt&format=json").format.as_deref(), Some("json"));
         assert_eq!(Query::parse(b"format").format.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_token_is_noticed_and_not_kept() {
+        let query = Query::parse(b"access%5Ftoken=secret&format=txt");
+        assert!(query.holds_token && !format!("{query:?}").contains("secret"));
+        assert!(!Query::parse(b"x=access_token&access_tokens=1").holds_token);
     }
 
     proptest! {

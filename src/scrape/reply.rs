@@ -62,16 +62,14 @@ impl Reply {
         Self::new(200, media.content_type(), body).encoded(encoding)
     }
 
-    /// 200 with the page for people, 406 for who takes no gzip. It holds nothing to see, but who is not let in is to be
-    /// told so at once.
+    /// 200 with the page for people. It holds nothing to see, but who is not let in is to be told so at once.
     #[must_use]
     pub fn for_people(_: &Permit, encoding: Encoding) -> Self {
-        match encoding {
-            Encoding::Gzip => Self::html(200, page::MEMBER.into(), page::POLICY).encoded(encoding),
-            Encoding::Identity => {
-                let sentence = "This page is sent compressed alone: Accept-Encoding: gzip.";
-                Self::html(406, page::refusal(sentence, None), page::INERT)
-            }
+        let document = if encoding == Encoding::Identity { page::document() } else { None };
+        match document {
+            Some(document) => Self::html(200, document, page::POLICY),
+            // The document always unpacks, so here the client takes gzip.
+            None => Self::html(200, page::MEMBER.into(), page::POLICY).encoded(Encoding::Gzip),
         }
     }
 

@@ -106,6 +106,11 @@ pub(super) fn instant() -> Instant {
     Instant::now()
 }
 
+/// A header of the response, from within the log callback.
+pub(super) fn response_header(name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten()
+}
+
 /// An integer property, or a duration in nanoseconds: Envoy gives both as 8 bytes, little-endian.
 pub(super) fn integer(path: &[&str]) -> Option<i64> {
     let bytes = Envoy.property(path)?;

@@ -14,6 +14,7 @@ const SECRET: &str = "s3cret-of-thirty-characters-xx";
 /// Wrong configurations, and what is said of them.
 fn mistakes() -> Vec<(String, &'static str)> {
     let with = |pointer, field: Value| having(plugin(0), pointer, field).to_string();
+    let entry = |name| json!({"name": name, "sha256": "ab".repeat(32)});
     let text = plugin(0).to_string();
     vec![
         (text[..text.len() - 1].to_owned(), "configuration: not JSON, at line 1, column "),
@@ -54,6 +55,10 @@ fn mistakes() -> Vec<(String, &'static str)> {
         (
             with("/auth/tokens", json!([{"name": "x", "sha256": SECRET}])),
             "auth.tokens[0].sha256: must be 64 hex digits",
+        ),
+        (
+            with("/auth/tokens", json!([entry("a"), entry("b")])),
+            "auth.tokens[1].sha256: the same as auth.tokens[0].sha256: ",
         ),
         (
             with("/auth/users", json!([{"name": "x", "password_hash": SECRET}])),
@@ -105,6 +110,16 @@ on_both_hosts! {
         let controller = Controller::start(ControllerConfig::default());
         let gateway = Watched::start(host, &spec(&[plugin], &[controller])).await;
         let warning = "sources[0].stale_after: shorter than interval: the page comes and goes";
+        assert!(gateway.log().contains(warning), "{}", gateway.log());
+    }
+
+    async fn a_page_that_a_client_opens_for_everybody_is_warned_of(host) {
+        let plugin = having(plugin(0), "/sources/0/credential", json!("forward"));
+        let plugin = having(plugin, "/auth/controller", json!({"cluster": "controller-0"}));
+        let plugin = having(plugin, "/auth/anonymous", json!(true));
+        let controller = Controller::start(ControllerConfig::default());
+        let gateway = Watched::start(host, &spec(&[plugin], &[controller])).await;
+        let warning = "auth.anonymous: true, and sources[0].credential is \"forward\": ";
         assert!(gateway.log().contains(warning), "{}", gateway.log());
     }
 

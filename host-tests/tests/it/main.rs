@@ -15,6 +15,7 @@ mod passing;
 mod paths;
 mod prometheus;
 mod proxy;
+mod replies;
 mod run;
 mod scrape;
 mod secrets;

@@ -12,7 +12,7 @@ use host_tests::oracle::{self, Format, OracleFamily, OracleSample, Series};
 use hyper::{Method, Response};
 use serde_json::Value;
 
-use crate::stage::{Stage, TOKEN, again, plugin, pulls, scrape, until, until_up};
+use crate::stage::{METRICS, Stage, TOKEN, again, plugin, pulls, scrape, until, until_up};
 
 /// The page of a controller that is well.
 const FULL: &str = "m-bearer-read";
@@ -314,4 +314,42 @@ fn is_lint_of_a_controllers_name(complaint: &str, page: &str) -> bool {
     let Some((name, lint)) = complaint.split_once(' ') else { return false };
     let is_gauge = page.contains(&format!("# TYPE {name} gauge\n"));
     is_gauge && !name.starts_with("awx_gateway_") && LINTS.contains(&lint)
+}
+
+on_both_hosts! {
+    async fn a_format_is_chosen_as_the_controller_chooses(host) {
+        let stage = Stage::start(host).await.up().await;
+        for (accept, wanted) in [
+            ("application/json, */*", "application/json"),
+            ("*/*, application/json", "application/json"),
+            ("application/json, text/plain, */*", "text/plain; version=0.0.4; charset=utf-8"),
+            ("text/plain;q=.5", "text/plain; version=0.0.4; charset=utf-8"),
+            ("text/plain;q=.5, application/json;q=.6", "application/json"),
+            ("application/json;q=0.1234", "application/json"),
+            ("application/json;q=abc", "application/json"),
+            ("application/json ; q = 0.5", "application/json"),
+            ("application/json;q", "application/json"),
+        ] {
+            let reply = stage.prometheus().header("accept", accept).get(METRICS).await.unwrap();
+            assert_eq!(reply.status(), 200, "{accept}");
+            assert_eq!(reply.headers()["content-type"], wanted, "{accept}");
+        }
+        let refused = stage.prometheus().header("accept", "text/plain;q=.0").get(METRICS).await;
+        assert_eq!(refused.unwrap().status(), 406);
+    }
+
+    async fn a_token_in_the_url_opens_nothing_and_the_refusal_names_the_header(host) {
+        let stage = Stage::start(host).await;
+        let client = stage.gateway.client();
+        let said = async |query: &str| {
+            let reply = client.get(&format!("{METRICS}{query}")).await.unwrap();
+            assert_eq!(reply.status(), 401, "{query}");
+            String::from_utf8(reply.body().to_vec()).unwrap()
+        };
+        let named = said(&format!("?access_token={TOKEN}")).await;
+        assert!(named.contains("Authorization: Bearer") && !named.contains(TOKEN), "{named}");
+        assert!(!said("").await.contains("Authorization: Bearer"));
+        let both = stage.prometheus().get(&format!("{METRICS}?access_token=x")).await.unwrap();
+        assert_eq!(both.status(), 200);
+    }
 }

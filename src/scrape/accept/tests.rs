@@ -103,6 +103,65 @@ fn the_heavier_weight_wins_whatever_stands_first() {
     assert_eq!(format("application/vnd.google.protobuf"), Ok(Format::Protobuf));
 }
 
+/// The controller answers all of these with what they name: it reads no weights.
+#[test]
+fn a_weight_is_read_leniently() {
+    for weight in [
+        "q=.5", "q=0.1234", "q=0.0001", "q=1.", "q=1.0000", "q = 0.5", "Q=.5", "q=\".5\"", "q=",
+        "q", "q=abc", "q=-1", "q=2", "q=1.5", "q=.", "q=0.0 2", "q=0x1", "q=1e-3", "q=+0.5",
+        "q=0.5.5",
+    ] {
+        assert_eq!(format(&format!("application/json;{weight}")), Ok(JSON), "{weight}");
+        assert_eq!(named(&format!("text/plain;{weight}")), TEXT, "{weight}");
+    }
+    assert_eq!(format("text/plain;q=.5, application/json;q=.6"), Ok(JSON));
+    assert_eq!(format("text/plain;q=.59, application/json;q=.6"), Ok(JSON));
+    assert_eq!(format("text/plain;q=0.0009, application/json;q=0.001"), Ok(Format::Text));
+    assert_eq!(format("text/plain;q=0.9, application/json;q=abc"), Ok(JSON));
+    assert_eq!(format("text/plain;q=.0, application/json;q=.001"), Ok(JSON));
+}
+
+/// As the controller chooses, which reads nothing but how specific a range is.
+#[test]
+fn at_one_weight_the_more_specific_range_wins() {
+    for (accept, wanted) in [
+        ("application/json, */*", JSON),
+        ("*/*, application/json", JSON),
+        ("application/json;q=0.5, */*;q=0.5", JSON),
+        ("text/*, application/json", JSON),
+        ("application/*, text/plain", Format::Text),
+        ("application/*, */*", JSON),
+        ("text/html, */*", Format::Html),
+        ("application/openmetrics-text, */*", Format::OpenMetrics),
+        ("application/vnd.google.protobuf, text/*", Format::Protobuf),
+        ("application/json; indent=4, text/plain", Format::Json { indent: Some(4) }),
+        ("application/json;odd=1, text/plain;q=1", JSON),
+        ("application/json, text/plain;charset=utf-8", Format::Text),
+        // As specific as each other: the controller's first.
+        ("application/json, text/plain, */*", Format::Text),
+        ("text/html, text/plain", Format::Text),
+        ("application/json;a=b, text/plain;version=0.0.4;charset=utf-8", Format::Text),
+        // A weight says more than that.
+        ("application/json;q=0.9, */*", Format::Text),
+    ] {
+        assert_eq!(format(accept), Ok(wanted), "{accept}");
+    }
+}
+
+/// A browser, the Java of old, and Internet Explorer.
+#[test]
+fn whoever_prefers_html_gets_it() {
+    for accept in [
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+        "text/html, image/gif, image/jpeg, */*; q=0.2",
+        "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
+        "text/html, application/xhtml+xml, */*",
+        "text/html",
+    ] {
+        assert_eq!(format(accept), Ok(Format::Html), "{accept}");
+    }
+}
+
 #[test]
 fn the_most_specific_range_says_the_weight() {
     assert_eq!(format("text/plain;q=0, */*"), Ok(JSON));
@@ -162,10 +221,8 @@ fn what_we_do_not_render_is_refused() {
         "*",
         "text/plain;version=2.0.0",
         "text/plain;charset=latin1",
-        "application/json;q=2",
-        "application/json;q=0.1234",
-        "application/json;q=",
-        "application/json;q=0.0 2",
+        "application/json;q=.0",
+        "application/json;q=0.",
         "*/json",
         "*/ *",
         "text/ plain",

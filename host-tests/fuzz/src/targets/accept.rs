@@ -1,7 +1,8 @@
 //! The choice of a format by Accept headers, a line of input each.
 //!
-//! Of plain media ranges with weights the choice is what a second reading of RFC 9110, section 12.5.1, says; and no
-//! header without quotes is read otherwise for its blanks, its case, or being cut in two at a comma.
+//! Of plain media ranges with weights the choice is what a second reading of RFC 9110, section 12.5.1, says, at one weight
+//! what the controller would choose, and of weights that are none what it would answer; and no header without quotes is
+//! read otherwise for its blanks, its case, or being cut in two at a comma.
 
 use awx_metrics_filter::scrape::accept::{Format, MediaType, NotAcceptable, choose};
 
@@ -23,6 +24,8 @@ pub(crate) const TARGET: Target = Target {
         "application/*",
         ";q=",
         "0.001",
+        ".5",
+        "0.0001",
         "0.5",
         "1.000",
         ";version=0.0.4",
@@ -124,7 +127,9 @@ fn ranges(headers: &[Vec<u8>]) -> Option<Vec<(String, String, u16)>> {
 fn range(element: &str) -> Option<(String, String, u16)> {
     let (range, weight) = match element.split_once(';') {
         Some((range, parameter)) => {
-            (range, thousandths(parameter.trim_ascii().strip_prefix("q=")?)?)
+            let (name, value) = parameter.split_once('=')?;
+            let is_weight = name.trim_ascii() == "q" && !value.contains([';', '"']);
+            (range, is_weight.then(|| thousandths(value.trim_ascii()))?)
         }
         None => (element, 1000),
     };
@@ -135,31 +140,37 @@ fn range(element: &str) -> Option<(String, String, u16)> {
     fits.then(|| (kind.to_owned(), subtype.to_owned(), weight))
 }
 
-fn thousandths(text: &str) -> Option<u16> {
+/// A weight that is no number from 0 to 1 is 1; one that is more than nothing is a thousandth at least.
+fn thousandths(text: &str) -> u16 {
+    let is_plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let Some(number) = text.parse::<f64>().ok().filter(|_| is_plain) else { return 1000 };
     let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
-    let is_weight = matches!(whole, "0" | "1") && digits.len() <= 3;
-    let all = format!("{whole}{digits:0<3}");
-    all.chars()
-        .all(|c| c.is_ascii_digit())
-        .then(|| all.parse().ok())?
-        .filter(|&all| is_weight && all <= 1000)
+    if !whole.chars().all(|c| c == '0') {
+        return 1000;
+    }
+    let digits: String = format!("{digits}000").chars().take(3).collect();
+    digits.parse::<u16>().expect("three digits").max(u16::from(number > 0.0))
 }
 
 fn best(ranges: &[(String, String, u16)]) -> Option<usize> {
-    let weights = OFFERS.map(|offer| weight(offer, ranges));
-    let most = *weights.iter().max()?;
-    weights.iter().position(|&weight| weight == most && most > 0)
+    let wishes = OFFERS.map(|offer| wish(offer, ranges));
+    let most = wishes.into_iter().max()?;
+    wishes.iter().position(|&wish| wish == most && wish.0 > 0)
 }
 
-fn weight(
+/// How much an offer is wanted: by its weight, and at one weight by how specific the range is that says it.
+fn wish(
     (kind, subtype, to_anybody): (&str, &str, bool),
     ranges: &[(String, String, u16)],
-) -> u16 {
-    let of = |kind: &str, subtype: &str| {
+) -> (u16, u8) {
+    let of = |kind: &str, subtype: &str, specificity: u8| {
         let same = ranges.iter().filter(|range| range.0 == kind && range.1 == subtype);
-        same.map(|range| range.2).max()
+        same.map(|range| (range.2, specificity)).max()
     };
-    let by_name = of(kind, subtype);
-    let by_star = || of(kind, "*").or(of("*", "*")).or(ranges.is_empty().then_some(1000));
-    by_name.or_else(|| by_star().filter(|_| to_anybody)).unwrap_or(0)
+    let by_name = of(kind, subtype, 3);
+    let by_star = || {
+        let any = of(kind, "*", 2).or(of("*", "*", 1));
+        any.or(ranges.is_empty().then_some((1000, 1)))
+    };
+    by_name.or_else(|| by_star().filter(|_| to_anybody)).unwrap_or_default()
 }

@@ -23,6 +23,7 @@ pub(crate) const TARGET: Target = Target {
         "gateway=only",
         "gateway=none",
         "format=",
+        "access_token=",
         "&",
         "=",
         "+",
@@ -94,6 +95,7 @@ fn read(bytes: &[u8]) -> Query {
     Query {
         format: last("format").map(str::to_owned),
         selection: Selection { group, metrics, nodes, names, gateway },
+        holds_token: pairs.iter().any(|(name, _)| name == "access_token"),
     }
 }
 
@@ -114,6 +116,7 @@ fn write(query: &Query) -> String {
     for (name, values) in [("metric", metrics), ("node", nodes), ("name[]", names)] {
         parts.extend(values.iter().map(|value| format!("{name}={}", encode(value))));
     }
+    parts.extend(query.holds_token.then(|| "access_token".to_owned()));
     parts.join("&")
 }
 
