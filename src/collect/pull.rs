@@ -60,7 +60,7 @@ pub fn judge(answer: Answer) -> Result<Page, Outcome> {
     };
     let page = read(answer.body).map_err(|refused| match refused {
         Refused::CutOff => Outcome::Unreadable,
-        Refused::Bytes(_) | Refused::Samples | Refused::Names => Outcome::TooLarge,
+        Refused::Bytes | Refused::Rendered | Refused::Samples | Refused::Names => Outcome::TooLarge,
     })?;
     if page.report().samples == 0 { Err(Outcome::Unreadable) } else { Ok(page) }
 }

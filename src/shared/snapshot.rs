@@ -269,7 +269,7 @@ mod tests {
             puller: u64::MAX,
             samples: 171,
             fetches: [1, 2, 3, 4, 5, 6],
-            dropped: [9, 8, 7, 6],
+            dropped: [9, 8, 7, 6, 5, 4, 3, 2],
             unreadable_lines: 7,
         }
     }
