@@ -9,8 +9,10 @@ pub mod pull;
 use crate::config::{Config, Credential, Source};
 use crate::host::{Answer, CallId, Host, HostError, Level, Time};
 use crate::limits;
-use crate::metrics::Page;
+use crate::metrics::{Page, Report};
+use crate::shared::asking;
 use crate::shared::snapshot::{Guarded, Head, Keys, Outcome};
+use crate::upstream::{Cause, Plain};
 use lease::{Candidate, Pace};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -64,9 +66,11 @@ struct Pull {
 impl Collector {
     /// A collector for the VM of this number.
     #[must_use]
-    pub fn new(config: Rc<Config>, vm: u64, pullers: &Pullers) -> Self {
+    pub fn new(config: Rc<Config>, vm: u64, pullers: &Pullers, host: &dyn Host) -> Self {
         let name = Rc::new(());
-        let keys = config.sources.iter().map(Source::key).map(|key| {
+        let salt = asking::salt(host);
+        let keys = config.sources.iter().map(|source| {
+            let key = source.key(&salt, |name| host.environment(name));
             pullers.join(key.clone(), &name);
             let keys = Keys::new(&key);
             (key, keys)
@@ -149,8 +153,12 @@ impl Collector {
 
     /// Takes what came of a pull that was claimed; no answer where the host would not send it.
     pub fn pulled(&self, host: &dyn Host, source: usize, began: Time, answer: Option<Answer>) {
-        let result = answer.map_or(Err(Outcome::Refused), pull::judge);
-        self.conclude(host, &Pull { source, began }, result);
+        let pull = Pull { source, began };
+        let result = match answer {
+            Some(answer) => self.judge(host, &pull, answer),
+            None => Err(Plain::NotSent.into()),
+        };
+        self.conclude(host, &pull, result);
     }
 
     /// Gives up a pull that was claimed: the client may not see the page, and that is nothing new about the source. The
@@ -178,8 +186,15 @@ impl Collector {
     /// Takes the answer to a pull.
     pub fn answered(&mut self, host: &dyn Host, call: CallId, answer: Answer) {
         if let Some(pull) = self.pulls.remove(&call) {
-            self.conclude(host, &pull, pull::judge(answer));
+            let result = self.judge(host, &pull, answer);
+            self.conclude(host, &pull, result);
         }
+    }
+
+    fn judge(&self, host: &dyn Host, pull: &Pull, answer: Answer) -> Result<Page, Cause> {
+        let source = self.config.sources.get(pull.source);
+        let timeout = source.map_or(limits::TIMEOUT, |source| source.timeout);
+        pull::judge(answer, host.now().saturating_sub(pull.began), timeout)
     }
 
     /// Whether this VM is the one that pulls now.
@@ -202,28 +217,60 @@ impl Collector {
             }
             Err(reason) => {
                 host.log(Level::Debug, &line(source, &reason.to_string()));
-                self.conclude(host, &pull, Err(Outcome::Refused));
+                self.conclude(host, &pull, Err(reason.cause()));
             }
         }
     }
 
-    /// Writes down how a pull ended.
-    fn conclude(&self, host: &dyn Host, pull: &Pull, result: Result<Page, Outcome>) {
+    /// Writes down how a pull ended: its page first, if it has one, then the head that names it.
+    fn conclude(&self, host: &dyn Host, pull: &Pull, result: Result<Page, Cause>) {
         let (Some(source), Some((_, keys))) =
             (self.config.sources.get(pull.source), self.keys.get(pull.source))
         else {
             return;
         };
+        let kept = result.and_then(|page| self.keep(host, keys, &page));
         for _ in 0..limits::HEAD_TRIES {
             let Some(read) = keys.head(host) else { return };
-            let head = concluded(host, keys, &read.head, pull, &result);
+            let head = concluded(&read.head, pull, &kept, host.now());
             match keys.swap_head(host, &read, &head) {
-                Ok(()) => return report(host, source, read.head.outcome, head.outcome),
+                Ok(()) => return report(host, source, &read.head, &head),
                 Err(HostError::Changed) => {}
                 Err(HostError::Refused) => return,
             }
         }
     }
+
+    /// Stores a page, unless it is the one that stands there: then all that VMs made of that one still holds.
+    fn keep(&self, host: &dyn Host, keys: &Keys, page: &Page) -> Result<Kept, Cause> {
+        let bytes = page.as_text().as_bytes();
+        let before = keys.head(host).map_or(0, |read| read.head.generation);
+        let stored = keys.page(host);
+        let same = stored.filter(|it| it.generation == before && it.bytes == bytes);
+        let generation = match same {
+            Some(stored) => stored.generation,
+            None => {
+                let generation = self.new_generation(host, before);
+                let stored = keys.store_page(host, generation, bytes);
+                stored.map_err(|_| Cause::from(Plain::NotStored))?;
+                generation
+            }
+        };
+        Ok(Kept { generation, report: page.report().clone() })
+    }
+
+    /// A number that no other page of the source has: another VM may store one at the same time.
+    fn new_generation(&self, host: &dyn Host, before: u64) -> u64 {
+        let nanoseconds = u64::try_from(host.now().as_nanos()).unwrap_or(u64::MAX);
+        let generation = nanoseconds ^ self.vm;
+        if generation == before { generation.wrapping_add(1) } else { generation }.max(1)
+    }
+}
+
+/// A page that is stored.
+struct Kept {
+    generation: u64,
+    report: Report,
 }
 
 impl Drop for Collector {
@@ -236,61 +283,38 @@ fn is_forwarding(source: &Source) -> bool {
     matches!(source.credential, Credential::Forward)
 }
 
-/// The head after a pull, its page stored where it is a new one.
-fn concluded(
-    host: &dyn Host,
-    keys: &Keys,
-    before: &Head,
-    pull: &Pull,
-    result: &Result<Page, Outcome>,
-) -> Head {
-    let now = host.now();
+/// The head after a pull.
+fn concluded(before: &Head, pull: &Pull, kept: &Result<Kept, Cause>, now: Time) -> Head {
     let mut head = before.clone();
     head.pulling = false;
     head.took = now.saturating_sub(pull.began);
-    let outcome = match result {
-        Ok(page) => keep(host, keys, &mut head, page, now),
-        Err(outcome) => *outcome,
-    };
-    head.outcome = Some(outcome);
+    head.ended = Some(kept.as_ref().map(|_| ()).map_err(|cause| *cause));
+    if let Ok(Kept { generation, report }) = kept {
+        head.generation = *generation;
+        head.succeeded = now;
+        head.samples = report.samples as u64;
+        for (count, reason) in head.dropped.iter_mut().zip(Head::DROPPED) {
+            *count += report.dropped.of(reason);
+        }
+        head.unreadable_lines += report.unreadable_lines;
+    }
+    let outcome = head.outcome();
     for (count, which) in head.fetches.iter_mut().zip(Outcome::ALL) {
-        *count += u64::from(which == outcome);
+        *count += u64::from(Some(which) == outcome);
     }
     head
 }
 
-/// Stores a page, unless it is the one that stands there: then all that VMs made of that one still holds.
-fn keep(host: &dyn Host, keys: &Keys, head: &mut Head, page: &Page, now: Time) -> Outcome {
-    let report = page.report();
-    let stored = keys.page(host);
-    let same = stored.is_some_and(|stored| {
-        stored.generation == head.generation && stored.bytes == page.as_text().as_bytes()
-    });
-    if !same {
-        let generation = head.generation + 1;
-        if keys.store_page(host, generation, page.as_text().as_bytes()).is_err() {
-            return Outcome::TooLarge;
+/// Says in the log when a source goes down, and why, and when it comes back, once.
+fn report(host: &dyn Host, source: &Source, before: &Head, after: &Head) {
+    match after.ended {
+        Some(Err(cause)) if before.ended != after.ended => {
+            let what = format!("pull failed: {cause}; {}", cause.remedy());
+            host.log(Level::Warn, &line(source, &what));
         }
-        head.generation = generation;
-    }
-    head.succeeded = now;
-    head.samples = report.samples as u64;
-    for (count, reason) in head.dropped.iter_mut().zip(Head::DROPPED) {
-        *count += report.dropped.of(reason);
-    }
-    head.unreadable_lines += report.unreadable_lines;
-    Outcome::Ok
-}
-
-/// Says in the log when a source goes down or comes back, once.
-fn report(host: &dyn Host, source: &Source, before: Option<Outcome>, after: Option<Outcome>) {
-    let good = Some(Outcome::Ok);
-    match after {
-        Some(outcome) if before != after && after != good => {
-            let line = line(source, &format!("pull failed: {}", outcome.label()));
-            host.log(Level::Warn, &line);
+        Some(Ok(())) if before.ended != after.ended => {
+            host.log(Level::Info, &line(source, "is up"));
         }
-        _ if after == good && before != good => host.log(Level::Info, &line(source, "is up")),
         _ => {}
     }
 }

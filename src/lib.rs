@@ -11,7 +11,8 @@
 //! In reading order: [`observe`], [`collect`] and [`scrape`] are the flows, each top to bottom in one file that names
 //! its steps; [`site`] puts them side by side for one configuration in one VM. [`auth`] decides who may see what,
 //! [`config`] reads what the operator wrote. [`metrics`] is the model, [`exposition`] reads and writes it. [`shared`] is
-//! what the VMs have in common. [`host`] is the seam to Envoy, and [`limits`] has every bound. The entry of the module,
+//! what the VMs have in common. [`host`] is the seam to Envoy, [`upstream`] says why an
+//! answer is no page, and [`limits`] has every bound. The entry of the module,
 //! `wasm`, turns Envoy's callbacks into calls of a [`site::Site`]; it exists for the wasm target alone.
 
 pub mod auth;
@@ -25,6 +26,7 @@ pub mod observe;
 pub mod scrape;
 pub mod shared;
 pub mod site;
+pub mod upstream;
 
 #[cfg(target_arch = "wasm32")]
 mod wasm;

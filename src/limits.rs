@@ -16,6 +16,20 @@ pub const SOURCE_SAMPLES: usize = 100_000;
 /// could fill the memory with families that have no samples.
 pub const SOURCE_NAMES: usize = SOURCE_SAMPLES;
 
+/// Bytes of a label's value as a page spells it. Prometheus takes any by default; what is larger is a mistake or an
+/// attack, and each format writes it again.
+pub const LABEL_VALUE_BYTES: usize = 64 * 1024;
+
+/// Bytes of a line of a page: ten thousand labels have room.
+pub const LINE_BYTES: usize = 1024 * 1024;
+
+/// Bytes that a source's page may take at most in any format, by an upper bound (see `metrics/extent.rs`): twice
+/// [`PAGE_BYTES`], which no page of ordinary labels comes near. JSON spends six bytes on a control character.
+pub const RENDERED_BYTES: usize = 64 * 1024 * 1024;
+
+/// The same of one scrape, over all sources: each worker holds what it renders.
+pub const SCRAPE_BYTES: usize = 2 * RENDERED_BYTES;
+
 /// Characters of an exemplar's labels, names and values together (OpenMetrics 1.0, "Exemplars").
 pub const EXEMPLAR_CHARACTERS: usize = 128;
 

@@ -19,6 +19,7 @@
 pub mod builder;
 pub(crate) mod draft;
 pub mod exemplar;
+mod extent;
 pub mod label;
 pub mod merge;
 pub mod name;
@@ -86,12 +87,23 @@ impl Kind {
 }
 
 /// A parsed or built page. See the module for what it promises.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Page {
     text: String,
     families: Vec<FamilySpan>,
     samples: Vec<SampleSpan>,
     report: Report,
+    extent: extent::Extent,
+}
+
+/// The extent follows from the rest.
+impl PartialEq for Page {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+            && self.families == other.families
+            && self.samples == other.samples
+            && self.report == other.report
+    }
 }
 
 impl Page {
@@ -105,6 +117,11 @@ impl Page {
     #[must_use]
     pub fn as_text(&self) -> &str {
         &self.text
+    }
+
+    /// Finds out how large the page may become.
+    pub(crate) fn measure(&mut self) {
+        self.extent = extent::Extent::of(self);
     }
 
     /// The families, in the order they came.

@@ -93,7 +93,7 @@ impl Site {
         }
         let config = Rc::new(config);
         let collector = (role == Role::Filter).then(|| {
-            let collector = Collector::new(Rc::clone(&config), vm.id, &vm.pullers);
+            let collector = Collector::new(Rc::clone(&config), vm.id, &vm.pullers, host);
             collector.prepare(host);
             RefCell::new(collector)
         });

@@ -22,7 +22,7 @@ impl Fleet {
         let config = Rc::new(Config::parse(config.as_bytes()).unwrap());
         let host = FakeHost::at(1_000);
         let vms: Vec<_> = (1..=size)
-            .map(|vm| Collector::new(Rc::clone(&config), vm, &Pullers::default()))
+            .map(|vm| Collector::new(Rc::clone(&config), vm, &Pullers::default(), &host))
             .collect();
         vms[0].prepare(&host);
         Self { host, vms }
@@ -113,41 +113,116 @@ fn a_good_page_becomes_the_snapshot() {
     fleet.tick(&good());
     assert_eq!(fleet.stored(), PAGE);
     let head = fleet.head();
-    assert_eq!((head.generation, head.samples, head.outcome), (1, 1, Some(Outcome::Ok)));
+    assert!(head.generation > 0);
+    assert_eq!((head.samples, head.ended), (1, Some(Ok(()))));
     assert!(!head.pulling);
 }
 
 #[test]
 fn a_page_that_did_not_change_keeps_its_generation() {
     let mut fleet = Fleet::of(1);
+    fleet.tick(&good());
+    let generation = fleet.head().generation;
     fleet.run(Duration::from_secs(30), &good());
-    assert_eq!((fleet.head().generation, fleet.head().fetches[0]), (1, 3));
+    assert_eq!((fleet.head().generation, fleet.head().fetches[0]), (generation, 3));
     fleet.tick(&answer("200", "text/plain", b"up 2\n"));
-    assert_eq!(fleet.head().generation, 2);
+    assert_ne!(fleet.head().generation, generation);
 }
 
 #[test]
 fn a_bad_answer_is_counted_and_leaves_the_last_good_page() {
-    for (bad, outcome) in [
-        (answer("500", "text/html", b"<h1>Server Error (500)</h1>"), Outcome::Status),
-        (answer("401", "application/json", b"{}"), Outcome::Status),
-        (answer("504", "text/plain", b"of an upstream"), Outcome::Status),
-        (by_envoy("504"), Outcome::Timeout),
-        (by_envoy("503"), Outcome::Refused),
-        (answer("502", "text/plain", b"of an upstream"), Outcome::Status),
-        (by_envoy("502"), Outcome::Unreadable),
-        (answer("200", "text/html", b"<html>log in</html>"), Outcome::Unreadable),
-        (answer("200", "text/plain", b""), Outcome::Unreadable),
-        (answer("200", "text/plain", b"\xff\xfe garbage"), Outcome::Unreadable),
-        (Answer::default(), Outcome::Unreadable),
-    ] {
+    let encoded = || {
+        let mut answer = good();
+        answer.headers.push(("content-encoding".to_owned(), b"gzip".to_vec()));
+        answer
+    };
+    let cases: [(Answer, Outcome, Cause); 15] = [
+        (answer("500", "text/html", b"<h1>"), Outcome::Status, Cause::Status(500)),
+        (answer("401", "application/json", b"{}"), Outcome::Status, Cause::Status(401)),
+        (answer("302", "text/plain", b""), Outcome::Status, Plain::Redirect.into()),
+        (answer("504", "text/plain", b"of an upstream"), Outcome::Status, Cause::Status(504)),
+        (by_envoy("504"), Outcome::Timeout, Cause::Timeout(Duration::from_secs(4))),
+        (by_envoy("503"), Outcome::Refused, Plain::Unreachable.into()),
+        (answer("502", "text/plain", b"of an upstream"), Outcome::Status, Cause::Status(502)),
+        (by_envoy("502"), Outcome::Unreadable, Plain::NotHttp.into()),
+        (encoded(), Outcome::Unreadable, Plain::Gzip.into()),
+        (
+            answer("200", "text/html", b"<html>log in</html>"),
+            Outcome::Unreadable,
+            Plain::Html.into(),
+        ),
+        (answer("200", "", b"a 1"), Outcome::Unreadable, Plain::NoType.into()),
+        (answer("200", "text/plain", b""), Outcome::Unreadable, Plain::Empty.into()),
+        (
+            answer("200", "text/plain", b"\xff garbage"),
+            Outcome::Unreadable,
+            Plain::NoSamples.into(),
+        ),
+        (
+            answer("200", "application/openmetrics-text", b"a 1\n"),
+            Outcome::Unreadable,
+            Plain::NoEnd.into(),
+        ),
+        (Answer::default(), Outcome::Unreadable, Plain::CutOff.into()),
+    ];
+    for (bad, outcome, cause) in cases {
         let mut fleet = Fleet::of(1);
         fleet.tick(&good());
+        let generation = fleet.head().generation;
         fleet.host.pass(Duration::from_secs(10));
         fleet.tick(&bad);
-        assert_eq!(fleet.head().outcome, Some(outcome), "{bad:?}");
-        assert_eq!((fleet.stored(), fleet.head().generation), (PAGE.to_vec(), 1), "{bad:?}");
+        assert_eq!(fleet.head().outcome(), Some(outcome), "{bad:?}");
+        assert_eq!(fleet.head().ended, Some(Err(cause)), "{bad:?}");
+        assert_eq!((fleet.stored(), fleet.head().generation), (PAGE.to_vec(), generation));
+        let last = fleet.host.log.borrow().last().unwrap().clone();
+        let line = format!("awx_metrics: source c: pull failed: {cause}; {}", cause.remedy());
+        assert_eq!(last, (Level::Warn, line));
     }
+}
+
+#[test]
+fn an_answer_that_breaks_off_at_the_timeout_came_too_late() {
+    let mut fleet = Fleet::of(1);
+    fleet.vms[0].tick(&fleet.host, false);
+    fleet.host.pass(Duration::from_secs(4));
+    fleet.vms[0].answered(&fleet.host, 1, Answer::default());
+    let timeout = Cause::Timeout(Duration::from_secs(4));
+    assert_eq!(fleet.head().ended, Some(Err(timeout)));
+    assert_eq!(fleet.head().fetches, [0, 1, 0, 0, 0, 0]);
+}
+
+/// As many families as a page may have, whose names are twice as long in canonical spelling.
+fn swelling() -> String {
+    let name = "x".repeat(200);
+    (0..limits::SOURCE_NAMES).map(|at| format!("{name}{at:06} 1\n")).collect()
+}
+
+#[test]
+fn a_page_that_is_too_large_in_the_spelling_that_is_stored_is_a_pull_that_failed() {
+    let page = swelling();
+    assert!(page.len() < limits::PAGE_BYTES);
+    let mut fleet = Fleet::of(1);
+    fleet.tick(&good());
+    let generation = fleet.head().generation;
+    fleet.host.pass(Duration::from_secs(10));
+    fleet.tick(&answer("200", "text/plain", page.as_bytes()));
+    assert_eq!(fleet.head().ended, Some(Err(Plain::Bytes.into())));
+    assert_eq!((fleet.head().generation, fleet.stored()), (generation, PAGE.to_vec()));
+}
+
+#[test]
+fn of_pages_that_two_vms_store_at_once_neither_has_the_others_generation() {
+    let mut fleet = Fleet::of(2);
+    fleet.vms[0].tick(&fleet.host, false);
+    // The first one takes so long that the second one pulls in its place.
+    fleet.host.pass(Duration::from_secs(16));
+    fleet.vms[1].tick(&fleet.host, false);
+    assert_eq!(fleet.pulls(), 2);
+    fleet.vms[0].answered(&fleet.host, 1, answer("200", "text/plain", b"up 5\n"));
+    let first = fleet.head().generation;
+    fleet.vms[1].answered(&fleet.host, 2, answer("200", "text/plain", b"up 6\n"));
+    assert_ne!(fleet.head().generation, first);
+    assert!(fleet.stored().ends_with(b"up 6\n"));
 }
 
 #[test]
@@ -155,8 +230,8 @@ fn what_can_be_read_of_a_page_is_kept_and_the_rest_counted() {
     let mut fleet = Fleet::of(1);
     fleet.tick(&answer("200", "text/plain", b"a 1\nb{\n\xff 2\na 3\n"));
     let head = fleet.head();
-    assert_eq!((head.outcome, head.samples), (Some(Outcome::Ok), 1));
-    assert_eq!((head.unreadable_lines, head.dropped), (2, [1, 0, 0, 0]));
+    assert_eq!((head.outcome(), head.samples), (Some(Outcome::Ok), 1));
+    assert_eq!((head.unreadable_lines, head.dropped), (2, [1, 0, 0, 0, 0, 0, 0, 0]));
 }
 
 #[test]
@@ -164,7 +239,7 @@ fn a_page_of_too_many_samples_is_refused_whole() {
     let mut fleet = Fleet::of(1);
     let page: String = (0..=limits::SOURCE_SAMPLES).map(|n| format!("m{n} 1\n")).collect();
     fleet.tick(&answer("200", "text/plain", page.as_bytes()));
-    assert_eq!((fleet.head().outcome, fleet.head().generation), (Some(Outcome::TooLarge), 0));
+    assert_eq!((fleet.head().outcome(), fleet.head().generation), (Some(Outcome::TooLarge), 0));
 }
 
 #[test]
@@ -172,7 +247,7 @@ fn a_call_that_the_host_refuses_is_a_pull_that_failed() {
     let mut fleet = Fleet::of(1);
     fleet.host.refuses_calls.set(true);
     fleet.run(Duration::from_secs(20), &good());
-    assert_eq!(fleet.head().outcome, Some(Outcome::Refused));
+    assert_eq!(fleet.head().outcome(), Some(Outcome::Refused));
     assert_eq!(fleet.head().fetches, [0, 0, 2, 0, 0, 0]);
 }
 
@@ -180,7 +255,7 @@ fn a_call_that_the_host_refuses_is_a_pull_that_failed() {
 fn an_unset_variable_takes_its_source_down_and_sends_nothing() {
     let mut fleet = Fleet::configured(1, r#""credential": {"bearer_env": "TOKEN"}"#);
     fleet.tick(&good());
-    assert_eq!((fleet.pulls(), fleet.head().outcome), (0, Some(Outcome::Refused)));
+    assert_eq!((fleet.pulls(), fleet.head().outcome()), (0, Some(Outcome::Refused)));
 }
 
 #[test]
@@ -221,8 +296,8 @@ fn of_two_configurations_in_a_vm_the_newer_pulls_until_it_is_gone() {
         Rc::new(Config::parse(config.as_bytes()).unwrap())
     };
     let (host, pullers) = (FakeHost::at(1_000), Pullers::default());
-    let mut old = Collector::new(config("1s"), 1, &pullers);
-    let mut new = Collector::new(config("1h"), 1, &pullers);
+    let mut old = Collector::new(config("1s"), 1, &pullers, &host);
+    let mut new = Collector::new(config("1h"), 1, &pullers, &host);
     new.prepare(&host);
     let mut tick = |new: Option<&mut Collector>| {
         for collector in [Some(&mut old), new].into_iter().flatten() {

@@ -59,16 +59,24 @@ impl Source {
     /// 32 hex digits under which the source's snapshots are kept: two sources have the same where the same request
     /// would be sent, whatever configuration they stand in.
     ///
-    /// A literal secret goes in as it is, so that what it opens is not shown to a configuration with another: the key
-    /// is for shared data alone, never for a page or a log.
+    /// The secret that is sent goes in, looked up in the VM's environment, so that what it opens is not shown to a
+    /// configuration, or a VM, that has another. The salt keeps guesses from being tested against the key, which is for
+    /// shared data alone, never for a page or a log.
     #[must_use]
-    pub fn key(&self) -> String {
+    pub fn key(&self, salt: &[u8], variable: impl FnOnce(&str) -> Option<String>) -> String {
         let mut hash = Fingerprint::new("source");
+        hash.number(salt.len()).0.update(salt);
         hash.text(&self.cluster).text(&self.authority).text(&self.path);
-        hash.credential(&self.credential, |secret| match secret {
-            SecretSource::Literal(secret) => ["literal", secret.expose()],
-            SecretSource::Variable(name) => ["variable", name],
-        });
+        match self.credential.authorization(variable) {
+            _ if matches!(self.credential, Credential::Forward) => hash.text("forward"),
+            Ok(None) => hash.text("none"),
+            Ok(Some(secret)) => hash.text("authorization").text(secret.expose()),
+            // Nothing is ever sent.
+            Err(_) => hash.credential(&self.credential, |secret| match secret {
+                SecretSource::Literal(_) => ["literal", ""],
+                SecretSource::Variable(name) => ["variable", name],
+            }),
+        };
         hash.hex(16)
     }
 }

@@ -752,7 +752,7 @@ fn the_hash_changes_with_every_field_but_with_no_secret() {
 
 #[test]
 fn a_source_has_the_key_of_the_request_it_sends() {
-    let key = |changes: Value| accept(&with_source(&changes)).sources[1].key();
+    let key = |changes: Value| accept(&with_source(&changes)).sources[1].key(b"salt", |_| None);
     let before = key(json!({}));
     assert_eq!(before.len(), 32);
     let same =
@@ -773,6 +773,29 @@ fn a_source_has_the_key_of_the_request_it_sends() {
     keys.sort();
     keys.dedup();
     assert_eq!(keys.len(), 10);
+}
+
+#[test]
+fn the_key_of_a_source_has_the_secret_that_is_sent_and_not_where_it_comes_from() {
+    let source = |credential: Value| accept(&with_source(&json!({"credential": credential})));
+    let key = |credential: Value, salt: &[u8], value: Option<&str>| {
+        source(credential).sources[1].key(salt, |_| value.map(str::to_owned))
+    };
+    let variable = || json!({"bearer_env": "TOKEN"});
+    let one = key(variable(), b"salt", Some("one"));
+    assert_eq!(key(variable(), b"salt", Some("one\n")), one);
+    assert_eq!(key(json!({"bearer": "one"}), b"salt", None), one);
+    for (credential, salt, value) in [
+        (variable(), &b"salt"[..], Some("two")),
+        (variable(), b"salt", None),
+        (variable(), b"other", Some("one")),
+        (json!({"bearer_env": "OTHER"}), b"salt", None),
+        (json!({"username": "one", "password_env": "TOKEN"}), b"salt", Some("one")),
+    ] {
+        assert_ne!(key(credential, salt, value), one);
+    }
+    let unset = key(variable(), b"salt", None);
+    assert_ne!(key(json!({"bearer_env": "OTHER"}), b"salt", None), unset);
 }
 
 #[test]

@@ -12,6 +12,7 @@
 mod writer;
 
 use self::writer::Writer;
+use crate::limits;
 use crate::metrics::merge::{Added, MergedFamily, Piece};
 use crate::metrics::number::Repr;
 use crate::metrics::select::Share;
@@ -22,7 +23,8 @@ use std::collections::HashSet;
 pub const CONTENT_TYPE: &str = "application/json";
 
 /// Appends the selected families of a merged page, on one line, or with every level indented by so many blanks. As the
-/// controller has it, no more than 8, and 0 means one line.
+/// controller has it, no more than 8, and 0 means one line. A page of which blanks alone would be more than
+/// [`limits::RENDERED_BYTES`] is on one line.
 pub fn render(
     merged: &Merged<'_>,
     selection: &Selection,
@@ -30,6 +32,7 @@ pub fn render(
     out: &mut Vec<u8>,
 ) {
     let names = Names::of(merged);
+    let indent = indent.filter(|_| merged.indented_by_at_most() <= limits::RENDERED_BYTES);
     let mut json = Writer::new(out, indent.unwrap_or_default().min(8));
     json.open(b'{');
     for family in merged.families() {

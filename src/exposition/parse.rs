@@ -7,17 +7,17 @@
 //! ```text
 //! page      = *( line LF ) [ line ]                      ; 1
 //! line      = *blank [ help | type | comment | sample ]
-//! help      = "#" 1*blank "HELP" 1*blank metric [ 1*blank *( CHAR / "\\" / "\n" ) ]    ; 2
+//! help      = "#" 1*blank "HELP" 1*blank metric [ 1*blank *( CHAR / "\" CHAR ) ]      ; 2, 5
 //! type      = "#" 1*blank "TYPE" 1*blank metric 1*blank kind *blank
 //! kind      = "counter" / "gauge" / "histogram" / "summary" / "untyped" / "unknown"    ; 3
 //! comment   = "#" *CHAR                                  ; "# EOF" among them
 //! sample    = metric ( 1*blank / *blank labels *blank ) value [ 1*blank timestamp ] *blank
 //! labels    = "{" *blank [ label *( "," *blank label ) [ "," *blank ] ] "}"            ; 4
-//! label     = name *blank "=" *blank DQUOTE *( CHAR / "\\" / "\" DQUOTE / "\n" ) DQUOTE *blank   ; 5
+//! label     = name *blank "=" *blank DQUOTE *( CHAR / "\" CHAR / "\" DQUOTE ) DQUOTE *blank       ; 5
 //! metric    = ( ALPHA / "_" / ":" ) *( ALPHA / DIGIT / "_" / ":" )
-//! name      = ( ALPHA / "_" ) *( ALPHA / DIGIT / "_" )   ; no name twice, nor "__name__"
+//! name      = ( ALPHA / "_" ) *( ALPHA / DIGIT / "_" )   ; no name twice, none beginning with "__" (7)
 //! value     = decimal / [ sign ] ( "inf" / "infinity" ) / "nan"                        ; 6
-//! timestamp = [ "-" ] 1*DIGIT                            ; milliseconds, 64 bits
+//! timestamp = [ "-" ] 1*DIGIT                            ; milliseconds, 64 bits; 8
 //! blank     = SP / HTAB
 //! CHAR      = any code point but LF, and in quotes but DQUOTE, and where escapes are but "\"
 //! ```
@@ -29,31 +29,43 @@
 //! 2. Blanks around a help text are no part of it. An empty one is none.
 //! 3. Lower case, as the server has it; `unknown` is what other parsers call `untyped`. Any other kind is refused.
 //! 4. A comma may follow the last label; it neither begins a block nor stands alone.
-//! 5. Another escape is an error, as in prometheus/common, and not a backslash, as in the server: only so is what is
-//!    escaped the one spelling of what it stands for.
+//! 5. A backslash that escapes nothing stands for itself, as in the server, and is written as `\\`: what is escaped has
+//!    one spelling (see `parse/escape.rs`). prometheus/common refuses it.
 //! 6. See [`crate::metrics::number`]. Hexadecimal digits and underscores are refused, as the server does.
+//! 7. The server keeps such labels; prometheus_client gives up the page.
+//! 8. A sample from before 1970 is dropped: Prometheus 3 gives up the whole scrape at the sign, in text 0.0.4.
+//!
+//! Names in quotes (Prometheus 3, "UTF-8 guide") have no place in four of our five formats, and for other characters no
+//! name that every reader knows: samples that bear one are dropped and counted, what describes one is passed over.
+//! Labels and lines beyond [`limits`] too.
 //!
 //! What is different in OpenMetrics stands in `parse/openmetrics.rs`.
 
 mod cursor;
+mod escape;
 mod exemplar;
 mod openmetrics;
 mod sample;
 
 use self::cursor::Cursor;
+use self::escape::Escapes;
 use self::openmetrics::OpenMetrics;
 use self::sample::Label;
 use crate::limits;
-use crate::metrics::draft::{Draft, DraftFamily, count};
-use crate::metrics::{Kind, Page, name};
+use crate::metrics::draft::{Draft, DraftFamily, count, offset};
+use crate::metrics::{Kind, Page, Reason, name};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// A page that is refused whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Beyond [`limits::PAGE_BYTES`].
-    #[error("the page has {0} bytes")]
-    Bytes(usize),
+    /// Beyond [`limits::PAGE_BYTES`], as it came or in canonical spelling.
+    #[error("the page has more than {} bytes", limits::PAGE_BYTES)]
+    Bytes,
+    /// Beyond [`limits::RENDERED_BYTES`].
+    #[error("the page may become more than {} bytes", limits::RENDERED_BYTES)]
+    Rendered,
     /// Beyond [`limits::SOURCE_SAMPLES`].
     #[error("the page has more than {} samples", limits::SOURCE_SAMPLES)]
     Samples,
@@ -86,9 +98,7 @@ pub fn canonical(bytes: Vec<u8>) -> Result<Page, Refused> {
 /// # Errors
 /// Where the page is beyond the limits, or does not end as it should.
 pub fn openmetrics(bytes: Vec<u8>) -> Result<Page, Refused> {
-    let (page, not_utf8) = readable(bytes)?;
-    let page = openmetrics::with_escapes_of_text(page);
-    read((page, not_utf8), Format::OpenMetrics(OpenMetrics::default()))
+    read(readable(bytes)?, Format::OpenMetrics(OpenMetrics::default()))
 }
 
 /// What is read, and what is known beyond text.
@@ -104,13 +114,19 @@ fn read((mut ink, not_utf8): (String, u64), format: Format) -> Result<Page, Refu
     ink.reserve_exact(fresh.len());
     ink.push_str(&fresh);
     drop(fresh);
-    Ok(draft.arrange(&ink))
+    // What is stored is read back, within the same limits.
+    let mut page = draft.arrange(&ink, limits::PAGE_BYTES).ok_or(Refused::Bytes)?;
+    page.measure();
+    if page.rendered_at_most() > limits::RENDERED_BYTES {
+        return Err(Refused::Rendered);
+    }
+    Ok(page)
 }
 
 /// The page without the lines that are not UTF-8, and how many these are.
 fn readable(bytes: Vec<u8>) -> Result<(String, u64), Refused> {
     if bytes.len() > limits::PAGE_BYTES {
-        return Err(Refused::Bytes(bytes.len()));
+        return Err(Refused::Bytes);
     }
     let bytes = match String::from_utf8(bytes) {
         Ok(text) => return Ok((text, 0)),
@@ -138,6 +154,8 @@ struct Reader<'a> {
     ids: HashMap<&'a str, u32>,
     /// The name of the sample before, for most samples have the same.
     last: (&'a str, u32),
+    /// Where the line at hand begins.
+    line_start: usize,
     /// The lines that were not in canonical spelling, in canonical spelling. They stand behind the page.
     fresh: String,
     /// The labels of the line at hand.
@@ -161,6 +179,7 @@ impl<'a> Reader<'a> {
             draft: Draft::default(),
             ids: HashMap::new(),
             last: ("", 0),
+            line_start: 0,
             fresh: String::new(),
             labels: Vec::new(),
             exemplar: String::new(),
@@ -195,6 +214,7 @@ impl<'a> Reader<'a> {
     }
 
     fn line(&mut self) -> Result<(), Unreadable> {
+        self.line_start = self.cursor.at;
         self.cursor.blanks();
         match self.cursor.peek() {
             None | Some(b'\n') => Ok(()),
@@ -218,11 +238,13 @@ impl<'a> Reader<'a> {
     }
 
     fn help(&mut self) -> Result<(), Unreadable> {
-        let name = self.described()?;
+        let Some(name) = self.described()? else { return Ok(()) };
         let (words, span) = self.cursor.rest_of_line();
-        if !is_legal_help(words) {
-            return Err(Unreadable);
+        if self.is_line_too_long() {
+            self.draft.report.dropped.add(Reason::LongLine, 1);
+            return Ok(());
         }
+        let span = self.help_in_canonical_spelling(words).unwrap_or(span);
         if !words.is_empty()
             && let Some(family) = self.family(name)
         {
@@ -231,8 +253,24 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Where a help text stands in canonical spelling, if it is not spelt so on the page.
+    fn help_in_canonical_spelling(&mut self, words: &str) -> Option<(u32, u32)> {
+        let escapes = if self.open().is_some() { Escapes::OpenHelp } else { Escapes::Help };
+        let Cow::Owned(words) = escapes.in_canonical_spelling(words) else { return None };
+        let base = offset(self.cursor.page);
+        let start = base + offset(&self.fresh);
+        self.fresh.push_str(&words);
+        Some((start, base + offset(&self.fresh)))
+    }
+
+    /// Whether the line that was read is longer than one may be. Of what we wrote ourselves none is.
+    const fn is_line_too_long(&self) -> bool {
+        !matches!(self.format, Format::Canonical)
+            && self.cursor.at - self.line_start > limits::LINE_BYTES
+    }
+
     fn kind(&mut self) -> Result<(), Unreadable> {
-        let name = self.described()?;
+        let Some(name) = self.described()? else { return Ok(()) };
         let word = self.cursor.rest_of_line().0;
         if self.declare(name, word) {
             return Ok(());
@@ -268,13 +306,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name that a HELP or TYPE is about.
-    fn described(&mut self) -> Result<Name<'a>, Unreadable> {
+    /// The name that a HELP or TYPE is about. None where it stands in quotes: such a line is passed over.
+    fn described(&mut self) -> Result<Option<Name<'a>>, Unreadable> {
         self.cursor.blanks();
+        if self.cursor.eat(b'"') {
+            self.cursor.quoted().ok_or(Unreadable)?;
+            self.cursor.skip_to_line_end();
+            return Ok(None);
+        }
         let start = self.cursor.at;
         let text = self.cursor.take(name::metric_name_len);
         let is_whole = matches!(self.cursor.peek(), None | Some(b' ' | b'\t' | b'\n'));
-        (is_whole && !text.is_empty()).then_some(Name { text, start }).ok_or(Unreadable)
+        let is_name = is_whole && !text.is_empty();
+        is_name.then_some(Some(Name { text, start })).ok_or(Unreadable)
     }
 
     fn family(&mut self, name: Name<'a>) -> Option<&mut DraftFamily> {
@@ -302,17 +346,6 @@ impl Name<'_> {
 #[expect(clippy::cast_possible_truncation, reason = "see above")]
 const fn place(at: usize) -> u32 {
     at as u32
-}
-
-/// Whether backslashes stand only where the text format has them in a help text: in `\\` and `\n`.
-fn is_legal_help(words: &str) -> bool {
-    let mut bytes = words.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'\\' && !matches!(bytes.next(), Some(b'\\' | b'n')) {
-            return false;
-        }
-    }
-    true
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl PageBuilder {
     /// The page.
     #[must_use]
     pub fn build(self) -> Page {
-        self.draft.arrange(&self.ink)
+        self.draft.arrange(&self.ink, usize::MAX).unwrap_or_default()
     }
 
     fn write_sample(

@@ -61,18 +61,21 @@ impl Draft {
         self.families.get(home as usize)?.kind?.has(suffix).then_some(home)
     }
 
-    /// Puts everything in its place.
-    pub(crate) fn arrange(self, ink: &str) -> Page {
+    /// Puts everything in its place. None where the page would have more bytes than `most`.
+    pub(crate) fn arrange(self, ink: &str, most: usize) -> Option<Page> {
         let (members, ends) = self.by_family();
-        let mut arranger = Arranger::new(&self, ink);
+        let mut arranger = Arranger::new(&self, ink, most);
         let mut from = 0;
         for (family, &to) in self.families.iter().zip(&ends) {
             arranger.family(family, members.get(from..to).unwrap_or_default());
             from = to;
+            if arranger.page.text.len() > most {
+                return None;
+            }
         }
         let mut page = arranger.page;
         page.report.samples = page.samples.len();
-        page
+        Some(page)
     }
 
     /// How long the page will be at most, so that it need not be moved as it grows.

@@ -30,19 +30,21 @@ pub struct Merged<'a> {
     families: Vec<MergedFamily<'a>>,
     added: Vec<Added<'a>>,
     dropped: Vec<Dropped>,
+    indented_by: usize,
 }
 
 /// Merges pages, in this order.
 ///
 /// One page without labels costs nothing for its samples, and no more than a small entry for each family. A page with
-/// which the scrape would exceed [`limits::SCRAPE_SAMPLES`] is left out whole.
+/// which the scrape would exceed [`limits::SCRAPE_SAMPLES`], or might exceed [`limits::SCRAPE_BYTES`], is left out whole.
 #[must_use]
 pub fn merge<'a>(parts: &[Part<'a>]) -> Merged<'a> {
     let mut merger = Merger::new(parts);
-    let mut room = limits::SCRAPE_SAMPLES;
+    let mut room = (limits::SCRAPE_SAMPLES, limits::SCRAPE_BYTES);
     for (at, part) in (0..).zip(parts) {
         let samples = part.page.report().samples;
-        match room.checked_sub(samples) {
+        let left = room.0.checked_sub(samples);
+        match left.zip(room.1.checked_sub(part.page.rendered_with(part.labels))) {
             Some(left) => {
                 room = left;
                 part.families().for_each(|family| merger.add(Piece::new(at, part.labels, family)));
@@ -50,11 +52,21 @@ pub fn merge<'a>(parts: &[Part<'a>]) -> Merged<'a> {
             None => merger.drop_samples(at, Reason::ScrapeLimit, samples),
         }
     }
+    merger.merged.indented_by = indented_by(parts);
     merger.drop_duplicates();
     merger.merged
 }
 
+fn indented_by(parts: &[Part<'_>]) -> usize {
+    parts.iter().map(|part| part.page.indented_by_at_most(part.labels.len())).sum()
+}
+
 impl<'a> Merged<'a> {
+    /// Bytes that indenting its JSON adds at most.
+    pub(crate) const fn indented_by_at_most(&self) -> usize {
+        self.indented_by
+    }
+
     /// What of a part was left out, beside what its own report counts.
     #[must_use]
     pub fn dropped(&self, part: usize) -> Dropped {
@@ -104,6 +116,7 @@ impl<'a> Merger<'a> {
             families: Vec::with_capacity(families.unwrap_or_default()),
             added: parts.iter().map(|part| Added::of(part.labels)).collect(),
             dropped: vec![Dropped::default(); parts.len()],
+            indented_by: 0,
         };
         Self { merged, ids: (parts.len() > 1).then(HashMap::new) }
     }
@@ -168,7 +181,7 @@ impl<'a> Merger<'a> {
     }
 
     fn drop_duplicates(&mut self) {
-        let Merged { families, added, dropped } = &mut self.merged;
+        let Merged { families, added, dropped, .. } = &mut self.merged;
         let mut search = Search::default();
         for family in families {
             if family.rest.is_empty() || family.is_apart(added) {

@@ -6,10 +6,11 @@ pub fn is_metric_name(name: &str) -> bool {
     metric_name_len(name.as_bytes()) == name.len() && !name.is_empty()
 }
 
-/// Whether it is `[a-zA-Z_][a-zA-Z0-9_]*`, and not `__name__`, which is the metric's name.
+/// Whether it is `[a-zA-Z_][a-zA-Z0-9_]*`, and not reserved: `__name__` is the metric's name, and prometheus_client gives
+/// up a page with another label that begins so.
 #[must_use]
 pub fn is_label_name(name: &str) -> bool {
-    label_name_len(name.as_bytes()) == name.len() && !name.is_empty() && name != "__name__"
+    label_name_len(name.as_bytes()) == name.len() && !name.is_empty() && !name.starts_with("__")
 }
 
 /// The bytes at the beginning that are a metric's name.
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_metric_is_no_label() {
-        assert!(!is_label_name("__name__") && is_label_name("__name"));
+    fn no_label_begins_with_two_underscores() {
+        assert!(!is_label_name("__name__") && !is_label_name("__name") && is_label_name("_name"));
     }
 }

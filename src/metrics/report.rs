@@ -18,18 +18,38 @@ pub enum Reason {
     Duplicate,
     /// Its family's type has no place for it, or an earlier page gave the family another type.
     TypeConflict,
-    /// Its page would have taken the scrape over `limits::SCRAPE_SAMPLES`.
+    /// Its page would have taken the scrape over `limits::SCRAPE_SAMPLES` or `limits::SCRAPE_BYTES`.
     ScrapeLimit,
     /// It says when a series of a source began, which no page of ours does.
     Created,
-    /// Not a sample but its exemplar, which is longer than it may be, or belongs to no counter and no bucket.
+    /// Not a sample but its exemplar, which is longer than it may be, belongs to no counter and no bucket, or has labels
+    /// that no reader of every format takes.
     Exemplar,
+    /// A label's value is beyond `limits::LABEL_VALUE_BYTES`.
+    LongValue,
+    /// Its line is beyond `limits::LINE_BYTES`; or not a sample but a help text, whose line is.
+    LongLine,
+    /// It was taken before 1970: Prometheus 3 gives up the whole scrape at such a timestamp.
+    Timestamp,
+    /// Its name or that of a label stands in quotes.
+    QuotedName,
 }
 
 impl Reason {
+    /// How many there are.
+    pub(super) const COUNT: usize = 9;
+
     /// Why something of a single page is.
-    pub const OF_READING: [Self; 4] =
-        [Self::Duplicate, Self::TypeConflict, Self::Created, Self::Exemplar];
+    pub const OF_READING: [Self; 8] = [
+        Self::Duplicate,
+        Self::TypeConflict,
+        Self::Created,
+        Self::Exemplar,
+        Self::LongValue,
+        Self::LongLine,
+        Self::Timestamp,
+        Self::QuotedName,
+    ];
 
     /// Why something is beside other pages.
     pub const OF_MERGING: [Self; 3] = [Self::Duplicate, Self::TypeConflict, Self::ScrapeLimit];
@@ -43,47 +63,34 @@ impl Reason {
             Self::ScrapeLimit => "scrape_limit",
             Self::Created => "created",
             Self::Exemplar => "exemplar",
+            Self::LongValue => "long_value",
+            Self::LongLine => "long_line",
+            Self::Timestamp => "timestamp",
+            Self::QuotedName => "quoted_name",
         }
     }
 }
 
 /// Samples left out, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    pub(super) duplicate: u64,
-    pub(super) type_conflict: u64,
-    pub(super) scrape_limit: u64,
-    pub(super) created: u64,
-    pub(super) exemplar: u64,
-}
+pub struct Dropped(pub(super) [u64; Reason::COUNT]);
 
 impl Dropped {
     /// How many for this reason.
     #[must_use]
-    pub const fn of(&self, reason: Reason) -> u64 {
-        match reason {
-            Reason::Duplicate => self.duplicate,
-            Reason::TypeConflict => self.type_conflict,
-            Reason::ScrapeLimit => self.scrape_limit,
-            Reason::Created => self.created,
-            Reason::Exemplar => self.exemplar,
-        }
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.0.get(reason as usize).copied().unwrap_or_default()
     }
 
     /// How many in all.
     #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.duplicate + self.type_conflict + self.scrape_limit + self.created + self.exemplar
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
     }
 
-    pub(crate) const fn add(&mut self, reason: Reason, samples: usize) {
-        let count = match reason {
-            Reason::Duplicate => &mut self.duplicate,
-            Reason::TypeConflict => &mut self.type_conflict,
-            Reason::ScrapeLimit => &mut self.scrape_limit,
-            Reason::Created => &mut self.created,
-            Reason::Exemplar => &mut self.exemplar,
-        };
-        *count += samples as u64;
+    pub(crate) fn add(&mut self, reason: Reason, samples: usize) {
+        if let Some(count) = self.0.get_mut(reason as usize) {
+            *count += samples as u64;
+        }
     }
 }

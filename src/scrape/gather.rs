@@ -19,6 +19,7 @@ use crate::exposition::{json, parse, protobuf, text};
 use crate::host::{Host, Time};
 use crate::limits;
 use crate::metrics::{self, Merged, Page, PageBuilder, Part, Selection, Sink, merge};
+use crate::shared::asking;
 use crate::shared::snapshot::{Head, Keys};
 use own::{Own, State};
 use rendered::{Key, Rendered, Rendering};
@@ -40,6 +41,8 @@ pub struct Gatherer {
 struct Loaded {
     generation: u64,
     page: Rc<Page>,
+    /// When it was pulled, as the head said that named it: its age counts from here, whatever the head names since.
+    succeeded: Time,
 }
 
 /// The sources as one scrape finds them.
@@ -48,14 +51,16 @@ struct Sources {
     heads: Vec<Option<Head>>,
     /// Generation 0 in place of the pages that may not be seen, or are too old.
     served: Vec<Loaded>,
+    now: Time,
 }
 
 impl Gatherer {
     /// A gatherer that has nothing yet.
     #[must_use]
     pub fn new(config: Rc<Config>, host: &dyn Host) -> Self {
-        let keys: Vec<Keys> =
-            config.sources.iter().map(|source| Keys::new(&source.key())).collect();
+        let salt = asking::salt(host);
+        let key = |source: &Source| source.key(&salt, |name| host.environment(name));
+        let keys: Vec<Keys> = config.sources.iter().map(|source| Keys::new(&key(source))).collect();
         Self {
             loaded: RefCell::new(vec![Loaded::default(); keys.len()]),
             own: Own::new(&config, host),
@@ -188,20 +193,17 @@ impl Gatherer {
         let heads: Vec<_> = heads.collect();
         self.load(host, &heads);
         let served = self.served(&heads, now);
-        Sources { heads, served }
+        Sources { heads, served, now }
     }
 
     fn served(&self, heads: &[Option<Head>], now: Time) -> Vec<Loaded> {
         let loaded = self.loaded.borrow();
-        let fresh = |head: &Head, source: &Source| {
-            // A page of the future can only come from a clock that was set back since: its age is not known.
-            let is_of_now = head.succeeded <= now + limits::CLOCK_SLACK;
-            let age = now.saturating_sub(head.succeeded);
-            head.generation > 0 && is_of_now && age <= source.stale_after
+        let fresh = |loaded: &Loaded, source: &Source| {
+            loaded.generation > 0 && !is_old(loaded.succeeded, source, now)
         };
         let served = loaded.iter().zip(heads).zip(&self.config.sources);
         let served = served.map(|((loaded, head), source)| match head {
-            Some(head) if fresh(head, source) => loaded.clone(),
+            Some(_) if fresh(loaded, source) => loaded.clone(),
             _ => Loaded::default(),
         });
         served.collect()
@@ -222,11 +224,14 @@ impl Gatherer {
         let states = self.config.sources.iter().zip(known).enumerate();
         let state = |(place, (source, ((head, served), &withheld)))| {
             let (head, served): (&'a Option<Head>, &Loaded) = (head, served);
+            let head = head.as_ref()?;
             Some(State {
                 source,
-                head: head.as_ref()?,
+                head,
                 unsent: self.own.problem(place),
                 fresh: served.generation > 0,
+                is_old: is_old(head.succeeded, source, sources.now),
+                is_read: served.generation == head.generation,
                 withheld,
             })
         };
@@ -248,14 +253,16 @@ impl Gatherer {
     fn load(&self, host: &dyn Host, heads: &[Option<Head>]) {
         let mut loaded = self.loaded.borrow_mut();
         for ((keys, head), loaded) in self.keys.iter().zip(heads).zip(loaded.iter_mut()) {
-            if head.as_ref().is_none_or(|head| head.generation == loaded.generation) {
-                continue;
-            }
-            // Of a page that cannot be read the last one stays, until a new one comes.
-            if let Some(stored) = keys.page(host)
+            let Some(head) = head else { continue };
+            if head.generation == loaded.generation {
+                loaded.succeeded = head.succeeded;
+            } else if let Some(stored) = keys.page(host)
+                // One that is stored before the head that names it is read with the next scrape.
+                && stored.generation == head.generation
                 && let Ok(page) = parse::canonical(stored.bytes)
             {
-                *loaded = Loaded { generation: stored.generation, page: Rc::new(page) };
+                let (generation, succeeded) = (stored.generation, head.succeeded);
+                *loaded = Loaded { generation, page: Rc::new(page), succeeded };
             }
         }
     }
@@ -266,6 +273,13 @@ type Extras<'a> = (Values, &'a [Native], Option<Time>);
 
 fn keeps(source: &Source) -> bool {
     source.gateway_families == GatewayFamilies::Keep
+}
+
+/// Whether a page that was pulled then is too old to be served.
+fn is_old(succeeded: Time, source: &Source, now: Time) -> bool {
+    // One of the future can only come from a clock that was set back since: its age is not known.
+    let is_of_now = succeeded <= now + limits::CLOCK_SLACK;
+    !is_of_now || now.saturating_sub(succeeded) > source.stale_after
 }
 
 /// What of the families of one side is asked for and may be seen.

@@ -5,7 +5,7 @@ use crate::auth::password::PasswordHash;
 use crate::auth::{Secret, Token, User};
 use crate::host::fake::FakeHost;
 use crate::metrics::Kind;
-use crate::shared::snapshot::{Head, Keys, Outcome};
+use crate::shared::snapshot::{Head, Keys};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::time::Duration;
@@ -81,7 +81,8 @@ impl Bed {
         let hash = PasswordHash::new("password", "salt", rounds).unwrap();
         config.auth.users.push(User::new("admin".to_owned(), hash));
         let host = FakeHost::at(1_000);
-        let keys = Keys::new(&config.sources[0].key());
+        let key = config.sources[0].key(&crate::shared::asking::salt(&host), |_| None);
+        let keys = Keys::new(&key);
         keys.create_head(&host);
         let scraper = Scraper::new(Rc::new(config), &host);
         Self { scraper, host, recorder: Notes::default(), keys }
@@ -91,12 +92,8 @@ impl Bed {
     fn store(&self, generation: u64, page: &[u8]) {
         self.keys.store_page(&self.host, generation, page).unwrap();
         let read = self.keys.head(&self.host).unwrap();
-        let head = Head {
-            generation,
-            succeeded: self.host.now(),
-            outcome: Some(Outcome::Ok),
-            ..Head::default()
-        };
+        let head =
+            Head { generation, succeeded: self.host.now(), ended: Some(Ok(())), ..Head::default() };
         self.keys.swap_head(&self.host, &read, &head).unwrap();
     }
 

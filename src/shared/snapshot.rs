@@ -5,7 +5,7 @@
 //! configurations that pull the same page (same cluster, authority, path and credential) share one snapshot.
 //!
 //! ```text
-//! head    version:u8 flags:u8 outcome:u8 0:u8  then u64s, little-endian, in the order of `Head`'s fields
+//! head    version:u8 flags:u8 ended:u8 0:u8  cause:u32  then u64s, little-endian, in the order of `Head`'s fields
 //! page    version:u8  generation:u64  the page as `Page::as_text` gives it
 //! wanted  version:u8  time:u64 (nanoseconds)
 //! ```
@@ -14,6 +14,7 @@
 use super::LAYOUT;
 use crate::host::{Host, HostError, Time, Write};
 use crate::metrics::Reason;
+use crate::upstream::{Cause, Plain};
 use std::time::Duration;
 
 /// The keys of one snapshot.
@@ -29,8 +30,8 @@ pub struct Keys {
 pub struct Head {
     /// Whether a pull is under way, since `attempted`.
     pub pulling: bool,
-    /// How the last pull ended.
-    pub outcome: Option<Outcome>,
+    /// How the last pull ended: with a page, or why without.
+    pub ended: Option<Result<(), Cause>>,
     /// Changes with every new page; 0 while there is none.
     pub generation: u64,
     /// When the last pull was due: its interval counts from here, so that it does not drift.
@@ -56,6 +57,12 @@ pub struct Head {
 impl Head {
     /// Why a sample of a single page is dropped, in the order in which the counts are stored.
     pub const DROPPED: [Reason; Reason::OF_READING.len()] = Reason::OF_READING;
+
+    /// What the last pull counts as.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.ended.map(|ended| ended.map_or_else(Outcome::of, |()| Outcome::Ok))
+    }
 }
 
 /// How a pull ended.
@@ -65,7 +72,7 @@ pub enum Outcome {
     Ok,
     /// No answer in time.
     Timeout,
-    /// No connection, or it broke before there was an answer.
+    /// Not sent, no connection, or it broke before there was an answer.
     Refused,
     /// An answer with another status than 200.
     Status,
@@ -80,6 +87,33 @@ impl Outcome {
     /// All of them, in the order in which they are stored.
     pub const ALL: [Self; 6] =
         [Self::Ok, Self::Timeout, Self::Refused, Self::Status, Self::Unreadable, Self::TooLarge];
+
+    /// What a pull that brought no page counts as.
+    #[must_use]
+    pub const fn of(cause: Cause) -> Self {
+        match cause {
+            Cause::Timeout(_) => Self::Timeout,
+            Cause::Status(_) => Self::Status,
+            Cause::Plain(plain) => match plain {
+                Plain::NotSent
+                | Plain::NoCredential
+                | Plain::NoHost
+                | Plain::Unreachable
+                | Plain::Tls
+                | Plain::Closed => Self::Refused,
+                Plain::RedirectToHttps
+                | Plain::RedirectToPath
+                | Plain::RedirectElsewhere
+                | Plain::Redirect => Self::Status,
+                Plain::Bytes
+                | Plain::Samples
+                | Plain::Names
+                | Plain::Rendered
+                | Plain::NotStored => Self::TooLarge,
+                _ => Self::Unreadable,
+            },
+        }
+    }
 
     /// The value of the label `outcome`.
     #[must_use]
@@ -113,11 +147,13 @@ pub struct StoredPage {
 }
 
 /// Version of the values.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const PULLING: u8 = 1;
 const PAGE_HEADER: usize = 1 + 8;
-/// Stands for "no outcome yet" in a head.
-const NO_OUTCOME: u8 = u8::MAX;
+/// How a pull ended, in a head: not yet, with a page, without.
+const NOT_YET: u8 = 0;
+const WITH_PAGE: u8 = 1;
+const WITHOUT: u8 = 2;
 
 impl Keys {
     /// The keys of the snapshot whose source hashes to `source`.
@@ -199,7 +235,13 @@ impl Keys {
 }
 
 fn encode_head(head: &Head) -> Vec<u8> {
-    let mut value = vec![VERSION, if head.pulling { PULLING } else { 0 }, outcome_code(head), 0];
+    let (ended, cause) = match head.ended {
+        None => (NOT_YET, 0),
+        Some(Ok(())) => (WITH_PAGE, 0),
+        Some(Err(cause)) => (WITHOUT, cause.code()),
+    };
+    let mut value = vec![VERSION, if head.pulling { PULLING } else { 0 }, ended, 0];
+    value.extend_from_slice(&cause.to_le_bytes());
     let numbers = [
         head.generation,
         nanos(head.scheduled),
@@ -216,21 +258,22 @@ fn encode_head(head: &Head) -> Vec<u8> {
     value
 }
 
-fn outcome_code(head: &Head) -> u8 {
-    let place = head.outcome.and_then(|outcome| Outcome::ALL.iter().position(|&o| o == outcome));
-    place.and_then(|place| u8::try_from(place).ok()).unwrap_or(NO_OUTCOME)
-}
-
 fn decode_head(value: &[u8]) -> Option<Head> {
-    let (&[version, flags, outcome, _], rest) = value.split_first_chunk()?;
+    let (&[version, flags, ended, _], rest) = value.split_first_chunk()?;
+    let (cause, rest) = rest.split_first_chunk()?;
     if version != VERSION {
         return None;
     }
+    let ended = match ended {
+        NOT_YET => None,
+        WITH_PAGE => Some(Ok(())),
+        _ => Some(Err(Cause::of_code(u32::from_le_bytes(*cause))?)),
+    };
     let (numbers, []) = rest.as_chunks::<8>() else { return None };
     let mut numbers = numbers.iter().map(|&bytes| u64::from_le_bytes(bytes));
     let mut head = Head {
         pulling: flags & PULLING != 0,
-        outcome: Outcome::ALL.get(usize::from(outcome)).copied(),
+        ended,
         generation: numbers.next()?,
         scheduled: Duration::from_nanos(numbers.next()?),
         attempted: Duration::from_nanos(numbers.next()?),
@@ -260,7 +303,7 @@ mod tests {
     fn head() -> Head {
         Head {
             pulling: true,
-            outcome: Some(Outcome::Status),
+            ended: Some(Err(Cause::Status(401))),
             generation: 3,
             scheduled: Duration::from_millis(1_500),
             attempted: Duration::from_millis(1_600),
@@ -269,7 +312,7 @@ mod tests {
             puller: u64::MAX,
             samples: 171,
             fetches: [1, 2, 3, 4, 5, 6],
-            dropped: [9, 8, 7, 6],
+            dropped: [9, 8, 7, 6, 5, 4, 3, 2],
             unreadable_lines: 7,
         }
     }

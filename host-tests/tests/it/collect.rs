@@ -16,49 +16,71 @@ use crate::stage::{
 
 const SESSIONS: &str = "awx_sessions_total";
 
-/// How a controller fails that was well, and what the pull is counted as.
-fn failures() -> Vec<(Mode, &'static str)> {
-    let text = |body: Vec<u8>| Mode::Page(body, "text/plain; charset=utf-8".to_owned());
+/// How a controller fails that was well, what the pull is counted as, and why there is no page.
+fn failures() -> Vec<(Mode, &'static str, &'static str)> {
+    let of_type = |body: Vec<u8>, media_type: &str| Mode::Page(body, media_type.to_owned());
+    let text = |body| of_type(body, "text/plain; charset=utf-8");
+    let many = (0..=100_000).map(|n| format!("m{n} 1\n")).collect::<String>();
+    let control = "\u{1}".repeat(60_000);
+    let long = (0..300).map(|at| format!("a{{b=\"{control}{at}\"}} 1\n")).collect::<String>();
+    let name = "x".repeat(200);
+    let swelling = (0..100_000).map(|at| format!("{name}{at:06} 1\n")).collect::<String>();
     vec![
-        (Mode::Gone, "refused"),
-        (Mode::Hanging, "timeout"),
-        (Mode::Slow(Duration::from_secs(9)), "timeout"),
-        (Mode::Garbled, "unreadable"),
-        (Mode::ClosesEarly, "unreadable"),
-        (Mode::Failing(500), "status"),
+        (Mode::Gone, "refused", "connection refused"),
+        (Mode::Hanging, "timeout", "timeout after 700ms"),
+        (Mode::Slow(Duration::from_secs(9)), "timeout", "timeout after 700ms"),
+        (Mode::Garbled, "unreadable", "not HTTP"),
+        (Mode::ClosesEarly, "unreadable", "cut off, or above 32 MB"),
+        (Mode::Failing(500), "status", "status 500"),
         // As Envoy answers itself where the controller does not: these are the controller's own.
-        (Mode::Failing(502), "status"),
-        (Mode::Failing(503), "status"),
-        (Mode::Failing(504), "status"),
-        (Mode::DatabaseDown, "status"),
-        (Mode::Html, "unreadable"),
-        (Mode::Empty, "unreadable"),
-        (Mode::Page(b"{}".to_vec(), "application/json".to_owned()), "unreadable"),
+        (Mode::Failing(502), "status", "status 502"),
+        (Mode::Failing(503), "status", "status 503"),
+        (Mode::Failing(504), "status", "status 504"),
+        (Mode::DatabaseDown, "status", "status 500"),
+        (Mode::Html, "unreadable", "content-type text/html"),
+        (Mode::Empty, "unreadable", "empty body"),
+        (
+            of_type(b"{}".to_vec(), "application/json"),
+            "unreadable",
+            "content-type application/json",
+        ),
+        (of_type(b"x".to_vec(), "text/x-odd"), "unreadable", "content-type other"),
+        (text(b"<p>log in</p>".to_vec()), "unreadable", "no samples"),
         // Envoy buffers 32 MiB, and does not say of a call that failed whether it was for that.
-        (text(vec![b'#'; (32 << 20) + 1]), "unreadable"),
-        (text((0..=100_000).map(|n| format!("m{n} 1\n")).collect::<String>().into()), "too_large"),
+        (text(vec![b'#'; (32 << 20) + 1]), "unreadable", "cut off, or above 32 MB"),
+        (text(many.into()), "too_large", "above 100000 samples"),
+        (text(long.into()), "too_large", "above 64 MB in some format"),
+        (text(swelling.into()), "too_large", "above 32 MB"),
     ]
 }
 
 /// A source that never was up.
-fn unfit_sources() -> Vec<(Value, &'static str)> {
+fn unfit_sources() -> Vec<(Value, &'static str, &'static str)> {
     let with = |pointer, field| having(source(0), pointer, field);
     vec![
         // The redirect is not followed: it could lead the token elsewhere.
-        (with("/path", json!("/api/v2/metrics")), "status"),
-        (with("/path", json!("/api/v2/nothing/")), "status"),
-        (with("/credential", json!({"bearer": "nope"})), "status"),
-        (with("/credential", json!({"username": "bob", "password": "bobpass"})), "status"),
-        (with("/cluster", json!("nowhere")), "refused"),
+        (with("/path", json!("/api/v2/metrics")), "status", "redirect to another path"),
+        (with("/path", json!("/api/v2/nothing/")), "status", "status 404"),
+        (with("/credential", json!({"bearer": "nope"})), "status", "status 401"),
+        (
+            with("/credential", json!({"username": "bob", "password": "bobpass"})),
+            "status",
+            "status 403",
+        ),
+        (
+            with("/cluster", json!("nowhere")),
+            "refused",
+            "not sent: no such cluster, or no host in it",
+        ),
     ]
 }
 
-fn assert_only(page: &str, outcome: &str) {
+fn assert_only(page: &str, outcome: &str, cause: &str) {
     for other in OUTCOMES.into_iter().filter(|other| ![outcome, "ok"].contains(other)) {
         assert_eq!(fetches(page, other), 0.0, "{other} beside {outcome}");
     }
     assert!(fetches(page, outcome) >= 1.0, "{outcome}:\n{page}");
-    let reason = [("source", "controller"), ("reason", outcome)];
+    let reason = [("source", "controller"), ("reason", cause)];
     assert_eq!(sample(page, "awx_gateway_source_problem_info", &reason), Some(1.0), "{page}");
 }
 
@@ -73,7 +95,7 @@ fn controllers_part(page: &str) -> Vec<&str> {
 }
 
 async fn failures_leave_the_last_good_page(host: Host) {
-    let patient = |(place, (_, outcome)): (usize, (Mode, &str))| {
+    let patient = |(place, (_, outcome, _)): (usize, (Mode, &str, &str))| {
         // Where it is not the outcome no timeout is to be met, however busy the machine.
         let timeout = if outcome == "timeout" { "700ms" } else { "30s" };
         having(plugin(place), "/sources/0/timeout", json!(timeout))
@@ -82,15 +104,15 @@ async fn failures_leave_the_last_good_page(host: Host) {
     let stage = Stage::of(host, &plugins).await;
     let client = |place| stage.gateway.client_of(place).bearer(TOKEN);
     let mut good = Vec::new();
-    for (place, (mode, _)) in failures().into_iter().enumerate() {
+    for (place, (mode, ..)) in failures().into_iter().enumerate() {
         until_up(&client(place)).await;
         good.push(scrape(&client(place), "").await);
         assert!(good[place].contains(SESSIONS), "{mode:?}");
         stage.controllers[place].set_mode(mode);
     }
-    for (place, (_, outcome)) in failures().into_iter().enumerate() {
+    for (place, (_, outcome, cause)) in failures().into_iter().enumerate() {
         let page = until(&client(place), "", is_down).await;
-        assert_only(&page, outcome);
+        assert_only(&page, outcome, cause);
         assert_eq!(controllers_part(&page), controllers_part(&good[place]));
         stage.controllers[place].come_back();
     }
@@ -111,14 +133,14 @@ on_both_hosts! {
     }
 
     async fn a_source_that_never_was_up_costs_nothing_but_its_own_series(host) {
-        let plugin = |(source, _): &(Value, _)| json!({"sources": [source], "auth": auth()});
+        let plugin = |(source, ..): &(Value, _, _)| json!({"sources": [source], "auth": auth()});
         let plugins: Vec<_> = unfit_sources().iter().map(plugin).collect();
         let stage = Stage::of(host, &plugins).await;
-        for (place, (source, outcome)) in unfit_sources().into_iter().enumerate() {
+        for (place, (source, outcome, cause)) in unfit_sources().into_iter().enumerate() {
             let client = stage.gateway.client_of(place).bearer(TOKEN);
             let page = until(&client, "", |page| fetches(page, outcome) >= 1.0).await;
             assert!(is_down(&page), "{source}");
-            assert_only(&page, outcome);
+            assert_only(&page, outcome, cause);
             assert_eq!(controllers_part(&page), [""; 0], "{source}");
         }
     }

@@ -76,8 +76,7 @@ fn timestamps_are_in_seconds() {
     for (milliseconds, seconds) in [
         ("1520879607789", "1520879607.789"),
         ("5", "0.005"),
-        ("-17", "-0.017"),
-        ("-9223372036854775808", "-9223372036854775.808"),
+        ("9223372036854775807", "9223372036854775.807"),
     ] {
         let expected = format!("# TYPE a gauge\na{{b=\"c\"}} 1e+5 {seconds}\n");
         assert_eq!(

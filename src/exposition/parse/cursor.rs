@@ -55,15 +55,15 @@ impl<'a> Cursor<'a> {
         self.take(|rest| rest.iter().position(ends).unwrap_or(rest.len()))
     }
 
-    /// Goes behind an escaped value and the quote that ends it. None where there is no such quote on this line, or an
-    /// escape that is none.
+    /// Goes behind an escaped value and the quote that ends it. None where there is no such quote on this line. Any
+    /// character may be escaped, see [`super::escape`].
     pub(super) fn quoted(&mut self) -> Option<&'a str> {
         let start = self.at;
         loop {
             self.at += label::plain_len(self.rest());
             match self.rest() {
                 [b'"', ..] => break,
-                [b'\\', b'\\' | b'"' | b'n', ..] => self.at += 2,
+                [b'\\', escaped, ..] if *escaped != b'\n' => self.at += 2,
                 _ => return None,
             }
         }

@@ -1,16 +1,18 @@
 //! Exemplars (OpenMetrics 1.0, "Exemplars"): ` # {labels} value [timestamp]` behind a sample.
 //!
-//! They are kept as they are spelt, but for blanks and the order of labels. Which samples may have one is seen once their
-//! family's type is known, by whoever puts the page together.
+//! They are kept as they are spelt, but for blanks, the order of labels, and escapes that are none. Which samples may have
+//! one is seen once their family's type is known, by whoever puts the page together.
 
+use super::escape::Escapes;
 use super::openmetrics::milliseconds;
-use super::sample::{Label, push_block};
+use super::sample::{Label, Names, push_block};
 use super::{Format, Reader, Unreadable};
 use crate::limits;
 use crate::metrics::{Reason, label, number};
 
 impl<'a> Reader<'a> {
-    /// Reads the exemplar behind a sample's numbers, if there is one. One that is too long is left out and counted.
+    /// Reads the exemplar behind a sample's numbers, if there is one. One that is too long, or has labels that no sample
+    /// may have, is left out and counted.
     pub(super) fn exemplar(&mut self) -> Result<(), Unreadable> {
         self.exemplar.clear();
         if matches!(self.format, Format::Text) || !self.cursor.eat(b'#') {
@@ -21,8 +23,8 @@ impl<'a> Reader<'a> {
         let labels = std::mem::take(&mut self.labels);
         let is_read = self.read_exemplar();
         let exemplar = std::mem::replace(&mut self.labels, labels);
-        let (value, timestamp) = is_read?;
-        if length(&exemplar) > limits::EXEMPLAR_CHARACTERS {
+        let (names, value, timestamp) = is_read?;
+        if names != Names::Legal || length(&exemplar) > limits::EXEMPLAR_CHARACTERS {
             self.draft.report.dropped.add(Reason::Exemplar, 1);
             return Ok(());
         }
@@ -34,11 +36,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Its labels, in order, are left in `labels`.
-    fn read_exemplar(&mut self) -> Result<(&'a str, &'a str), Unreadable> {
+    fn read_exemplar(&mut self) -> Result<(Names, &'a str, &'a str), Unreadable> {
         if !self.cursor.eat(b'{') {
             return Err(Unreadable);
         }
-        self.label_block()?;
+        let names = self.label_block()?.names;
         if !label::put_in_order(&mut self.labels) {
             return Err(Unreadable);
         }
@@ -49,11 +51,16 @@ impl<'a> Reader<'a> {
         let timestamp = self.cursor.word();
         self.cursor.blanks();
         let is_time = timestamp.is_empty() || milliseconds(timestamp).is_some();
-        is_time.then_some((number.spelling.unwrap_or(value), timestamp)).ok_or(Unreadable)
+        let value = number.spelling.unwrap_or(value);
+        is_time.then_some((names, value, timestamp)).ok_or(Unreadable)
     }
 }
 
 /// Characters of names and values.
 fn length(labels: &[Label<'_>]) -> usize {
-    labels.iter().map(|(name, value)| name.len() + label::unescape(value).chars().count()).sum()
+    let characters = |value| {
+        let value = Escapes::Label.in_canonical_spelling(value);
+        label::unescape(&value).chars().count()
+    };
+    labels.iter().map(|(name, value)| name.len() + characters(value)).sum()
 }

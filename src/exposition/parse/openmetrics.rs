@@ -5,8 +5,8 @@
 //! - a timestamp is in seconds, and becomes milliseconds, rounded;
 //! - `_created` samples, which text has no place for, are dropped and counted;
 //! - exemplars stay, see `parse/exemplar.rs`;
-//! - `# EOF` ends the page, and a page without it is cut off;
-//! - an escape that is none stands for itself, backslash included.
+//! - a quote may be escaped in a help text too;
+//! - `# EOF` ends the page, and a page without it is cut off.
 //!
 //! Like text, it is read as it is meant where the standard is narrower: blanks, empty lines, what comes first.
 
@@ -110,36 +110,6 @@ pub(super) fn milliseconds(seconds: &str) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let milliseconds = (number::read(seconds)?.value * 1000.0).round();
     (milliseconds.abs() < EXACT).then_some(milliseconds as i64)
-}
-
-/// The page with the escapes of text: there a backslash always escapes, and a quote in a help text is none.
-pub(super) fn with_escapes_of_text(page: String) -> String {
-    if !page.contains('\\') {
-        return page;
-    }
-    let mut out = String::with_capacity(page.len() + page.len() / 8);
-    for line in page.split_inclusive('\n') {
-        let is_help = line.trim_start().starts_with("# HELP");
-        let mut rest = line;
-        while let Some((plain, escaped)) = rest.split_once('\\') {
-            out.push_str(plain);
-            let escape = match escaped.as_bytes().first() {
-                Some(b'"') if is_help => "\"",
-                Some(b'"') => "\\\"",
-                Some(b'n') => "\\n",
-                Some(b'\\') => "\\\\",
-                _ => {
-                    out.push_str("\\\\");
-                    rest = escaped;
-                    continue;
-                }
-            };
-            out.push_str(escape);
-            rest = escaped.get(1..).unwrap_or_default();
-        }
-        out.push_str(rest);
-    }
-    out
 }
 
 impl<'a> Reader<'a> {

@@ -1,14 +1,45 @@
 //! The lines of samples. Nearly all are in canonical spelling already and are kept as they stand; the others are
 //! written anew behind the page.
 
+use super::escape::Escapes;
 use super::openmetrics::milliseconds;
-use super::{Name, Reader, Unreadable, place};
+use super::{Format, Name, Reader, Unreadable, place};
+use crate::limits;
 use crate::metrics::draft::{DraftSample, offset};
-use crate::metrics::{SampleSpan, label, name, number};
+use crate::metrics::{Reason, SampleSpan, label, name, number};
 use std::fmt::Write;
 
 /// A label of the line at hand: its name, and its value escaped.
 pub(super) type Label<'a> = (&'a str, &'a str);
+
+/// A label block that was read.
+pub(super) struct Block {
+    /// Whether it is spelt canonically, but for the order.
+    tidy: bool,
+    pub(super) names: Names,
+}
+
+/// What the names of a line are, at worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Names {
+    Legal,
+    /// Some stand in quotes, as those of other characters do (Prometheus 3, "UTF-8 guide"). No format of ours has them.
+    Quoted,
+    /// Some are reserved: they begin with `__`.
+    Reserved,
+}
+
+/// Why a sample that can be read does not stand.
+enum Left {
+    Unreadable,
+    Dropped(Reason),
+}
+
+impl From<Unreadable> for Left {
+    fn from(Unreadable: Unreadable) -> Self {
+        Self::Unreadable
+    }
+}
 
 /// The tokens of a sample's line, and whether they stand in canonical spelling, labels sorted.
 struct Tokens<'a> {
@@ -27,20 +58,43 @@ enum Timestamp<'a> {
     Computed(i64),
 }
 
+impl Timestamp<'_> {
+    /// Before 1970. Prometheus 3 (3.5.0) gives up the whole scrape at a sign in text 0.0.4.
+    fn is_negative(self) -> bool {
+        match self {
+            Self::AsItStands(stamp) => stamp.starts_with('-'),
+            Self::Computed(stamp) => stamp < 0,
+        }
+    }
+}
+
 impl<'a> Reader<'a> {
-    /// Reads a sample's line, and keeps it.
+    /// Reads a sample's line, and keeps it. One that is legal here but must not leave is counted by its reason.
     pub(super) fn sample(&mut self) -> Result<(), Unreadable> {
+        match self.read_sample() {
+            Ok(()) => Ok(()),
+            Err(Left::Unreadable) => Err(Unreadable),
+            Err(Left::Dropped(reason)) => {
+                self.draft.report.dropped.add(reason, 1);
+                Ok(())
+            }
+        }
+    }
+
+    fn read_sample(&mut self) -> Result<(), Left> {
         let name = Name { start: self.cursor.at, text: self.sample_name() };
         let mut gap = self.cursor.blanks();
         let mut tidy = true;
+        let mut names = Names::Legal;
         let mut labels_end = self.cursor.at - gap.len();
         self.labels.clear();
         if self.cursor.eat(b'{') {
-            tidy = gap.is_empty() & self.label_block()?;
+            let block = self.label_block()?;
+            (tidy, names) = (gap.is_empty() & block.tidy, block.names);
             labels_end = self.cursor.at;
             gap = self.cursor.blanks();
         } else if gap.is_empty() {
-            return Err(Unreadable);
+            return Err(Left::Unreadable);
         }
         let value = self.cursor.word();
         let number = number::read(value).ok_or(Unreadable)?;
@@ -54,10 +108,33 @@ impl<'a> Reader<'a> {
             Some(Timestamp::AsItStands(_)) => gap == " ",
             Some(Timestamp::Computed(_)) => false,
         };
-        if name.text.is_empty() || !self.cursor.is_at_line_end() {
-            return Err(Unreadable);
+        if !self.cursor.is_at_line_end() {
+            return Err(Left::Unreadable);
         }
-        self.keep(Tokens { name, labels_end, value, number, timestamp, tidy })
+        match names {
+            Names::Quoted => return Err(Left::Dropped(Reason::QuotedName)),
+            Names::Legal if !name.text.is_empty() => {}
+            _ => return Err(Left::Unreadable),
+        }
+        self.check_bounds(timestamp)?;
+        Ok(self.keep(Tokens { name, labels_end, value, number, timestamp, tidy })?)
+    }
+
+    /// What would be too much for us, or for some reader of ours.
+    fn check_bounds(&self, timestamp: Option<Timestamp<'a>>) -> Result<(), Left> {
+        if matches!(self.format, Format::Canonical) {
+            return Ok(());
+        }
+        let is_long = |(_, value): &Label<'_>| value.len() > limits::LABEL_VALUE_BYTES;
+        if timestamp.is_some_and(Timestamp::is_negative) {
+            Err(Left::Dropped(Reason::Timestamp))
+        } else if self.is_line_too_long() {
+            Err(Left::Dropped(Reason::LongLine))
+        } else if self.labels.iter().any(is_long) {
+            Err(Left::Dropped(Reason::LongValue))
+        } else {
+            Ok(())
+        }
     }
 
     fn sample_name(&mut self) -> &'a str {
@@ -71,39 +148,53 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The labels behind the brace. Says whether they are spelt canonically.
-    pub(super) fn label_block(&mut self) -> Result<bool, Unreadable> {
-        let mut tidy = self.cursor.blanks().is_empty();
+    /// The labels behind the brace.
+    pub(super) fn label_block(&mut self) -> Result<Block, Unreadable> {
+        let mut block = Block { tidy: self.cursor.blanks().is_empty(), names: Names::Legal };
         if self.cursor.eat(b'}') {
-            return Ok(false);
+            block.tidy = false;
+            return Ok(block);
         }
         loop {
-            tidy &= self.label()?;
+            self.label(&mut block)?;
             if self.cursor.eat(b'}') {
-                return Ok(tidy);
+                return Ok(block);
             }
             if !self.cursor.eat(b',') {
                 return Err(Unreadable);
             }
-            tidy &= self.cursor.blanks().is_empty();
+            block.tidy &= self.cursor.blanks().is_empty();
             if self.cursor.eat(b'}') {
-                return Ok(false);
+                block.tidy = false;
+                return Ok(block);
             }
         }
     }
 
-    fn label(&mut self) -> Result<bool, Unreadable> {
-        let name = self.cursor.take(name::label_name_len);
-        let mut tidy = self.cursor.blanks().is_empty();
+    fn label(&mut self, block: &mut Block) -> Result<(), Unreadable> {
+        let name = if self.cursor.eat(b'"') {
+            block.names = block.names.max(Names::Quoted);
+            self.cursor.quoted().ok_or(Unreadable)?
+        } else {
+            self.cursor.take(name::label_name_len)
+        };
+        block.tidy &= self.cursor.blanks().is_empty();
+        if block.names == Names::Quoted && matches!(self.cursor.peek(), Some(b',' | b'}')) {
+            // The metric's own name.
+            return Ok(());
+        }
         let equals = self.cursor.eat(b'=');
-        tidy &= self.cursor.blanks().is_empty();
-        if name.is_empty() || name == "__name__" || !equals || !self.cursor.eat(b'"') {
+        block.tidy &= self.cursor.blanks().is_empty();
+        if name.is_empty() || !equals || !self.cursor.eat(b'"') {
             return Err(Unreadable);
         }
         let value = self.cursor.quoted().ok_or(Unreadable)?;
-        tidy &= self.cursor.blanks().is_empty();
+        block.tidy &= self.cursor.blanks().is_empty();
+        if name.starts_with("__") {
+            block.names = Names::Reserved;
+        }
         self.labels.push((name, value));
-        Ok(tidy)
+        Ok(())
     }
 
     fn timestamp(&mut self) -> Result<Option<Timestamp<'a>>, Unreadable> {
@@ -129,9 +220,14 @@ impl<'a> Reader<'a> {
         if line.name.text != self.last.0 {
             self.last = (line.name.text, self.id(line.name));
         }
-        let (span, end) = if line.tidy && in_order { line.spans() } else { self.respell(&line) };
+        let tidy = line.tidy && in_order && self.escapes_are_canonical();
+        let (span, end) = if tidy { line.spans() } else { self.respell(&line) };
         self.draft.samples.push(DraftSample { span, end, family: self.last.1 });
         Ok(())
+    }
+
+    fn escapes_are_canonical(&self) -> bool {
+        self.labels.iter().all(|(_, value)| Escapes::Label.are_canonical(value))
     }
 
     /// Writes a line anew, in canonical spelling.
@@ -167,7 +263,8 @@ pub(super) fn push_block(labels: &[Label<'_>], out: &mut String) {
     out.push('{');
     for (at, (name, value)) in labels.iter().enumerate() {
         let comma = if at == 0 { "" } else { "," };
-        [comma, name, "=\"", value, "\""].iter().for_each(|part| out.push_str(part));
+        let value = Escapes::Label.in_canonical_spelling(value);
+        [comma, name, "=\"", &value, "\""].iter().for_each(|part| out.push_str(part));
     }
     out.push('}');
 }

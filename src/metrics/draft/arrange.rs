@@ -50,12 +50,13 @@ impl Row<'_> {
 }
 
 impl<'a> Arranger<'a> {
-    pub(super) fn new(draft: &'a Draft, ink: &'a str) -> Self {
+    pub(super) fn new(draft: &'a Draft, ink: &'a str, most: usize) -> Self {
         let page = Page {
-            text: String::with_capacity(draft.text_len()),
+            text: String::with_capacity(draft.text_len().min(most)),
             families: Vec::with_capacity(draft.families.len()),
             samples: Vec::with_capacity(draft.samples.len()),
             report: draft.report.clone(),
+            ..Page::default()
         };
         let (samples, scratch) = (&draft.samples, Scratch::default());
         Self { ink, samples, page, has_exemplars: false, scratch }

@@ -37,8 +37,7 @@ fn lost(reason: Reason, samples: usize) -> Dropped {
     dropped
 }
 
-const NOTHING: Dropped =
-    Dropped { duplicate: 0, type_conflict: 0, scrape_limit: 0, created: 0, exemplar: 0 };
+const NOTHING: Dropped = Dropped([0; Reason::COUNT]);
 
 #[test]
 fn one_page_without_labels_stays_as_it_is() {
@@ -141,11 +140,11 @@ fn the_prefix_is_repeated_until_the_name_is_free() {
 }
 
 #[test]
-fn a_name_that_is_exported_a_thousand_times_over_is_exported_once_more() {
+fn a_name_that_is_exported_hundreds_of_times_over_is_exported_once_more() {
     let name = |times: usize| "exported_".repeat(times) + "x";
-    let labels: Vec<_> = (0..1000).map(|times| format!("{}=\"\"", name(times))).collect();
+    let labels: Vec<_> = (0..400).map(|times| format!("{}=\"\"", name(times))).collect();
     let (page, _) = merged([(&format!("a{{{}}} 1\n", labels.join(",")), &[("x", "1")])]);
-    assert!(page.contains(&format!(",{}=\"\"}} 1\n", name(1000))));
+    assert!(page.contains(&format!(",{}=\"\"}} 1\n", name(400))));
 }
 
 #[test]

@@ -22,13 +22,17 @@ pub(super) struct State<'a> {
     pub(super) unsent: Option<&'a str>,
     /// Whether its page is young enough to be served.
     pub(super) fresh: bool,
+    /// Whether the last good pull is too long ago.
+    pub(super) is_old: bool,
+    /// Whether that is the page of the last good pull: else this one could not be read back.
+    pub(super) is_read: bool,
     /// What of its page another source's page leaves no room for.
     pub(super) withheld: Dropped,
 }
 
 impl State<'_> {
     fn is_up(&self) -> bool {
-        self.fresh && self.head.outcome == Some(Outcome::Ok)
+        self.fresh && self.is_read && self.head.ended == Some(Ok(()))
     }
 }
 
@@ -69,6 +73,9 @@ impl Own {
     }
 }
 
+/// The shape of a source without a problem: no cause's code, as are those below it.
+const UP: u32 = u32::MAX;
+
 fn problem_info(page: &mut dyn Sink, sources: &[State<'_>]) {
     page.family(
         "awx_gateway_source_problem_info",
@@ -76,14 +83,18 @@ fn problem_info(page: &mut dyn Sink, sources: &[State<'_>]) {
         "Why the Envoy filter has no current page of a source, while it has none",
     );
     for state in sources {
-        let (shape, reason) = match state.head.outcome {
-            _ if state.is_up() => (0, None),
-            None => (1, Some("not pulled yet")),
-            Some(Outcome::Ok) => (2, Some("stale")),
-            Some(outcome) => (3 + outcome as u32, Some(outcome.label())),
+        // Numbers that no cause has come first.
+        let (shape, reason) = match state.head.ended {
+            _ if state.is_up() => (UP, None),
+            None => (UP - 1, Some("not pulled yet".into())),
+            Some(Ok(())) if !state.is_read && !state.is_old => {
+                (UP - 2, Some("the stored page cannot be read".into()))
+            }
+            Some(Ok(())) => (UP - 3, Some("stale".into())),
+            Some(Err(cause)) => (cause.code(), Some(cause.to_string())),
         };
         page.shape(shape);
-        if let Some(reason) = reason {
+        if let Some(reason) = &reason {
             let reason = state.unsent.unwrap_or(reason);
             let labels = [("source", state.source.name.as_str()), ("reason", reason)];
             page.sample("", &labels, 1_u64.into());

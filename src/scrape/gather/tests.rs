@@ -6,8 +6,8 @@ use crate::auth::Scheme;
 use crate::host::fake::FakeHost;
 use crate::metrics::Kind;
 use crate::scrape::query::Query;
-use crate::shared::snapshot::Outcome;
 use std::io::Read;
+use std::time::Duration;
 
 const PAGES: [&str; 2] = ["# TYPE up gauge\nup 1\n", "# TYPE load gauge\nload 2\n"];
 
@@ -66,8 +66,7 @@ impl Bed {
         keys.store_page(&self.host, generation, page.as_bytes()).unwrap();
         let read = keys.head(&self.host).unwrap();
         let succeeded = self.host.now();
-        let outcome = Some(Outcome::Ok);
-        let head = Head { generation, succeeded, outcome, ..Head::default() };
+        let head = Head { generation, succeeded, ended: Some(Ok(())), ..Head::default() };
         keys.swap_head(&self.host, &read, &head).unwrap();
     }
 
@@ -297,4 +296,28 @@ fn a_compressed_page_is_the_page_and_begins_as_it_did_before() {
     let same = first.iter().zip(second.iter()).take_while(|(a, b)| a == b).count();
     assert!(same > 50 && first != second, "{same} of {}", first.len());
     assert_eq!(zipped("name[]=up", Format::Text).0, Encoding::Identity);
+}
+
+#[test]
+fn a_stored_page_that_cannot_be_read_is_a_source_that_is_down_and_the_last_one_grows_old() {
+    let bed = Bed::new(false);
+    let keys = &bed.gatherer.keys[0];
+    assert!(bed.page(View::default(), "").contains("up{source=\"a\"} 1\n"));
+    let stale_after = bed.gatherer.config.sources[0].stale_after;
+    let beyond = vec![b'\n'; limits::PAGE_BYTES + 1];
+    for garbage in [&b"up 7\n"[..], &beyond] {
+        bed.store(keys, 1, PAGES[0]);
+        bed.page(View::default(), "");
+        bed.host.pass(stale_after / 2);
+        bed.store(keys, 2, "up 7\n");
+        // Of another generation, or beyond the limits.
+        keys.store_page(&bed.host, if garbage.len() > 9 { 2 } else { 3 }, garbage).unwrap();
+        let page = bed.page(View::default(), "");
+        assert!(page.contains("up{source=\"a\"} 1\n"), "{page}");
+        assert!(page.contains("awx_gateway_source_up{gateway=\"g\",source=\"a\"} 0\n"), "{page}");
+        assert!(page.contains("reason=\"the stored page cannot be read\",source=\"a\""), "{page}");
+        bed.host.pass(stale_after / 2 + Duration::from_secs(1));
+        let page = bed.page(View::default(), "");
+        assert!(!page.contains("up{source=\"a\"} 1\n"), "{page}");
+    }
 }

@@ -1,0 +1,191 @@
+//! How large a page may become: an upper bound on its size in every format, found in one pass over its text.
+//!
+//! The formats repeat what a page says once. JSON escapes a control character with six bytes, and has words of its own for
+//! every sample; OpenMetrics and protobuf give the parts of an illegal histogram a header each. So a page that is small as
+//! text may be large as something else, and is refused before anything renders it.
+//!
+//! ```text
+//! each format <= text + text / 16                                   ; lengths in protobuf
+//!              + 4 * labels + 96 * samples                          ; words of JSON, tags of protobuf
+//!              + 5 * control characters + 3 * line separators       ; escapes of JSON
+//!              + parts * (3 * name + 2 * help + 96) of each family  ; headers; help escaped, 4 parts of a histogram
+//! ```
+
+use super::{Family, Kind, Page};
+
+/// Bytes of a label, a sample and a family's header beyond those of its text.
+const LABEL: usize = 4;
+const SAMPLE: usize = 96;
+const HEADER: usize = 96;
+
+/// Bytes of a label that is added to a sample, beyond its name and its value.
+const ADDED: usize = 18;
+
+/// Blanks and line feeds of indented JSON before a label, a sample's other members, and a family's.
+const INDENTED_LINE: usize = 1 + 8 * 5;
+const SAMPLE_LINES: usize = 6;
+const FAMILY_LINES: usize = 6;
+
+/// What a page's size in other formats depends on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extent {
+    labels: usize,
+    rendered: usize,
+}
+
+impl Extent {
+    pub(super) fn of(page: &Page) -> Self {
+        let Found { labels, controls, separators } = Found::in_text(page.text.as_bytes());
+        let text = page.text.len();
+        let headers: usize = page.families().map(|family| headers(&family)).sum();
+        let samples = LABEL * labels + SAMPLE * page.samples.len();
+        let rendered = text + text / 16 + samples + 5 * controls + 3 * separators + headers;
+        Self { labels, rendered }
+    }
+}
+
+impl Page {
+    /// Bytes that the page takes at most, in any format, JSON not indented. Nothing is known of a page that was built.
+    #[must_use]
+    pub const fn rendered_at_most(&self) -> usize {
+        self.extent.rendered
+    }
+
+    /// The same, where each sample gets these labels.
+    #[must_use]
+    pub(super) fn rendered_with(&self, labels: &[(String, String)]) -> usize {
+        // As JSON escapes control characters.
+        let label = |(name, value): &(String, String)| name.len() + 6 * value.len() + ADDED;
+        let added: usize = labels.iter().map(label).sum();
+        self.extent.rendered.saturating_add(added.saturating_mul(self.samples.len()))
+    }
+
+    /// Bytes that indenting its JSON adds at most.
+    #[must_use]
+    pub(crate) fn indented_by_at_most(&self, added: usize) -> usize {
+        let samples = self.samples.len();
+        let lines = self.extent.labels + samples * (SAMPLE_LINES + added);
+        INDENTED_LINE * (lines + FAMILY_LINES * self.families.len())
+    }
+}
+
+fn headers(family: &Family<'_>) -> usize {
+    let parts = if matches!(family.kind(), Kind::Histogram | Kind::Summary) { 4 } else { 1 };
+    parts * (3 * family.name().len() + 2 * family.help().len() + HEADER)
+}
+
+/// What a text has of what takes more room elsewhere.
+#[derive(Default)]
+struct Found {
+    /// Places where a quote follows an equals sign: labels, and perhaps some words of help.
+    labels: usize,
+    controls: usize,
+    separators: usize,
+}
+
+impl Found {
+    /// Eight bytes at a time: most have nothing to be found.
+    fn in_text(text: &[u8]) -> Self {
+        let mut found = Self::default();
+        let (words, _) = text.as_chunks::<8>();
+        for (at, word) in words.iter().enumerate() {
+            if may_have_some(u64::from_le_bytes(*word)) {
+                found.look(text, at * 8..at * 8 + 8);
+            }
+        }
+        found.look(text, words.len() * 8..text.len());
+        found
+    }
+
+    fn look(&mut self, text: &[u8], places: std::ops::Range<usize>) {
+        for at in places {
+            match text.get(at..).unwrap_or_default() {
+                [b'=', b'"', ..] => self.labels += 1,
+                [b'\n', ..] => {}
+                [0..0x20, ..] => self.controls += 1,
+                [0xe2, 0x80, 0xa8 | 0xa9, ..] => self.separators += 1,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether a byte of a word is below 0x20, or an equals sign, or 0xe2.
+const fn may_have_some(word: u64) -> bool {
+    let below = word.wrapping_sub(repeat(0x20)) & !word & repeat(0x80);
+    below | zero_byte(word ^ repeat(b'=')) | zero_byte(word ^ repeat(0xe2)) != 0
+}
+
+const fn repeat(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+const fn zero_byte(word: u64) -> u64 {
+    word.wrapping_sub(repeat(1)) & !word & repeat(0x80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposition::{json, openmetrics, parse, protobuf, text};
+    use crate::metrics::{Part, Selection, merge};
+    use proptest::prelude::*;
+
+    /// The sizes of a page in every format, with these labels.
+    fn sizes(page: &Page, labels: &[(String, String)]) -> Vec<usize> {
+        let merged = merge(&[Part { page, labels, gateway_families: true }]);
+        let everything = Selection::default();
+        let mut outs = [const { Vec::new() }; 4];
+        let [text, open, json, protobuf] = &mut outs;
+        text::render(&merged, &everything, text);
+        openmetrics::render(&merged, &everything, openmetrics::Values::Real, open);
+        json::render(&merged, &everything, None, json);
+        protobuf::render(&merged, &everything, protobuf);
+        outs.iter().map(Vec::len).collect()
+    }
+
+    fn read(text: String) -> Page {
+        parse::text(text.into_bytes()).unwrap()
+    }
+
+    #[test]
+    fn each_thing_that_takes_more_room_elsewhere_is_found_wherever_it_stands() {
+        for at in 0..20 {
+            let text = format!("{}=\"\u{1}\u{2028}=x\u{e9}\"=\"\n", "x".repeat(at));
+            let Found { labels, controls, separators } = Found::in_text(text.as_bytes());
+            assert_eq!((labels, controls, separators), (2, 1, 1), "{at}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_format_takes_more_than_was_said(
+            kind in prop_oneof![Just("counter"), Just("histogram"), Just("summary"), Just("gauge")],
+            help in "[\"a\\\\\u{1}\u{2028}]{0,40}",
+            values in proptest::collection::vec("[a\u{1}\u{2028}\u{e9}\t]{0,300}", 0..6),
+            samples in proptest::collection::vec(any::<f64>(), 0..5),
+            added in "[a\u{1}\\\\]{0,20}",
+        ) {
+            let mut page = format!("# HELP n {help}\n# TYPE n {kind}\n");
+            for (at, value) in samples.iter().enumerate() {
+                let labels = values.iter().enumerate().map(|(n, it)| format!("l{n}=\"{it}\","));
+                let labels: String = labels.collect();
+                for (suffix, point) in [("", ""), ("_bucket", "le=\"1\""), ("_sum", "")] {
+                    page += &format!("n{suffix}{{at=\"{at}\",{labels}{point}}} {value} 1\n");
+                }
+            }
+            let page = read(page);
+            let added = [("added".to_owned(), added)];
+            for (size, labels) in sizes(&page, &[]).into_iter().map(|size| (size, &[][..]))
+                .chain(sizes(&page, &added).into_iter().map(|size| (size, &added[..])))
+            {
+                prop_assert!(size <= page.rendered_with(labels), "{size} of {}", page.as_text());
+            }
+            let merged = merge(&[Part { page: &page, labels: &added, gateway_families: true }]);
+            let mut json = Vec::new();
+            json::render(&merged, &Selection::default(), Some(8), &mut json);
+            let most = page.rendered_with(&added) + page.indented_by_at_most(1);
+            prop_assert!(json.len() <= most, "{} of {most}", json.len());
+        }
+    }
+}
