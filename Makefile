@@ -44,7 +44,7 @@ run-program: toolchain
 .PHONY: wasm
 wasm: toolchain wasm-opt ## builds the module
 	@test $(MODULE) -nt .cargo/link-module || rm -f $(dir $(MODULE))deps/$(notdir $(MODULE))
-	@$(call timed,Building the filter,about two minutes, \
+	@$(call timed,Building the filter,about a minute, \
 	cargo build $(CARGO_BUILD_OPTIONS) --locked --release $(FILTER) --config .cargo/module.toml --config '$(REMAP)')
 
 .PHONY: test

@@ -20,8 +20,7 @@
 //! | Where are the programs that `make tools` installs? | [`tools`] |
 //!
 //! The programs are in `src/bin`: `run`, `check-config` and `credential` are for operators, `controller` is the stand-in
-//! alone, `bench` and `screenshot` are for contributors. The tests are in `tests/it`, those of the test bed in
-//! `tests/bed`.
+//! alone, `bench` and `screenshot` are for contributors. The tests are in `tests/it`.
 //!
 //! Without the feature `suite` only the modules that the operators' programs need are built: no wasmtime.
 
