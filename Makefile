@@ -55,6 +55,7 @@ test: wasm tools ## passes every test: unit, integration and doc tests
 lint: toolchain ## checks format and clippy, for the tests' target and for the module's
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p host-tests --no-default-features --bins -- -D warnings
 	cargo clippy --locked -p fuzz --bin engine --features engine,planted -- -D warnings
 	cargo clippy --locked $(FILTER) -- -D warnings
 
