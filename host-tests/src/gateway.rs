@@ -12,32 +12,18 @@
 //! }
 //! ```
 
-mod wasmtime;
+#[cfg(feature = "suite")]
+mod running;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::certificate::Certificate;
-use crate::client::Client;
-use crate::envoy::Envoy;
-use crate::process::eventually;
-use crate::proxy::WasmtimeGateway;
-use crate::tools::{self, Release};
-use crate::world::World;
-
-/// What runs the filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Host {
-    /// Our own host.
-    Wasmtime,
-    /// A real Envoy.
-    Envoy(Release),
-}
+#[cfg(feature = "suite")]
+pub use self::running::{Gateway, Host};
+use crate::tools;
 
 /// What a gateway is to be.
 #[derive(Clone, Debug)]
@@ -189,20 +175,6 @@ impl GatewaySpec {
     }
 }
 
-/// A running gateway. It stops with its value.
-#[derive(Debug)]
-pub struct Gateway {
-    running: Running,
-    certificate: Certificate,
-    tls: Vec<bool>,
-}
-
-#[derive(Debug)]
-enum Running {
-    Wasmtime(WasmtimeGateway),
-    Envoy(Envoy),
-}
-
 /// What the filter's line begins with that says why it does not start.
 const REFUSED: &str = "awx_metrics: configuration refused: ";
 
@@ -233,139 +205,4 @@ impl StartError {
         let Self::Refused { log } = self else { return None };
         log.lines().find_map(|line| line.split_once(REFUSED)).map(|(_, why)| why)
     }
-}
-
-impl Gateway {
-    /// Starts a gateway, and returns once it serves.
-    ///
-    /// # Errors
-    /// See [`StartError`].
-    ///
-    /// # Panics
-    /// Where a tool is missing.
-    pub async fn start(host: Host, spec: &GatewaySpec) -> Result<Self, StartError> {
-        let certificate = Certificate::for_this_machine().expect("randomness");
-        let running = match host {
-            Host::Wasmtime => Running::Wasmtime(wasmtime::start(spec, &certificate).await?),
-            Host::Envoy(release) => {
-                Running::Envoy(Envoy::of_spec(release, spec, &certificate).await?)
-            }
-        };
-        let tls = spec.listeners.iter().map(|listener| listener.tls).collect();
-        Ok(Self { running, certificate, tls })
-    }
-
-    /// A client of the first listener.
-    #[must_use]
-    pub fn client(&self) -> Client {
-        self.client_of(0)
-    }
-
-    /// A client of a listener, by its place in the spec.
-    ///
-    /// # Panics
-    /// Where there is none at this place.
-    #[must_use]
-    pub fn client_of(&self, listener: usize) -> Client {
-        let address = self.address_of(listener);
-        if self.tls[listener] {
-            Client::https(address, &self.certificate.authority)
-        } else {
-            Client::http(address)
-        }
-    }
-
-    /// The first listener's address.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address_of(0)
-    }
-
-    /// A listener's address, by its place in the spec.
-    ///
-    /// # Panics
-    /// Where there is none at this place.
-    #[must_use]
-    pub fn address_of(&self, listener: usize) -> SocketAddr {
-        match &self.running {
-            Running::Wasmtime(gateway) => wasmtime::address_of(gateway, listener),
-            Running::Envoy(envoy) => envoy.listeners()[listener],
-        }
-    }
-
-    /// All that was logged so far.
-    #[must_use]
-    pub fn log(&self) -> String {
-        match &self.running {
-            Running::Wasmtime(gateway) => wasmtime::log(gateway),
-            Running::Envoy(envoy) => envoy.log(),
-        }
-    }
-
-    /// The log's lines about VMs that trapped. A scenario ends by finding none.
-    #[must_use]
-    pub fn traps(&self) -> Vec<String> {
-        match &self.running {
-            Running::Wasmtime(gateway) => gateway.traps().iter().map(ToString::to_string).collect(),
-            Running::Envoy(envoy) => envoy.traps(),
-        }
-    }
-
-    /// Waits until no request is under way, as far as the host says: Envoy counts one as long as it is not logged, which a
-    /// busy machine may hold up when its reply is long there. Our own host has no such count.
-    ///
-    /// # Panics
-    /// Where requests go on for half a minute.
-    pub async fn idle(&self) {
-        let Some(envoy) = self.envoy() else { return };
-        let none = eventually(Duration::from_secs(30), async || {
-            let stats = envoy.admin().get("/stats?filter=downstream_rq_active").await.ok()?;
-            let stats = String::from_utf8_lossy(stats.body()).into_owned();
-            let mut others = stats.lines().filter(|line| !line.starts_with("http.admin."));
-            others.all(|line| line.ends_with(": 0")).then_some(())
-        });
-        none.await.expect("the requests end");
-    }
-
-    /// The Envoy that the filter runs on, where it is one.
-    #[must_use]
-    pub fn envoy(&self) -> Option<&Envoy> {
-        match &self.running {
-            Running::Wasmtime(_) => None,
-            Running::Envoy(envoy) => Some(envoy),
-        }
-    }
-
-    /// On our own host, what its VMs share: the clock, which a test may move, counts, shared data. Envoy shows nothing.
-    #[must_use]
-    pub fn world(&self) -> Option<&Arc<World>> {
-        match &self.running {
-            Running::Wasmtime(gateway) => Some(gateway.world()),
-            Running::Envoy(_) => None,
-        }
-    }
-}
-
-/// Writes each scenario once and tests it on both hosts: `name::on_wasmtime`, `name::on_envoy`. Give the host a name in the
-/// scenario's argument, and start gateways with it.
-#[macro_export]
-macro_rules! on_both_hosts {
-    ($( $(#[$about:meta])* async fn $name:ident($host:ident) $scenario:block )+) => { $(
-        $(#[$about])*
-        mod $name {
-            use super::*;
-
-            async fn scenario($host: $crate::gateway::Host) $scenario
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn on_wasmtime() {
-                scenario($crate::gateway::Host::Wasmtime).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn on_envoy() {
-                scenario($crate::gateway::Host::Envoy($crate::tools::Release::Newest)).await;
-            }
-        }
-    )+ };
 }

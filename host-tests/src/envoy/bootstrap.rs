@@ -37,7 +37,8 @@ impl Bootstrap {
     }
 
     /// The configuration for a spec, all addresses chosen by the system.
-    pub(crate) fn of_spec(spec: &GatewaySpec, files: &CertificateFiles) -> Self {
+    #[must_use]
+    pub fn of_spec(spec: &GatewaySpec, files: &CertificateFiles) -> Self {
         let listeners = spec.listeners.iter().enumerate();
         let listeners = listeners.map(|(index, listener)| {
             Listener::of_spec(spec, listener, files).named(&format!("listener-{index}"))
@@ -179,6 +180,15 @@ impl Listener {
     #[must_use]
     pub fn controller_authority(mut self, authority: &str) -> Self {
         self.set("/configuration/value/sources/0/authority", &json!(authority));
+        self
+    }
+
+    /// The same, where the plugin's configuration is the shipped one: clients log in to the controller alone, and no token
+    /// and no user of the shipped file is left.
+    #[must_use]
+    pub fn controller_auth(mut self, authority: &str) -> Self {
+        let controller = json!({"cluster": "controller", "authority": authority});
+        self.set("/configuration/value/auth", &json!({"controller": controller}));
         self
     }
 

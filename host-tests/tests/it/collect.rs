@@ -193,6 +193,7 @@ on_both_hosts! {
         };
         let (a, b, c) = tokio::join!(scraping(), scraping(), scraping());
         let (pulls, intervals) = (controller.page_requests(), started.elapsed().as_secs());
+        assert!(pulls >= 4, "only {pulls} pulls in {PATIENCE:?}");
         assert!(pulls <= intervals + 1, "{pulls} pulls in {intervals} s, {} scrapes", a + b + c);
         assert!(a + b + c > 3 * pulls, "only {} scrapes", a + b + c);
         let asked = controller.requests();

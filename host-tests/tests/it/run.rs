@@ -5,8 +5,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use host_tests::client::Client;
+use host_tests::controller::{Controller, ControllerConfig};
 use host_tests::process::{self, Process};
 use tempfile::TempDir;
+
+use crate::stage::CONTROLLER_TOKEN;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -50,13 +53,7 @@ async fn it_serves_the_stand_ins_page_and_stops_all_it_started() {
     let people = Client::http(http).basic("admin", "password");
     let prometheus = Client::http(http).bearer("demonstration-only");
     for client in [people, prometheus] {
-        let page = process::eventually(PATIENCE, async || {
-            let reply = client.get("/api/v2/metrics").await.unwrap();
-            assert_eq!(reply.status(), 200);
-            let page = String::from_utf8(reply.into_body().to_vec()).unwrap();
-            page.contains("awx_sessions_total{type=\"user\"}").then_some(page)
-        });
-        assert!(page.await.is_some(), "the controller's page never came");
+        controllers_page(&client).await;
     }
     assert_eq!(Client::http(http).get("/api/v2/metrics").await.unwrap().status(), 401);
     assert_eq!(Client::http(http).get("/api/v2/ping/").await.unwrap().status(), 200);
@@ -66,6 +63,67 @@ async fn it_serves_the_stand_ins_page_and_stops_all_it_started() {
     for address in [http, admin] {
         assert!(Client::http(address).get("/").await.is_err(), "{address} still answers");
     }
+}
+
+/// A page with the controller's own families, once the first pull has ended.
+async fn controllers_page(client: &Client) -> String {
+    let page = process::eventually(PATIENCE, async || {
+        let reply = client.get("/api/v2/metrics").await.unwrap();
+        assert_eq!(reply.status(), 200);
+        let page = String::from_utf8(reply.into_body().to_vec()).unwrap();
+        page.contains("awx_sessions_total{type=\"user\"}").then_some(page)
+    });
+    page.await.expect("the controller's page comes")
+}
+
+/// Runs in front of a controller that is not the program's own, trusted by its certificate.
+fn start_before(controller: &Controller, files: &TempDir) -> Process {
+    let authority = files.path().join("controller.pem");
+    std::fs::write(&authority, controller.certificate().unwrap()).unwrap();
+    let environment = [
+        ("CONTROLLER", format!("https://{}", controller.address())),
+        ("CONTROLLER_CA", authority.to_str().unwrap().to_owned()),
+        ("CONTROLLER_TOKEN", CONTROLLER_TOKEN.to_owned()),
+    ];
+    start(files, &environment.each_ref().map(|(name, value)| (*name, value.as_str())))
+}
+
+#[tokio::test]
+async fn before_a_real_controller_its_own_tokens_users_and_sessions_open_the_page() {
+    let files = tempfile::tempdir().unwrap();
+    let controller = Controller::start(ControllerConfig { tls: true, ..Default::default() });
+    let run = start_before(&controller, &files);
+    let http = announced(&run, "curl", "http://").await;
+
+    let session = controller.log_in("admin").unwrap();
+    for client in [
+        Client::http(http).bearer(CONTROLLER_TOKEN),
+        Client::http(http).basic("auditor", "auditorpass"),
+        Client::http(http).header("cookie", format!("awx_sessionid={session}")),
+    ] {
+        controllers_page(&client).await;
+    }
+    for stranger in [Client::http(http), Client::http(http).bearer("abc")] {
+        assert_eq!(stranger.get("/api/v2/metrics").await.unwrap().status(), 401);
+    }
+}
+
+#[tokio::test]
+async fn the_published_token_and_password_do_not_open_a_real_controllers_page() {
+    let files = tempfile::tempdir().unwrap();
+    // Its admin has the published password, too: it is refused here because this controller takes no passwords.
+    let config = ControllerConfig { tls: true, auth_basic_enabled: false, ..Default::default() };
+    let controller = Controller::start(config);
+    let run = start_before(&controller, &files);
+    let http = announced(&run, "curl", "http://").await;
+    controllers_page(&Client::http(http).bearer(CONTROLLER_TOKEN)).await;
+
+    let token = Client::http(http).bearer("demonstration-only");
+    let password = Client::http(http).basic("admin", "password");
+    for published in [token, password] {
+        assert_eq!(published.get("/api/v2/metrics").await.unwrap().status(), 401);
+    }
+    assert!(!run.log().contains("demonstration-only"), "{}", run.log());
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use hyper::Method;
 use settings::{Ports, RealController, Settings, SettingsError, Trust};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What is let in by the shipped configurations' `tokens`.
+/// The token of the shipped configurations' `tokens`.
 const DEMONSTRATION_TOKEN: &str = "demonstration-only";
 
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,7 @@ async fn run() -> Result<(), RunError> {
         None => Upstream::stand_in(&files).await?,
     };
     let bootstrap = bootstrap(settings.ports, &upstream, &certificate);
+    println!("Starting Envoy, which compiles the filter (a few seconds) ...\n");
     let envoy = Envoy::start(&bootstrap, &options(&upstream)).await?;
     announce(&envoy, &upstream);
     until_stopped(envoy).await
@@ -145,14 +146,17 @@ async fn issued_token(controller: &Client) -> Result<String, RunError> {
     reply["token"].as_str().map(str::to_owned).ok_or(RunError::NoToken)
 }
 
-/// Both shipped configurations in one Envoy.
+/// Both shipped configurations in one Envoy. The token and the password that they contain are published, so they open
+/// the stand-in alone: clients of a real controller are let in by that controller.
 fn bootstrap(ports: Ports, upstream: &Upstream, certificate: &CertificateFiles) -> Bootstrap {
+    let authority = upstream.authority();
     let shipped = |file, port| {
-        Bootstrap::shipped(file)
-            .listener()
-            .port(port)
-            .module(&tools::module())
-            .controller_authority(&upstream.authority())
+        let listener = Bootstrap::shipped(file).listener().port(port).module(&tools::module());
+        let listener = listener.controller_authority(&authority);
+        match upstream.stand_in {
+            Some(_) => listener,
+            None => listener.controller_auth(&authority),
+        }
     };
     let http = shipped("http.yaml", ports.http);
     let https = shipped("https.yaml", ports.https).certificate(certificate);
@@ -176,27 +180,45 @@ fn announce(envoy: &Envoy, upstream: &Upstream) {
         println!("WARNING: {authority} is not asked to prove who it is, and gets your token.\n");
     }
     println!("Envoy runs with the filter, in front of {kind} at https://{authority}.\n");
-    println!("{}", advice(http, https));
+    let (requests, token) = match upstream.stand_in {
+        Some(_) => (stand_in_requests(http, https), DEMONSTRATION_TOKEN),
+        None => (controller_requests(http, https), "<a token of the controller's>"),
+    };
+    println!("Try\n{requests}\nFor Prometheus\n{}", scrape_config(https, token));
     println!("Envoy's admin interface: http://{admin}; its log: {}", envoy.log_file().display());
     println!("Ctrl-C stops it all.");
 }
 
-fn advice(http: SocketAddr, https: SocketAddr) -> String {
+fn stand_in_requests(http: SocketAddr, https: SocketAddr) -> String {
     format!(
-        "Try
-  curl -u admin:password http://{http}/api/v2/metrics
+        "  curl -u admin:password http://{http}/api/v2/metrics
   curl -u admin:password 'http://{http}/api/v2/metrics?format=json'
   http://{http}/api/v2/metrics in a browser, as admin with the password `password`
   curl -k -H 'Authorization: Bearer {DEMONSTRATION_TOKEN}' https://{https}/api/v2/metrics
+"
+    )
+}
 
-For Prometheus
-  scrape_configs:
+/// A browser's session needs TLS: the controller's cookies are for https alone.
+fn controller_requests(http: SocketAddr, https: SocketAddr) -> String {
+    format!(
+        "  curl -H 'Authorization: Bearer <a token of the controller's>' http://{http}/api/v2/metrics
+  curl -u <a user of the controller's> http://{http}/api/v2/metrics
+  https://{https}/api/v2/metrics in a browser, after a login at https://{https}/
+The controller decides which of its users may see the page: superusers and system auditors.
+"
+    )
+}
+
+fn scrape_config(https: SocketAddr, token: &str) -> String {
+    format!(
+        "  scrape_configs:
     - job_name: controller
       tls_config: {{insecure_skip_verify: true}}
       metrics_path: /api/v2/metrics
       scrape_interval: 5s
       scheme: https
-      bearer_token: {DEMONSTRATION_TOKEN}
+      bearer_token: {token}
       static_configs:
         - targets: ['{https}']
 "

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{GatewaySpec, ListenerSpec, Paths, StartError, Style};
 use crate::certificate::Certificate;
+use crate::gateway::{GatewaySpec, ListenerSpec, Paths, StartError, Style};
 use crate::proxy::{self, GatewayConfig, Identity, Listener, Route, WasmtimeGateway};
 use crate::vm::Plugin;
 use crate::world::{Level, WorldConfig};
