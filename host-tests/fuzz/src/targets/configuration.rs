@@ -153,8 +153,10 @@ fn texts(value: &mut Value) -> Vec<&mut String> {
 fn assert_same(one: &Config, other: &Config) {
     assert_eq!(format!("{one:?}"), format!("{other:?}"));
     assert_eq!(one.hash(), other.hash());
-    let keys =
-        |config: &Config| config.sources.iter().map(|source| source.key()).collect::<Vec<_>>();
+    let keys = |config: &Config| {
+        let variable = |name: &str| Some(format!("the value of {name}"));
+        config.sources.iter().map(|source| source.key(&[1; 32], variable)).collect::<Vec<_>>()
+    };
     assert_eq!(keys(one), keys(other));
     let sums =
         |config: &Config| config.auth.tokens.iter().map(|token| token.sha256).collect::<Vec<_>>();
