@@ -1,4 +1,6 @@
-//! A real Prometheus that scrapes a gateway as its users' does.
+//! A real Prometheus that scrapes a gateway as its users' does, or reads many small pages.
+
+pub mod pages;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -178,18 +180,22 @@ impl Prometheus {
     /// # Panics
     /// Where it is not installed, or of another major version.
     pub async fn start(config: &ScrapeConfig) -> Result<Self, StartError> {
+        let is_native_a_setting = is_native_a_setting(config.major)?;
+        let yaml = config.yaml(is_native_a_setting);
+        Self::start_with(config.major, &yaml, config.asking.features(is_native_a_setting)).await
+    }
+
+    async fn start_with(major: Major, config: &str, features: &str) -> Result<Self, StartError> {
         let files = tempfile::tempdir()?;
         let yaml = files.path().join("prometheus.yml");
-        let is_native_a_setting = is_native_a_setting(config.major)?;
-        fs::write(&yaml, config.yaml(is_native_a_setting))?;
-        let mut command = command(config.major, &yaml, files.path());
-        let features = config.asking.features(is_native_a_setting);
+        fs::write(&yaml, config)?;
+        let mut command = command(major, &yaml, files.path());
         command.arg(format!("--enable-feature={features}"));
         let mut process = Process::start(command, files.path().join("log"))?;
         let address = serving(&mut process).await?;
         let started = Self { process, address, _files: files };
         let version = started.version().await;
-        assert_eq!(major_of(&version), Some(config.major), "{version}");
+        assert_eq!(major_of(&version), Some(major), "{version}");
         Ok(started)
     }
 

@@ -33,7 +33,7 @@
 //!    one spelling (see `parse/escape.rs`). prometheus/common refuses it.
 //! 6. See [`crate::metrics::number`]. Hexadecimal digits and underscores are refused, as the server does.
 //! 7. The server keeps such labels; prometheus_client gives up the page.
-//! 8. A sample from before 1970 is dropped: Prometheus 3 gives up the whole scrape at the sign, in text 0.0.4.
+//! 8. A sample from before 1970 is dropped: Prometheus 2 and 3 give up the whole scrape at the sign, in text 0.0.4.
 //!
 //! Names in quotes (Prometheus 3, "UTF-8 guide") have no place in four of our five formats, and for other characters no
 //! name that every reader knows: samples that bear one are dropped and counted, what describes one is passed over.

@@ -29,7 +29,7 @@ pub enum Reason {
     LongValue,
     /// Its line is beyond `limits::LINE_BYTES`; or not a sample but a help text, whose line is.
     LongLine,
-    /// It was taken before 1970: Prometheus 3 gives up the whole scrape at such a timestamp.
+    /// It was taken before 1970: Prometheus gives up the whole scrape at such a timestamp in text.
     Timestamp,
     /// Its name or that of a label stands in quotes.
     QuotedName,

@@ -3,6 +3,7 @@
 mod corpus;
 mod models;
 mod read_back;
+mod readers;
 mod steady;
 
 use std::collections::BTreeMap;
@@ -225,6 +226,30 @@ on_both_hosts! {
         };
         assert!(dropped("created") >= Some(1.0), "{page}");
         assert_eq!(dropped("exemplar"), dropped("created"), "{page}");
+    }
+
+    async fn what_some_reader_would_refuse_never_leaves_and_is_counted_by_its_reason(host) {
+        let value = "x".repeat(70_000);
+        let page = format!(
+            "a 3 -1\n{{\"b.c\"}} 1\nd{{e=\"{value}\"}} 1\nf{{__g=\"h\"}} 1\ni{{u=\"CORP\\svc\"}} 1\n"
+        );
+        let (_stage, clients) = sending(host, &[&page], "text/plain; version=0.0.4").await;
+        until_up(&clients[0]).await;
+        let text = async |query| {
+            let (_, page) = self::page(&clients[0], query).await;
+            String::from_utf8(page.to_vec()).unwrap()
+        };
+        let page = text("?gateway=none").await;
+        assert_eq!(sample(&page, "i", &[("u", "CORP\\\\svc")]), Some(1.0), "{page}");
+        assert_eq!(page.lines().filter(|line| !line.starts_with('#')).count(), 1, "{page}");
+        let page = text("?gateway=only").await;
+        for reason in ["timestamp", "quoted_name", "long_value"] {
+            let labels = [("source", "controller"), ("reason", reason)];
+            let dropped = sample(&page, "awx_gateway_source_dropped_samples_total", &labels);
+            assert!(dropped >= Some(1.0), "{reason}: {page}");
+        }
+        let unreadable = "awx_gateway_source_unreadable_lines_total";
+        assert!(sample(&page, unreadable, &[("source", "controller")]) >= Some(1.0), "{page}");
     }
 
     async fn the_gateways_latency_is_a_native_histogram_of_all_requests_in_protobuf(host) {

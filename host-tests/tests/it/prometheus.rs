@@ -242,7 +242,8 @@ fn as_number(bound: &str) -> String {
     bound.parse::<f64>().unwrap().to_string()
 }
 
-/// Prometheus 3 makes numbers of `le` and `quantile` in every format; Prometheus 2 leaves them as they stand in text.
+/// Prometheus 3 makes numbers of `le` and `quantile` of what is a histogram or summary; Prometheus 2 leaves them as they
+/// stand in text.
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_2_and_3_have_the_same_series_but_for_the_spelling_of_bounds() {
     let controller = saying(capture::named("m-bearer-read").reply.text());

@@ -59,7 +59,7 @@ enum Timestamp<'a> {
 }
 
 impl Timestamp<'_> {
-    /// Before 1970. Prometheus 3 (3.5.0) gives up the whole scrape at a sign in text 0.0.4.
+    /// Before 1970. Prometheus 2 and 3 (2.42, 3.5) give up the whole scrape at a sign, in text 0.0.4.
     fn is_negative(self) -> bool {
         match self {
             Self::AsItStands(stamp) => stamp.starts_with('-'),
@@ -172,14 +172,15 @@ impl<'a> Reader<'a> {
     }
 
     fn label(&mut self, block: &mut Block) -> Result<(), Unreadable> {
-        let name = if self.cursor.eat(b'"') {
+        let is_quoted = self.cursor.eat(b'"');
+        let name = if is_quoted {
             block.names = block.names.max(Names::Quoted);
             self.cursor.quoted().ok_or(Unreadable)?
         } else {
             self.cursor.take(name::label_name_len)
         };
         block.tidy &= self.cursor.blanks().is_empty();
-        if block.names == Names::Quoted && matches!(self.cursor.peek(), Some(b',' | b'}')) {
+        if is_quoted && matches!(self.cursor.peek(), Some(b',' | b'}')) {
             // The metric's own name.
             return Ok(());
         }

@@ -36,6 +36,9 @@ pub(crate) const TARGET: Target = Target {
         "\n",
         "\t",
         "__name__",
+        "{\"a.b\"",
+        " -1\n",
+        "\\s",
         "a{b=\"c\"} 1\n",
         "# EOF",
         "\r",
@@ -50,6 +53,15 @@ struct Reading {
     described: BTreeMap<String, (Option<String>, Option<Kind>)>,
     samples: Vec<Series>,
     unreadable: u64,
+    before_1970: u64,
+    quoted: u64,
+}
+
+/// A sample's line.
+enum Line {
+    Kept(Series),
+    Before1970,
+    Quoted,
 }
 
 /// A sample with its labels in order, its value by its bits.
@@ -70,6 +82,8 @@ fn run(bytes: &[u8]) {
     let dropped = page.report().dropped;
     assert_eq!(dropped.of(Reason::TypeConflict), conflicts, "type conflicts");
     assert_eq!(dropped.of(Reason::Duplicate), duplicates, "duplicates");
+    assert_eq!(dropped.of(Reason::Timestamp), reading.before_1970, "before 1970");
+    assert_eq!(dropped.of(Reason::QuotedName), reading.quoted, "names in quotes");
     let again = parse::canonical(page.as_text().as_bytes().to_vec()).expect("a page");
     assert_eq!(again.as_text(), page.as_text(), "rendered");
     assert_eq!((again.report().unreadable_lines, again.report().dropped.total()), (0, 0));
@@ -162,7 +176,7 @@ fn read(bytes: &[u8]) -> Reading {
             Some("") => Some(()),
             Some(line) => match line.strip_prefix('#') {
                 Some(comment) => reading.comment(comment),
-                None => sample(line).map(|sample| reading.samples.push(sample)),
+                None => sample(line).map(|line| reading.sample(line)),
             },
             None => None,
         };
@@ -174,6 +188,14 @@ fn read(bytes: &[u8]) -> Reading {
 const BLANKS: [char; 2] = [' ', '\t'];
 
 impl Reading {
+    fn sample(&mut self, line: Line) {
+        match line {
+            Line::Kept(sample) => self.samples.push(sample),
+            Line::Before1970 => self.before_1970 += 1,
+            Line::Quoted => self.quoted += 1,
+        }
+    }
+
     fn comment(&mut self, comment: &str) -> Option<()> {
         let words = comment.trim_start_matches(BLANKS);
         let (keyword, rest) = words.split_once(BLANKS).unwrap_or((words, ""));
@@ -181,6 +203,9 @@ impl Reading {
             return Some(());
         }
         let rest = rest.trim_start_matches(BLANKS);
+        if let Some(name) = rest.strip_prefix('"') {
+            return quote(name).map(|_| ());
+        }
         let (name, words) = rest.split_once(BLANKS).unwrap_or((rest, ""));
         let words = words.trim_matches(BLANKS);
         if !is_name(name, true) {
@@ -189,11 +214,9 @@ impl Reading {
         if keyword == "TYPE" {
             let kind = kind_of(words)?;
             self.described.entry(name.to_owned()).or_default().1.get_or_insert(kind);
-        } else if words.replace("\\\\", "").replace("\\n", "").contains('\\') {
-            return None;
         } else if !words.is_empty() {
             let help = &mut self.described.entry(name.to_owned()).or_default().0;
-            help.get_or_insert_with(|| words.to_owned());
+            help.get_or_insert_with(|| respelt(words, &['\\', 'n']));
         }
         Some(())
     }
@@ -215,44 +238,76 @@ fn is_name(text: &str, of_metric: bool) -> bool {
     text.chars().all(fits) && !text.starts_with(|c: char| c.is_ascii_digit()) && !text.is_empty()
 }
 
-fn sample(line: &str) -> Option<Series> {
+fn sample(line: &str) -> Option<Line> {
     let name_end = line.find(['{', ' ', '\t']).unwrap_or(line.len());
     let (name, rest) = line.split_at(name_end);
     let rest = rest.trim_start_matches(BLANKS);
-    let (labels, rest) = match rest.strip_prefix('{') {
+    let (block, rest) = match rest.strip_prefix('{') {
         Some(block) => labels(block)?,
-        None => (BTreeMap::new(), rest),
+        None => (Block::default(), rest),
     };
     let mut words = rest.split(BLANKS).filter(|word| !word.is_empty());
     let value = number(words.next()?)?;
     let timestamp = words.next();
     let is_stamp = |stamp: &str| !stamp.starts_with('+') && stamp.parse::<i64>().is_ok();
-    let fits = is_name(name, true) && timestamp.is_none_or(is_stamp) && words.next().is_none();
-    fits.then(|| Series {
-        name: name.to_owned(),
-        labels,
-        value: value.to_bits(),
-        timestamp: timestamp.map(str::to_owned),
+    let is_reserved = block.labels.iter().any(|(name, _)| name.starts_with("__"));
+    if !timestamp.is_none_or(is_stamp) || words.next().is_some() || is_reserved {
+        return None;
+    }
+    if block.is_quoted {
+        return (name.is_empty() || is_name(name, true)).then_some(Line::Quoted);
+    }
+    if !is_name(name, true) {
+        return None;
+    }
+    if timestamp.is_some_and(|stamp| stamp.starts_with('-')) {
+        return Some(Line::Before1970);
+    }
+    let count = block.labels.len();
+    let spelt = |(name, value): (String, String)| (name, respelt(&value, &['\\', '"', 'n']));
+    let labels: BTreeMap<_, _> = block.labels.into_iter().map(spelt).collect();
+    (labels.len() == count).then(|| {
+        Line::Kept(Series {
+            name: name.to_owned(),
+            labels,
+            value: value.to_bits(),
+            timestamp: timestamp.map(str::to_owned),
+        })
     })
 }
 
-/// The labels behind a brace, their values as they are spelt, and what follows the brace at their end.
-fn labels(mut rest: &str) -> Option<(BTreeMap<String, String>, &str)> {
-    let mut labels = BTreeMap::new();
+/// Labels with their values as they are spelt, and whether some name stands in quotes.
+#[derive(Default)]
+struct Block {
+    labels: Vec<(String, String)>,
+    is_quoted: bool,
+}
+
+/// The labels behind a brace, and what follows the brace at their end.
+fn labels(mut rest: &str) -> Option<(Block, &str)> {
+    let mut block = Block::default();
     loop {
         rest = rest.trim_start_matches(BLANKS);
         if let Some(rest) = rest.strip_prefix('}') {
-            return Some((labels, rest));
+            return Some((block, rest));
         }
-        let (name, after) = rest.split_once('=')?;
-        let name = name.trim_end_matches(BLANKS);
-        let value = after.trim_start_matches(BLANKS).strip_prefix('"')?;
-        let end = quote(value)?;
-        let is_new = labels.insert(name.to_owned(), value[..end].to_owned()).is_none();
-        if !is_name(name, false) || name == "__name__" || !is_new {
-            return None;
+        let (name, after) = match rest.strip_prefix('"') {
+            Some(quoted) => (&quoted[..quote(quoted)?], &quoted[quote(quoted)? + 1..]),
+            None => rest.split_once('=').map(|(name, _)| rest.split_at(name.len()))?,
+        };
+        let is_quoted = rest.starts_with('"');
+        block.is_quoted |= is_quoted;
+        rest = after.trim_start_matches(BLANKS);
+        if !(is_quoted && rest.starts_with([',', '}'])) {
+            let name = if is_quoted { name } else { name.trim_end_matches(BLANKS) };
+            let value = rest.strip_prefix('=')?.trim_start_matches(BLANKS).strip_prefix('"')?;
+            let end = quote(value)?;
+            if name.is_empty() || !is_quoted && !is_name(name, false) {
+                return None;
+            }
+            block.labels.push((name.to_owned(), value[..end].to_owned()));
+            rest = value[end + 1..].trim_start_matches(BLANKS);
         }
-        rest = value[end + 1..].trim_start_matches(BLANKS);
         match rest.strip_prefix(',') {
             Some(after) => rest = after,
             None if rest.starts_with('}') => {}
@@ -267,10 +322,24 @@ fn quote(value: &str) -> Option<usize> {
     loop {
         match chars.next()? {
             (at, '"') => return Some(at),
-            (_, '\\') if !matches!(chars.next(), Some((_, '\\' | '"' | 'n'))) => return None,
+            (_, '\\') => drop(chars.next()?),
             _ => {}
         }
     }
+}
+
+/// A text whose backslashes escape these, or stand for themselves and are escaped.
+fn respelt(text: &str, escaped: &[char]) -> String {
+    let mut out = String::new();
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        out.push(char);
+        if char == '\\' {
+            let next = chars.next_if(|next| escaped.contains(next));
+            out.push(next.unwrap_or('\\'));
+        }
+    }
+    out
 }
 
 /// A value: a decimal number within the range of a float, or a word.

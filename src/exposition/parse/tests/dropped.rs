@@ -77,6 +77,13 @@ fn a_sample_from_before_1970_is_dropped() {
 }
 
 #[test]
+fn a_bare_word_among_labels_is_no_name() {
+    for line in [r#"{a} 1"#, r#"a{"b"="1",c} 1"#, r#"{"a",b} 1"#, r#"{"a"b="1"} 1"#] {
+        assert_eq!(one(line), Err(1), "{line}");
+    }
+}
+
+#[test]
 fn names_in_quotes_are_dropped() {
     for line in [
         r#"{"my.metric"} 1"#,
