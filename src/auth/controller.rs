@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::View;
 use crate::host::{Answer, Time};
 use crate::limits;
+use crate::upstream;
 
 /// Whom to ask, and how long the answer counts.
 #[derive(Debug)]
@@ -95,8 +96,7 @@ impl Controller {
 /// What an answer says of the credentials that it was given to.
 #[must_use]
 pub fn judge(answer: &Answer) -> Verdict {
-    // Envoy's router adds this to every answer of an upstream. An answer that Envoy made itself is no verdict.
-    if answer.header("x-envoy-upstream-service-time").is_none() {
+    if upstream::is_made_by_envoy(answer) {
         return Verdict::None;
     }
     match answer.header(":status") {
@@ -107,12 +107,10 @@ pub fn judge(answer: &Answer) -> Verdict {
     }
 }
 
-/// Whether it is a page of metrics, which may be empty. A login page, which answers 200 to everybody, is none.
+/// Whether it is a page of metrics, which may be empty. A login page, which answers 200 to anyone, is none.
 fn is_metrics(answer: &Answer) -> bool {
-    let media_type = answer.header("content-type").unwrap_or_default();
-    let essence = media_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
-    answer.body.is_empty() || is("text/plain") || is("application/openmetrics-text")
+    let types = [&b"text/plain"[..], b"application/openmetrics-text"];
+    answer.body.is_empty() || types.contains(&upstream::media_type(answer).as_slice())
 }
 
 impl Refusal {

@@ -17,10 +17,12 @@ use crate::config::Config;
 use crate::host::{Answer, CallId, Host, Level, Time};
 use crate::limits;
 use crate::shared::asking::{Asking, Probe};
+use crate::upstream::{Cause, Plain};
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::mem;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// The questions of one configuration, in one VM.
 pub(super) struct ControllerAuth {
@@ -165,7 +167,7 @@ impl ControllerAuth {
     ) -> Option<Vec<Settled>> {
         if self.probe.is_some_and(|(probe, _)| probe == call) {
             self.probe = None;
-            self.probe_answered(context.host, &judge(answer), now);
+            self.probe_answered(context.host, answer, now);
             return Some(Vec::new());
         }
         let is_it = |question: &Question| question.sent.is_some_and(|(sent, _)| sent == call);
@@ -198,21 +200,23 @@ impl ControllerAuth {
         let forwarded = Forwarded { authorization: Some(random_token(host)), session: None };
         match question::send(host, &self.config, Wanted::Verdict, &forwarded) {
             Some(call) => self.probe = Some((call, now)),
-            None => self.found(host, Probe::NoVerdict, now),
+            None => self.found(host, Probe::NoVerdict, Some(Plain::NotSent.into()), now),
         }
     }
 
-    fn probe_answered(&mut self, host: &dyn Host, verdict: &Verdict, now: Time) {
-        let probe = match verdict {
+    fn probe_answered(&mut self, host: &dyn Host, answer: &Answer, now: Time) {
+        let probe = match judge(answer) {
             Verdict::Permit if !self.config.auth.anonymous => Probe::Permitted,
             Verdict::Permit | Verdict::Refusal(_) => Probe::Refused,
             Verdict::None => Probe::NoVerdict,
         };
-        self.found(host, probe, now);
+        let timeout = self.config.auth.controller.as_ref().map_or(Duration::ZERO, |it| it.timeout);
+        let cause = Cause::of(answer, now.saturating_sub(self.probed), timeout);
+        self.found(host, probe, cause, now);
     }
 
     /// Records what a probe found, and says it in the log if it is news.
-    fn found(&mut self, host: &dyn Host, probe: Probe, now: Time) {
+    fn found(&mut self, host: &dyn Host, probe: Probe, cause: Option<Cause>, now: Time) {
         let is_news = self.asking.found(host, probe, now);
         if probe == Probe::Permitted && is_news {
             let line = "awx_metrics: auth.controller permits a random token: it would permit anyone, so \
@@ -224,8 +228,14 @@ impl ControllerAuth {
         let Some(controller) = self.config.auth.controller.as_ref() else { return };
         if self.reported != is_down {
             self.reported = is_down;
-            let (level, what) =
-                if is_down { (Level::Warn, "gives no verdict") } else { (Level::Info, "answers") };
+            let (level, mut what) = match is_down {
+                true => (Level::Warn, "gives no verdict".to_owned()),
+                false => (Level::Info, "answers".to_owned()),
+            };
+            if let Some(cause) = cause.filter(|_| is_down) {
+                // Writing to a String cannot fail.
+                let _ = write!(what, ": {cause}; {}", cause.remedy());
+            }
             let line = format!("awx_metrics: auth.controller: {} {what}", controller.cluster);
             host.log(level, &line);
         }
@@ -281,7 +291,7 @@ impl ControllerAuth {
             pulls.pulled(host, source, now, None);
         }
         // Envoy refuses a call whatever its headers: the cluster does not exist, or has no healthy host.
-        self.found(host, Probe::NoVerdict, now);
+        self.found(host, Probe::NoVerdict, Some(Plain::NotSent.into()), now);
         Some(Settled::NotAsked(self.questions.remove(place)))
     }
 

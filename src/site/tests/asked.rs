@@ -391,7 +391,10 @@ fn the_log_says_once_that_there_are_no_verdicts_and_once_that_there_are_again() 
         assert_eq!(bed.ask(GOOD), None);
         assert_eq!(bed.answer(down()), [503]);
     }
-    let silent = "awx_metrics: auth.controller: controller gives no verdict".to_owned();
+    let silent =
+        "awx_metrics: auth.controller: controller gives no verdict: no healthy upstream; see \
+                  the cluster's health in Envoy's admin"
+            .to_owned();
     assert_eq!(lines(), [(Level::Warn, silent.clone())]);
     bed.host.pass(limits::DOWN_FOR);
     assert_eq!(bed.ask(GOOD), None);
