@@ -114,7 +114,8 @@ on_both_hosts! {
     async fn a_client_that_closes_and_reads_slowly_gets_a_large_page_whole(host) {
         let controller = Controller::start(ControllerConfig::default());
         controller.set_mode(Mode::Page(large_page(), "text/plain; version=0.0.4".into()));
-        let gateway = Watched::start(host, &spec(&[plugin(0)], &[controller])).await;
+        let controllers = [controller];
+        let gateway = Watched::start(host, &spec(&[plugin(0)], &controllers)).await;
         until_up(&gateway.client().bearer(TOKEN)).await;
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(64 * 1024).unwrap();
