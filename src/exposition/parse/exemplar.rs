@@ -24,7 +24,9 @@ impl<'a> Reader<'a> {
         let is_read = self.read_exemplar();
         let exemplar = std::mem::replace(&mut self.labels, labels);
         let (names, value, timestamp) = is_read?;
-        if names != Names::Legal || length(&exemplar) > limits::EXEMPLAR_CHARACTERS {
+        // Prometheus 2 and 3 give up the whole scrape at a NUL here, though not in a sample's own labels.
+        let has_nul = exemplar.iter().any(|(_, value)| value.contains('\0'));
+        if names != Names::Legal || has_nul || length(&exemplar) > limits::EXEMPLAR_CHARACTERS {
             self.draft.report.dropped.add(Reason::Exemplar, 1);
             return Ok(());
         }

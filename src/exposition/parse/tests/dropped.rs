@@ -114,7 +114,7 @@ fn a_label_with_a_reserved_name_costs_its_line() {
 
 #[test]
 fn an_exemplar_with_a_label_that_no_sample_may_have_is_dropped() {
-    for labels in ["{__b=\"1\"}", "{\"b.c\"=\"1\"}"] {
+    for labels in ["{__b=\"1\"}", "{\"b.c\"=\"1\"}", "{b=\"\0\"}"] {
         let source = format!("# TYPE a counter\na_total 1 # {labels} 1\n# EOF\n");
         let page = parse::openmetrics(source.into_bytes()).unwrap();
         assert_eq!(dropped(&page, Reason::Exemplar), 1, "{labels}");
