@@ -192,6 +192,15 @@ impl Listener {
         self
     }
 
+    /// The same in a VM with this variable alone, by its value: the gateways of two tenants in one Envoy.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        let mut variables = serde_json::Map::new();
+        variables.insert(name.to_owned(), json!(value));
+        self.set("/vm_config/environment_variables", &json!({ "key_values": variables }));
+        self
+    }
+
     /// The same on another port.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {

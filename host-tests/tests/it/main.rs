@@ -21,6 +21,7 @@ mod scrape;
 mod secrets;
 mod security;
 mod stage;
+mod tenants;
 mod timing;
 mod vm;
 mod wire;
