@@ -1,6 +1,7 @@
 //! Long work, clients that leave, VMs that die: the others go on.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use host_tests::capture::Reply;
@@ -12,7 +13,7 @@ use host_tests::process::eventually;
 use host_tests::world::Step;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::stage::{
     METRICS, PATIENCE, Stage, TOKEN, Watched, auth, fetches, having, plugin, scrape, spec, until,
@@ -53,8 +54,12 @@ async fn one_worker(host: Host) -> (Controller, Watched) {
 }
 
 /// A client whose password takes long to check, and who has asked.
-async fn asks_slowly(gateway: &Gateway) -> TcpStream {
-    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+async fn asks_slowly(gateway: &Gateway, client: usize) -> TcpStream {
+    // One address has only a share of the places.
+    let socket = TcpSocket::new_v4().unwrap();
+    let from = [127, 0, 5, u8::try_from(client + 1).unwrap()];
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    let mut stream = socket.connect(gateway.address()).await.unwrap();
     let request = wire::request(
         b"GET /api/v2/metrics HTTP/1.1",
         &[b"authorization: Basic aG9wZWxlc3M6Z3Vlc3M="],
@@ -93,7 +98,7 @@ on_both_hosts! {
         let mut guesses = Vec::new();
         let full = eventually(PATIENCE, async || {
             // While there is room they wait: a refusal comes at once.
-            let mut guess = asks_slowly(&gateway).await;
+            let mut guess = asks_slowly(&gateway, guesses.len()).await;
             let reply = tokio::time::timeout(AT_ONCE, wire::reply(&mut guess)).await;
             guesses.push(guess);
             reply.ok()
