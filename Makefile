@@ -202,7 +202,7 @@ commands:
 	done; \
 	if test -n "$$missing"; then $(call debian,prometheus wrk chromium); fi
 
-# The module is built without it where it cannot be had, and is then a tenth larger.
+# The module is built without it where it cannot be had, and is then a sixth larger.
 .PHONY: wasm-opt
 wasm-opt:
 	@if ! command -v wasm-opt > /dev/null; then \
