@@ -25,7 +25,7 @@ const BASIC: &str = "Basic realm=\"api\"";
 
 /// What is answered otherwise than by the controller on purpose, by what the captures' names begin with, and why.
 /// `scrape.rs` has more of these, about queries.
-const OTHERWISE: [(&str, &str); 24] = [
+const OTHERWISE: [(&str, &str); 25] = [
     (
         "m-405-bearer",
         "a token's scope is its controller's business: none of them lets anybody write here",
@@ -62,6 +62,10 @@ const OTHERWISE: [(&str, &str); 24] = [
     ("m-extra-path", "not ours"),
     ("m-emptyredis", "states of the controller"),
     ("nobasic-me", "not ours"),
+    (
+        "nobasic-admin",
+        "a 401 has the sentence of its scheme, so that it does not tell which users are local",
+    ),
 ];
 
 /// What only the controller can decide: roles, sessions, tokens that it makes.

@@ -230,7 +230,7 @@ on_both_hosts! {
 
 /// Where we chose another reply.
 const OTHERWISE: [(&str, u16, &str); 5] = [
-    ("m-format-api", 406, "it is another page for people, which is sent compressed alone"),
+    ("m-format-api", 200, "it is another HTML page"),
     ("m-format-xml", 406, "500 is the controller's mistake"),
     ("m-format-prometheus", 406, "500 is the controller's mistake"),
     ("m-format-json-accepttext", 200, "500 is the controller's mistake: `format` overrides Accept"),

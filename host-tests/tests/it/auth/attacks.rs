@@ -2,21 +2,23 @@
 //!
 //! Each test asserts first that the attack took place.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use awx_metrics_filter::limits;
-use host_tests::client::Client;
-use host_tests::controller::Controller;
-use host_tests::controller::{ControllerConfig, Received};
+use host_tests::capture::Reply;
+use host_tests::controller::{Controller, ControllerConfig, Received};
 use host_tests::process::eventually;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use super::asked::{ADMIN, asking, questions, stage, status};
 use super::*;
 use crate::stage::{PATIENCE, Watched, scrape, spec};
+use crate::wire;
 
 /// Where the attacker is.
 const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 9, 9));
@@ -28,7 +30,44 @@ fn address(stranger: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 7, stranger + 1))
 }
 
-/// Requests that go on until they are stopped: from so many connections, each with credentials of its own.
+/// A connection of the attacker's, kept open. A socket that is bound to an address keeps its port from all others for a
+/// minute after its end, so a connection for each request would leave the other tests none.
+struct Connection {
+    gateway: SocketAddr,
+    stream: TcpStream,
+}
+
+impl Connection {
+    async fn open(gateway: SocketAddr) -> Self {
+        Self { gateway, stream: Self::connect(gateway).await }
+    }
+
+    async fn connect(gateway: SocketAddr) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(ATTACKER, 0)).unwrap();
+        socket.connect(gateway).await.unwrap()
+    }
+
+    /// The status of a scrape with these header lines.
+    async fn scrape(&mut self, headers: &str) -> u16 {
+        let request = format!("GET {METRICS} HTTP/1.1\r\nhost: a\r\n{headers}\r\n\r\n");
+        loop {
+            let sent = self.stream.write_all(request.as_bytes()).await;
+            let reply = wire::reply(&mut self.stream).await;
+            if sent.is_ok() && !reply.is_empty() {
+                return Reply::parse(&reply).status;
+            }
+            // The gateway closed it.
+            self.stream = Self::connect(self.gateway).await;
+        }
+    }
+}
+
+fn basic(name: &str, password: &str) -> String {
+    format!("authorization: Basic {}", STANDARD.encode(format!("{name}:{password}")))
+}
+
+/// Scrapes that go on until they are stopped: over so many connections, each scrape with credentials of its own.
 struct Attack {
     over: Arc<AtomicBool>,
     sent: Arc<AtomicUsize>,
@@ -36,20 +75,22 @@ struct Attack {
 }
 
 impl Attack {
-    /// `client` makes the client of a request by its number.
+    /// `headers` makes the header lines of a scrape by its number.
     fn start(
+        gateway: SocketAddr,
         connections: usize,
-        client: impl Fn(usize) -> Client + Clone + Send + 'static,
+        headers: impl Fn(usize) -> String + Clone + Send + 'static,
     ) -> Self {
         let (over, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut tasks = JoinSet::new();
         for _ in 0..connections {
-            let (over, sent, client) = (Arc::clone(&over), Arc::clone(&sent), client.clone());
+            let (over, sent, headers) = (Arc::clone(&over), Arc::clone(&sent), headers.clone());
             tasks.spawn(async move {
+                let mut connection = Connection::open(gateway).await;
                 let mut statuses = Vec::new();
                 while !over.load(Ordering::Relaxed) {
                     let number = sent.fetch_add(1, Ordering::Relaxed);
-                    statuses.push(status(&client(number)).await);
+                    statuses.push(connection.scrape(&headers(number)).await);
                 }
                 statuses
             });
@@ -57,13 +98,13 @@ impl Attack {
         Self { over, sent, tasks }
     }
 
-    /// Waits until so many requests were sent.
-    async fn reaches(&self, requests: usize) {
-        let reached = async || (self.sent.load(Ordering::Relaxed) >= requests).then_some(());
+    /// Waits until so many scrapes were sent.
+    async fn reaches(&self, scrapes: usize) {
+        let reached = async || (self.sent.load(Ordering::Relaxed) >= scrapes).then_some(());
         eventually(PATIENCE, reached).await.expect("the attack is under way");
     }
 
-    /// Ends it. How many of its requests got which status.
+    /// Ends it. How many of its scrapes got which status.
     async fn stop(mut self) -> BTreeMap<u16, usize> {
         self.over.store(true, Ordering::Relaxed);
         let mut statuses = BTreeMap::new();
@@ -94,9 +135,8 @@ on_both_hosts! {
     /// A NUL in a user's name has the controller answer 500, which is neither permit nor refusal.
     async fn clients_at_other_addresses_come_in_while_one_makes_the_controller_fail(host) {
         let stage = stage(host, json!({})).await;
-        let client = stage.gateway.client().at(ATTACKER);
-        let attack = Attack::start(64, move |number| {
-            client.clone().basic(&format!("nobody-{number}\0"), "x")
+        let attack = Attack::start(stage.gateway.address(), 64, |number| {
+            basic(&format!("nobody-{number}\0"), "x")
         });
         attack.reaches(200).await;
         let slowest = strangers_are_served(&stage).await;
@@ -114,8 +154,9 @@ on_both_hosts! {
         let lapsing = stage.gateway.client().bearer(ADMIN);
         assert_eq!(status(&lapsing).await, 200);
         stage.controller().slow_down_bearers("slow", Duration::from_secs(2));
-        let client = stage.gateway.client().at(ATTACKER);
-        let attack = Attack::start(8, move |number| client.clone().bearer(&format!("slow-{number}")));
+        let attack = Attack::start(stage.gateway.address(), 8, |number| {
+            format!("authorization: Bearer slow-{number}")
+        });
         let asked = async || {
             let slow = |request: &&Received| {
                 request.header("authorization").is_some_and(|it| it.starts_with(b"Bearer slow"))
@@ -140,8 +181,9 @@ on_both_hosts! {
         let stage = Stage::with(host, &having(plugin, "/sources/0/interval", json!("1s"))).await;
         let permitted = stage.gateway.client().bearer(ADMIN);
         assert!(scrape(&permitted, "").await.contains("awx_sessions_total{"));
-        let client = stage.gateway.client().at(ATTACKER);
-        let attack = Attack::start(1, move |number| client.clone().basic(&format!("n{number}\0"), "x"));
+        let attack = Attack::start(stage.gateway.address(), 1, |number| {
+            basic(&format!("n{number}\0"), "x")
+        });
         attack.reaches(30).await;
         let shown = format!("Bearer {ADMIN}");
         let pulls = || {
@@ -171,10 +213,10 @@ on_both_hosts! {
             assert_eq!(status(client).await, 200);
         }
         let asked = stage.controller().permission_checks();
-        let attacker = stage.gateway.client().at(ATTACKER).bearer(ADMIN);
+        let mut attacker = Connection::open(stage.gateway.address()).await;
         for number in 0..2_000 {
-            let client = attacker.clone().header("cookie", format!("awx_sessionid=s{number}"));
-            assert_eq!(status(&client).await, 200, "{number}");
+            let headers = format!("authorization: Bearer {ADMIN}\r\ncookie: awx_sessionid=s{number}");
+            assert_eq!(attacker.scrape(&headers).await, 200, "{number}");
         }
         for client in &known {
             assert_eq!(status(client).await, 200);
@@ -189,9 +231,9 @@ on_both_hosts! {
         let controller = Controller::start(ControllerConfig::default());
         let spec = spec(&[plugin(0)], std::slice::from_ref(&controller)).workers(workers);
         let gateway = Watched::start(host, &spec).await;
-        let client = gateway.client().at(ATTACKER);
         let began = Instant::now();
-        let attack = Attack::start(64, move |number| client.clone().basic("admin", &number.to_string()));
+        let attack =
+            Attack::start(gateway.address(), 64, |number| basic("admin", &number.to_string()));
         attack.reaches(1_000).await;
         let statuses = attack.stop().await;
         let leaked = began.elapsed().as_secs() / limits::CLIENT_FAILURES.every.as_secs() + 1;
