@@ -20,7 +20,7 @@ async fn neither_is_served_the_others_page(release: Release) {
         listener.environment("CONTROLLER_TOKEN", token)
     };
     let bootstrap = Bootstrap::shipped("http.yaml")
-        .with_listeners(vec![tenant("one", CONTROLLER_TOKEN), tenant("other", "a wrong token")])
+        .with_listeners(vec![tenant("one", CONTROLLER_TOKEN), tenant("other", "WrongToken")])
         .with_clusters(vec![Cluster::plain(&cluster(0), controller.address())])
         .on_free_ports();
     let options = EnvoyOptions { release, workers: 1, environment: BTreeMap::new() };
