@@ -33,6 +33,11 @@ pub(super) struct Admission {
     warned: Cell<bool>,
 }
 
+/// The key under which Envoy's filter state may have the address of the connection (`envoy.filters.network.set_filter_state`).
+/// No property has it: `source.address` comes from `x-forwarded-for` unless `use_remote_address` is set (Envoy 1.36.2 and
+/// 1.40.0).
+const CONNECTION_ADDRESS: &str = "awx_metrics.connection_address";
+
 /// A scrape that waited, and how its authentication ended.
 pub(super) type Decided = (StreamId, Decision);
 
@@ -111,8 +116,15 @@ impl Admission {
         self.controller.borrow_mut().forget(stream);
     }
 
-    /// The tag of the client's address: the one that Envoy trusts, by its settings for trusted hops.
+    /// The tag of the client's address: the connection's, if Envoy is configured to tell it, or else the one that Envoy
+    /// trusts, by its settings for trusted hops.
     fn client(&self, host: &dyn Host) -> Tag {
+        let connection = host.property(&["filter_state", CONNECTION_ADDRESS]);
+        let source = connection.filter(|it| !it.is_empty()).unwrap_or_else(|| self.source(host));
+        self.tagger.address(&auth::network(&source))
+    }
+
+    fn source(&self, host: &dyn Host) -> Vec<u8> {
         let source = host.property(&["source", "address"]).unwrap_or_default();
         if !self.warned.get() && self.is_from_a_header(host, &source) {
             self.warned.set(true);
@@ -121,7 +133,7 @@ impl Admission {
                         another: set use_remote_address where clients connect to this Envoy directly";
             host.log(Level::Warn, line);
         }
-        self.tagger.address(&auth::network(&source))
+        source
     }
 
     fn is_from_a_header(&self, host: &dyn Host, source: &[u8]) -> bool {

@@ -261,6 +261,22 @@ impl Listener {
         self
     }
 
+    /// The same, with the connection's address in the filter state, by the network filter of the README. To be called last:
+    /// that filter comes first.
+    ///
+    /// # Panics
+    /// If the README has no such filter.
+    #[must_use]
+    pub fn connection_address_in_filter_state(mut self) -> Self {
+        let filters = at(&mut self.0, "/filter_chains/0/filters").as_array_mut().expect("filters");
+        let readme = fs::read_to_string(tools::repository().join("README.md")).expect("the README");
+        let mut blocks = readme.split("```yaml").filter_map(|block| block.split("```").next());
+        let filter = blocks.find(|block| block.contains("network.set_filter_state"));
+        let filter: Vec<Value> = yaml_serde::from_str(filter.expect("a filter")).expect("YAML");
+        filters.splice(0..0, filter);
+        self
+    }
+
     /// The same, with the plugin's setting under which a request that is paused at its headers goes on with its body.
     #[must_use]
     pub fn headers_stop_iteration(mut self) -> Self {

@@ -1,7 +1,8 @@
 //! Settings of Envoy around the filter, on real Envoy, and what they do to authentication.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use awx_metrics_filter::limits;
 use host_tests::client::Client;
 use host_tests::controller::{Controller, ControllerConfig};
 use host_tests::envoy::{Bootstrap, Cluster, Envoy, EnvoyOptions, Listener};
@@ -112,4 +113,36 @@ async fn where_envoy_takes_addresses_from_a_header_the_log_says_what_that_means(
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_oldest_envoy_too_the_log_says_that_addresses_come_from_a_header() {
     forged_addresses_are_warned_about(Release::Oldest).await;
+}
+
+/// The limit follows the connection, whatever the header says: neither does a guesser evade it, nor is another locked out.
+async fn the_connections_address_counts_whatever_the_header_says(release: Release) {
+    let plugin = having(plugin(0), "/auth/users", json!([]));
+    let plugin = having(plugin, "/auth/controller", json!({"cluster": cluster(0)}));
+    let change = |listener: Listener| {
+        listener.addresses_from_the_header().connection_address_in_filter_state()
+    };
+    let (_controller, _envoy, client) = gateway(release, &plugin, change).await;
+    let victim = "192.0.2.99";
+    let mut statuses = BTreeMap::<u16, usize>::new();
+    for guess in 0..3 * limits::CLIENT_FAILURES.burst {
+        let forged = if guess % 2 == 0 { victim.to_owned() } else { format!("192.0.2.{guess}") };
+        let client = client.clone().header("x-forwarded-for", forged);
+        let reply = client.bearer(&format!("guess-{guess}")).get(METRICS).await.unwrap();
+        *statuses.entry(reply.status().as_u16()).or_default() += 1;
+    }
+    assert!(statuses[&429] >= 10, "{statuses:?}");
+    let elsewhere = client.at(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)));
+    let victim = elsewhere.header("x-forwarded-for", victim).bearer(super::asked::ADMIN);
+    assert_eq!(victim.get(METRICS).await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_filter_state_tells_the_connections_address() {
+    the_connections_address_counts_whatever_the_header_says(Release::Newest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_oldest_envoy_too_the_filter_state_tells_the_connections_address() {
+    the_connections_address_counts_whatever_the_header_says(Release::Oldest).await;
 }
