@@ -11,6 +11,7 @@ use crate::host::{Answer, CallId, Host, HostError, Level, Time};
 use crate::limits;
 use crate::metrics::{Page, Report};
 use crate::shared::asking;
+use crate::shared::record::nanoseconds;
 use crate::shared::snapshot::{Guarded, Head, Keys, Outcome};
 use crate::upstream::{Cause, Plain};
 use lease::{Candidate, Pace};
@@ -261,8 +262,7 @@ impl Collector {
 
     /// A number that no other page of the source has: another VM may store one at the same time.
     fn new_generation(&self, host: &dyn Host, before: u64) -> u64 {
-        let nanoseconds = u64::try_from(host.now().as_nanos()).unwrap_or(u64::MAX);
-        let generation = nanoseconds ^ self.vm;
+        let generation = nanoseconds(host.now()) ^ self.vm;
         if generation == before { generation.wrapping_add(1) } else { generation }.max(1)
     }
 }

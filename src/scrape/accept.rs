@@ -7,7 +7,7 @@
 //! parse is passed over; nothing here fails or allocates on hostile bytes.
 //!
 //! The controller (Django REST framework) reads no weights at all, so a weight that is written oddly is no reason for a
-//! 406: see [`thousandths`]. One that is no number counts as none, which is 1.
+//! 406: see `thousandths`. One that is no number counts as none, which is 1.
 
 use crate::exposition::{json, openmetrics, page, protobuf, text};
 use std::borrow::Cow;

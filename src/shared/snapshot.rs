@@ -12,6 +12,7 @@
 //! A value that is shorter, longer or of another version is treated as absent.
 
 use super::LAYOUT;
+use super::record::nanoseconds;
 use crate::host::{Host, HostError, Time, Write};
 use crate::metrics::Reason;
 use crate::upstream::{Cause, Plain};
@@ -228,7 +229,7 @@ impl Keys {
 
     /// Notes that a scrape wants this source now.
     pub fn want(&self, host: &dyn Host, now: Time) {
-        let [a, b, c, d, e, f, g, h] = nanos(now).to_le_bytes();
+        let [a, b, c, d, e, f, g, h] = nanoseconds(now).to_le_bytes();
         // A note that is lost costs a slower interval until the next scrape.
         let _ = host.share(&self.wanted, &[VERSION, a, b, c, d, e, f, g, h], Write::Always);
     }
@@ -244,10 +245,10 @@ fn encode_head(head: &Head) -> Vec<u8> {
     value.extend_from_slice(&cause.to_le_bytes());
     let numbers = [
         head.generation,
-        nanos(head.scheduled),
-        nanos(head.attempted),
-        nanos(head.succeeded),
-        nanos(head.took),
+        nanoseconds(head.scheduled),
+        nanoseconds(head.attempted),
+        nanoseconds(head.succeeded),
+        nanoseconds(head.took),
         head.puller,
         head.samples,
     ];
@@ -288,10 +289,6 @@ fn decode_head(value: &[u8]) -> Option<Head> {
     }
     head.unreadable_lines = numbers.next()?;
     numbers.next().is_none().then_some(head)
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
