@@ -42,10 +42,16 @@ fn interrupt(run: &Process) {
     assert!(status.success());
 }
 
+/// Has it stop what it started. One that is killed, as when it is dropped, leaves its Envoy running.
+async fn stops(mut run: Process) {
+    interrupt(&run);
+    assert!(run.end().await.success(), "{}", run.log());
+}
+
 #[tokio::test]
 async fn it_serves_the_stand_ins_page_and_stops_all_it_started() {
     let files = tempfile::tempdir().unwrap();
-    let mut run = start(&files, &[]);
+    let run = start(&files, &[]);
     let http = announced(&run, "curl", "http://").await;
     let admin = announced(&run, "admin interface", "http://").await;
     announced(&run, "curl", "https://").await;
@@ -58,8 +64,7 @@ async fn it_serves_the_stand_ins_page_and_stops_all_it_started() {
     assert_eq!(Client::http(http).get("/api/v2/metrics").await.unwrap().status(), 401);
     assert_eq!(Client::http(http).get("/api/v2/ping/").await.unwrap().status(), 200);
 
-    interrupt(&run);
-    assert!(run.end().await.success(), "{}", run.log());
+    stops(run).await;
     for address in [http, admin] {
         assert!(Client::http(address).get("/").await.is_err(), "{address} still answers");
     }
@@ -106,6 +111,7 @@ async fn before_a_real_controller_its_own_tokens_users_and_sessions_open_the_pag
     for stranger in [Client::http(http), Client::http(http).bearer("abc")] {
         assert_eq!(stranger.get("/api/v2/metrics").await.unwrap().status(), 401);
     }
+    stops(run).await;
 }
 
 #[tokio::test]
@@ -124,6 +130,7 @@ async fn the_published_token_and_password_do_not_open_a_real_controllers_page() 
         assert_eq!(published.get("/api/v2/metrics").await.unwrap().status(), 401);
     }
     assert!(!run.log().contains("demonstration-only"), "{}", run.log());
+    stops(run).await;
 }
 
 #[tokio::test]
