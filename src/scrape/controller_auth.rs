@@ -29,7 +29,7 @@ pub(super) struct ControllerAuth {
     config: Rc<Config>,
     asking: Asking,
     questions: Vec<Question>,
-    probe: Option<(CallId, Time)>,
+    probe: Option<CallId>,
     /// When the last probe was sent.
     probed: Time,
     /// Whether the probe is to tell whether the controller is down.
@@ -165,7 +165,7 @@ impl ControllerAuth {
         answer: &mut Answer,
         now: Time,
     ) -> Option<Vec<Settled>> {
-        if self.probe.is_some_and(|(probe, _)| probe == call) {
+        if self.probe == Some(call) {
             self.probe = None;
             self.probe_answered(context.host, answer, now);
             return Some(Vec::new());
@@ -199,7 +199,7 @@ impl ControllerAuth {
         (self.probed, self.probe_wanted) = (now, false);
         let forwarded = Forwarded { authorization: Some(random_token(host)), session: None };
         match question::send(host, &self.config, Wanted::Verdict, &forwarded) {
-            Some(call) => self.probe = Some((call, now)),
+            Some(call) => self.probe = Some(call),
             None => self.found(host, Probe::NoVerdict, Some(Plain::NotSent.into()), now),
         }
     }
@@ -315,11 +315,10 @@ impl ControllerAuth {
     /// Gives up calls whose answer is overdue. The host itself answers at the timeout, so this should never happen.
     fn overdue(&mut self, controller: &Controller, now: Time) -> Vec<Settled> {
         let config = Rc::clone(&self.config);
-        let is_late = |sent: Option<(CallId, Time)>, timeout| {
-            sent.and_then(|(_, at)| now.checked_sub(at))
-                .is_some_and(|age| age > timeout + limits::PULL_GRACE)
+        let is_late = |sent: Time, timeout| {
+            now.checked_sub(sent).is_some_and(|age| age > timeout + limits::PULL_GRACE)
         };
-        if is_late(self.probe, controller.timeout) {
+        if self.probe.is_some() && is_late(self.probed, controller.timeout) {
             self.probe = None;
         }
         let late = self.questions.extract_if(.., |question| {
@@ -327,7 +326,8 @@ impl ControllerAuth {
                 Wanted::Verdict => None,
                 Wanted::Page(source) => config.sources.get(source).map(|source| source.timeout),
             };
-            is_late(question.sent, timeout.unwrap_or(controller.timeout))
+            let timeout = timeout.unwrap_or(controller.timeout);
+            question.sent.is_some_and(|(_, sent)| is_late(sent, timeout))
         });
         late.map(|question| Settled::Answered(question, Verdict::None)).collect()
     }

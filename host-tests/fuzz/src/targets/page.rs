@@ -276,7 +276,7 @@ fn sample(line: &str) -> Option<Line> {
     })
 }
 
-/// Labels with their values as they are spelt, and whether some name stands in quotes.
+/// Labels with their values as they are spelt, and whether some name is in quotes.
 #[derive(Default)]
 struct Block {
     labels: Vec<(String, String)>,

@@ -1,5 +1,5 @@
 //! Every reader side by side: Prometheus 2 and 3, promtool, and prometheus_client's parsers of text and OpenMetrics. What
-//! one of them refuses is lost with all that stands beside it, so each line is tried alone, with a good neighbour.
+//! one of them refuses is lost together with its neighbours, so each line is tried alone, with a good neighbour.
 
 use std::collections::BTreeSet;
 
@@ -113,7 +113,7 @@ const SOUND: [&str; 5] = [
     "# TYPE m counter\nm_total{a=\"b\"} 5 # {c=\"d\"} 1 2.5",
 ];
 
-/// What is put in, and in its place what stands there is left out.
+/// What is put in; what was in its place is left out.
 const DAMAGE: [&str; 25] = [
     "", "\0", "\u{1}", "\u{7f}", "\u{a0}", "\u{feff}", "\u{2028}", "\u{e9}", "\\", "\\\\", "\"",
     "{", "}", ",", "=", "#", " ", "\t", "\r", "_", "__", ":", "-", "e", "0",
