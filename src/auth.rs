@@ -10,7 +10,7 @@ pub mod password;
 mod request;
 mod secret;
 mod tag;
-mod view;
+mod visibility;
 
 #[cfg(test)]
 mod tests;
@@ -22,29 +22,29 @@ pub use local::{PendingPassword, Policy, Token, User};
 pub use request::{Forwarded, RequestCredentials};
 pub use secret::Secret;
 pub use tag::{TAG, Tag, Tagger};
-pub use view::View;
+pub use visibility::Visibility;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Proof that a scrape may be answered, and with what.
 #[derive(Debug)]
-pub struct Permit(Rc<View>);
+pub struct Permit(Rc<Visibility>);
 
 impl Permit {
-    fn new(view: &Rc<View>) -> Self {
+    fn new(view: &Rc<Visibility>) -> Self {
         Self(Rc::clone(view))
     }
 
     /// One that opens this.
     #[cfg(test)]
-    pub(crate) fn of(view: View) -> Self {
+    pub(crate) fn of(view: Visibility) -> Self {
         Self(Rc::new(view))
     }
 
     /// What it opens.
     #[must_use]
-    pub fn view(&self) -> &Rc<View> {
+    pub fn view(&self) -> &Rc<Visibility> {
         &self.0
     }
 }

@@ -10,9 +10,9 @@ use crate::config::{Config, Credential, Source};
 use crate::host::{Answer, CallId, Host, HostError, Level, Time};
 use crate::limits;
 use crate::metrics::{Page, Report};
-use crate::shared::asking;
+use crate::shared::question_budget;
 use crate::shared::record::nanoseconds;
-use crate::shared::snapshot::{Guarded, Head, Keys, Outcome};
+use crate::shared::snapshot::{Head, Keys, Outcome, ReadHead};
 use crate::upstream::{Cause, Plain};
 use lease::{Candidate, Pace};
 use std::cell::RefCell;
@@ -69,7 +69,7 @@ impl Collector {
     #[must_use]
     pub fn new(config: Rc<Config>, vm: u64, pullers: &Pullers, host: &dyn Host) -> Self {
         let name = Rc::new(());
-        let salt = asking::salt(host);
+        let salt = question_budget::salt(host);
         let keys = config.sources.iter().map(|source| {
             let key = source.key(&salt, |name| host.environment(name));
             pullers.join(key.clone(), &name);
@@ -175,7 +175,7 @@ impl Collector {
         }
     }
 
-    fn due(&self, host: &dyn Host, source: usize, now: Time) -> Option<(&Keys, Guarded)> {
+    fn due(&self, host: &dyn Host, source: usize, now: Time) -> Option<(&Keys, ReadHead)> {
         let (config, (_, keys)) = (self.config.sources.get(source)?, self.keys.get(source)?);
         let read = keys.head(host).or_else(|| {
             keys.create_head(host);
@@ -199,7 +199,7 @@ impl Collector {
     }
 
     /// Whether this VM is the one that pulls now.
-    fn claim(&self, host: &dyn Host, keys: &Keys, read: &Guarded, due: Time, now: Time) -> bool {
+    fn claim(&self, host: &dyn Host, keys: &Keys, read: &ReadHead, due: Time, now: Time) -> bool {
         let claimed = Head {
             pulling: true,
             scheduled: due,

@@ -81,12 +81,12 @@ pub struct Source {
     /// Labels to add to each series, sorted by name.
     pub labels: Vec<(String, String)>,
     /// What becomes of `awx_gateway_*` series in the page.
-    pub gateway_families: GatewayFamilies,
+    pub gateway_families: GatewayFamilyPolicy,
 }
 
 /// What becomes of `awx_gateway_*` series in a pulled page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GatewayFamilies {
+pub enum GatewayFamilyPolicy {
     /// They are dropped.
     Drop,
     /// They are served.

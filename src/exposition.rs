@@ -9,3 +9,35 @@ pub mod parse;
 pub mod protobuf;
 mod sound;
 pub mod text;
+
+/// A format that the filter renders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    /// The Prometheus text format, version 0.0.4 or 1.0.0: they differ only in names that no page contains.
+    Text,
+    /// OpenMetrics, version 0.0.1 or 1.0.0: they differ only in what no page contains.
+    OpenMetrics,
+    /// JSON in the controller's shape.
+    Json {
+        /// Spaces per level, from `application/json; indent=N`; `None` for the compact form.
+        indent: Option<u8>,
+    },
+    /// Prometheus protobuf, length-delimited.
+    Protobuf,
+    /// The HTML page.
+    Html,
+}
+
+impl Format {
+    /// The value of the label `format`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::OpenMetrics => "openmetrics",
+            Self::Json { .. } => "json",
+            Self::Html => "html",
+            Self::Protobuf => "protobuf",
+        }
+    }
+}

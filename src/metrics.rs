@@ -36,7 +36,7 @@ pub use label::Labels;
 pub use merge::{Merged, Part, merge};
 pub use native::NativeHistogram;
 pub use report::{Dropped, Reason, Report};
-pub use select::{GatewayFamilies, Group, Selection};
+pub use select::{GatewaySelection, Group, Selection};
 pub use sink::Sink;
 
 /// The names of the gateway's own families begin with it.

@@ -16,14 +16,15 @@ pub mod series;
 pub mod tally;
 
 use crate::auth::{AuthOutcome, Scheme};
+use crate::exposition::Format;
 use crate::host::{Host, Level, Time};
 use crate::limits;
 use crate::shared::directory::Directory;
-use crate::shared::member::{Beat, Member};
+use crate::shared::participant::{Beat, Participant};
 use counts::Counts;
 use method::Method;
 use resource::Resource;
-use series::{Format, Series};
+use series::Series;
 use std::time::Duration;
 use tally::Tally;
 
@@ -31,7 +32,7 @@ use tally::Tally;
 #[derive(Debug)]
 pub struct Observer {
     tally: Tally,
-    member: Member,
+    participant: Participant,
     beaten: Option<Time>,
 }
 
@@ -55,12 +56,12 @@ impl Observer {
     #[must_use]
     pub fn new(scope: &str, vm: u64) -> Self {
         let directory = Directory::new(scope, Series::Overflow.key());
-        Self { tally: Tally::default(), member: Member::new(directory, vm), beaten: None }
+        Self { tally: Tally::default(), participant: Participant::new(directory, vm), beaten: None }
     }
 
     /// Makes the scope's directory where there is none. To be called in `on_configure`: see [`Directory::create`].
     pub fn prepare(&self, host: &dyn Host) {
-        self.member.directory().create(host);
+        self.participant.directory().create(host);
     }
 
     /// Counts a request. To be called once for each, when it ended.
@@ -75,12 +76,12 @@ impl Observer {
         if let Some(duration) = facts.duration.filter(|_| resource != Resource::WEBSOCKET) {
             self.tally.duration(resource, duration);
         }
-        self.member.serve();
+        self.participant.serve();
         self.publish(host);
     }
 
     /// Counts a scrape that was answered.
-    pub fn scraped(&mut self, host: &dyn Host, format: Format, code: u16) {
+    pub fn scraped(&mut self, host: &dyn Host, format: Option<Format>, code: u16) {
         self.tally.other(Series::Scrape { format, code });
         self.publish(host);
     }
@@ -89,7 +90,7 @@ impl Observer {
     /// [`Observer::gather`] has it at once.
     pub fn attempted(&mut self, host: &dyn Host, scheme: Scheme, outcome: AuthOutcome) {
         self.tally.other(Series::Attempt { scheme, outcome });
-        if !self.member.is_seated() {
+        if !self.participant.has_slot() {
             self.publish(host);
         }
     }
@@ -103,7 +104,7 @@ impl Observer {
             return;
         }
         self.beaten = Some(now);
-        if self.member.beat(host, self.tally.shard_mut()) == Beat::Cleared {
+        if self.participant.beat(host, self.tally.shard_mut()) == Beat::Cleared {
             self.tally.cleared();
             let line =
                 "awx_metrics: this VM was silent for so long that its counters were taken over";
@@ -122,17 +123,17 @@ impl Observer {
     /// Since when the VMs of the scope count.
     #[must_use]
     pub fn created(&self, host: &dyn Host) -> Option<Time> {
-        self.member.directory().created(host)
+        self.participant.directory().created(host)
     }
 
     /// What all VMs of the scope counted, this one up to this moment; `None` where shared data does not say.
     #[must_use]
     pub fn gather(&mut self, host: &dyn Host) -> Option<Counts> {
-        self.member.gather(host, self.tally.shard()).map(Counts::new)
+        self.participant.gather(host, self.tally.shard()).map(Counts::new)
     }
 
     fn publish(&mut self, host: &dyn Host) {
-        self.member.publish(host, self.tally.shard_mut());
+        self.participant.publish(host, self.tally.shard_mut());
     }
 }
 

@@ -16,10 +16,11 @@ pub mod route;
 
 use crate::auth::{AuthOutcome, Decision, Permit, RequestCredentials, Scheme};
 use crate::config::Config;
+use crate::exposition::Format;
 use crate::host::{Answer, CallId, Host, Time};
 use crate::limits;
 use crate::metrics::Sink;
-use accept::{Format, MediaType, NotAcceptable};
+use accept::{MediaType, NotAcceptable};
 use admission::{Admission, Decided};
 use encoding::Encoding;
 use gather::Gatherer;

@@ -2,12 +2,12 @@
 //!
 //! Whatever cannot be read (another version, another length, garbage) is treated as absent.
 
-pub mod asking;
 pub mod codec;
 pub mod directory;
-pub mod member;
+mod membership;
+pub mod participant;
+pub mod question_budget;
 pub mod record;
-mod roster;
 pub mod shard;
 pub mod snapshot;
 pub mod throttle;

@@ -5,12 +5,11 @@
 use crate::auth::{AuthOutcome, Scheme};
 use crate::collect::{Collector, Pullers};
 use crate::config::{Config, Observe};
+use crate::exposition::Format;
 use crate::host::{Answer, CallId, Host, Level, Time};
 use crate::limits;
 use crate::metrics::Sink;
-use crate::observe::series::Format;
 use crate::observe::{Facts, Observer};
-use crate::scrape::accept;
 use crate::scrape::reply::Reply;
 use crate::scrape::{Context, Pulls, ScrapeRecorder, Scraper, Step, StreamId};
 use std::cell::{Cell, RefCell};
@@ -211,15 +210,7 @@ impl ScrapeRecorder for Site {
         self.observer.borrow_mut().attempted(host, scheme, outcome);
     }
 
-    fn scraped(&self, host: &dyn Host, format: Option<accept::Format>, status: u16) {
-        let format = match format {
-            Some(accept::Format::Text) => Format::Text,
-            Some(accept::Format::OpenMetrics) => Format::OpenMetrics,
-            Some(accept::Format::Json { .. }) => Format::Json,
-            Some(accept::Format::Protobuf) => Format::Protobuf,
-            Some(accept::Format::Html) => Format::Html,
-            None => Format::None,
-        };
+    fn scraped(&self, host: &dyn Host, format: Option<Format>, status: u16) {
         self.observer.borrow_mut().scraped(host, format, status);
     }
 

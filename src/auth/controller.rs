@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::View;
+use super::Visibility;
 use crate::host::{Answer, Time};
 use crate::limits;
 use crate::upstream;
@@ -20,7 +20,7 @@ pub struct Controller {
     /// How long an answer may take.
     pub timeout: Duration,
     /// What its permit opens: its own sources.
-    pub view: Rc<View>,
+    pub view: Rc<Visibility>,
     /// How long a permit counts.
     pub allow_for: Duration,
     /// How long a refusal counts.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::password::{Derivation, PasswordHash, Progress};
-use super::{Controller, Denial, LocalDecision, Permit, Secret, Tag, Tagger, View};
+use super::{Controller, Denial, LocalDecision, Permit, Secret, Tag, Tagger, Visibility};
 
 /// Whom the configuration lets in.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ pub struct Token {
     /// SHA-256 of the token.
     pub sha256: [u8; 32],
     /// What it opens.
-    pub view: Rc<View>,
+    pub view: Rc<Visibility>,
 }
 
 /// A user with a password.
@@ -42,7 +42,7 @@ pub struct User {
     /// What the password is checked against.
     pub hash: PasswordHash,
     /// What the password opens.
-    pub view: Rc<View>,
+    pub view: Rc<Visibility>,
     /// SHA-256 of the name: names of every length then take the same time to compare.
     name_sha256: [u8; 32],
 }
@@ -124,7 +124,7 @@ pub struct PendingPassword {
     /// Rounds to do for nothing once the password is known to be wrong; none when that has begun.
     padding: Option<u32>,
     tag: Tag,
-    view: Rc<View>,
+    view: Rc<Visibility>,
 }
 
 impl PendingPassword {

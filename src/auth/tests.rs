@@ -263,7 +263,7 @@ fn asking(anonymous: bool) -> Policy {
         authority: "c".to_owned(),
         path: "/".to_owned(),
         timeout: Duration::from_secs(2),
-        view: Rc::new(View { sources: Some(vec![1]), families: None }),
+        view: Rc::new(Visibility { sources: Some(vec![1]), families: None }),
         allow_for: Duration::from_secs(60),
         deny_for: Duration::from_secs(10),
         allow_while_down_for: Duration::from_secs(300),
@@ -315,15 +315,15 @@ fn a_verdict_opens_its_controllers_sources_and_a_token_what_its_entry_says() {
     let mut policy = asking(false);
     let permit = policy.apply(&CachedVerdict::Permitted, Scheme::Bearer).unwrap().unwrap();
     assert_eq!(permit.view().sources, Some(vec![1]));
-    let view = View { sources: None, families: Some(vec!["a*".to_owned()]) };
+    let view = Visibility { sources: None, families: Some(vec!["a*".to_owned()]) };
     policy.tokens[1].view = Rc::new(view.clone());
-    for (token, view) in [("Bearer token-one", View::default()), ("Bearer token-two", view)] {
+    for (token, view) in [("Bearer token-one", Visibility::default()), ("Bearer token-two", view)] {
         let decision = decide(&policy, &shown(token), &tagger());
         assert!(matches!(decision, LocalDecision::Allowed(permit) if **permit.view() == view));
     }
     let mut pending = pending(&policy, &basic("admin", "password"));
     let Progress::Done(Ok(permit)) = pending.advance(u32::MAX) else { panic!("not let in") };
-    assert_eq!(**permit.view(), View::default());
+    assert_eq!(**permit.view(), Visibility::default());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::credential::{Credential, SecretSource};
 use super::{Config, GatewayLabels, Source};
-use crate::auth::{Controller, View};
+use crate::auth::{Controller, Visibility};
 
 impl Config {
     /// 16 hex digits that change with the configuration, for `awx_gateway_config_info`.
@@ -115,7 +115,7 @@ impl Fingerprint {
     }
 
     /// Sources by their names: another order of the same is the same.
-    fn view(&mut self, sources: &[Source], view: &View) -> &mut Self {
+    fn view(&mut self, sources: &[Source], view: &Visibility) -> &mut Self {
         let names = |place: &usize| sources.get(*place).map(|source| &source.name);
         let opened = view.sources.as_ref().map(|places| places.iter().filter_map(names));
         match opened {

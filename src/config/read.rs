@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::credential::{Credential, SecretSource};
 use super::error::{ConfigError, Problem};
 use super::field::{Field, Fields, Rule};
-use super::{Config, GatewayFamilies, GatewayLabels, Observe, Source, rules};
+use super::{Config, GatewayFamilyPolicy, GatewayLabels, Observe, Source, rules};
 use crate::auth::password::PasswordHash;
-use crate::auth::{Controller, Policy, Secret, Token, User, View};
+use crate::auth::{Controller, Policy, Secret, Token, User, Visibility};
 use crate::limits;
 
 type Result<T> = std::result::Result<T, ConfigError>;
@@ -127,7 +127,7 @@ fn source(field: Field, several: bool, taken: impl Fn(&str) -> bool) -> Result<S
         labels: labels.unwrap_or_else(|| default_labels(&name, several)),
         gateway_families: fields
             .text("gateway_families", &gateway_families)?
-            .unwrap_or(GatewayFamilies::Drop),
+            .unwrap_or(GatewayFamilyPolicy::Drop),
         name,
         cluster,
     })
@@ -154,10 +154,10 @@ fn duration(
     Ok(duration.unwrap_or(Duration::from_secs(default_seconds)))
 }
 
-fn gateway_families(text: String) -> std::result::Result<GatewayFamilies, Problem> {
+fn gateway_families(text: String) -> std::result::Result<GatewayFamilyPolicy, Problem> {
     match text.as_str() {
-        "drop" => Ok(GatewayFamilies::Drop),
-        "keep" => Ok(GatewayFamilies::Keep),
+        "drop" => Ok(GatewayFamilyPolicy::Drop),
+        "keep" => Ok(GatewayFamilyPolicy::Keep),
         _ => Err(Problem::Choice { choices: "drop, keep" }),
     }
 }
@@ -228,7 +228,7 @@ fn controller(field: Field, sources: &[Source]) -> Result<Controller> {
         authority: fields.text("authority", &rules::authority)?.unwrap_or_else(|| cluster.clone()),
         path: fields.text("path", &rules::target)?.unwrap_or_else(default_check),
         timeout: timeout(&mut fields, 2)?,
-        view: Rc::new(View { sources: Some(opened), families: None }),
+        view: Rc::new(Visibility { sources: Some(opened), families: None }),
         allow_for: duration(&mut fields, "allow_for", 60, limits::ALLOW_LEAST)?,
         deny_for: duration(&mut fields, "deny_for", 10, Duration::ZERO)?,
         allow_while_down_for: duration(&mut fields, "allow_while_down_for", 300, Duration::ZERO)?,
@@ -264,9 +264,9 @@ fn places(field: Field, sources: &[Source]) -> Result<Vec<usize>> {
 }
 
 /// What an entry of `tokens` or `users` opens.
-fn view(fields: &mut Fields, sources: &[Source]) -> Result<Rc<View>> {
+fn view(fields: &mut Fields, sources: &[Source]) -> Result<Rc<Visibility>> {
     let families = |field| distinct_texts(field, limits::CONFIG_FAMILIES, &rules::families);
-    Ok(Rc::new(View {
+    Ok(Rc::new(Visibility {
         sources: fields.read("sources", |field| places(field, sources))?,
         families: fields.read("families", families)?,
     }))

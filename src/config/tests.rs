@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::auth::View;
+use crate::auth::Visibility;
 use crate::auth::password::PasswordHashError;
 use crate::limits;
 
@@ -115,7 +115,7 @@ fn a_source_has_the_documented_defaults() {
     assert_eq!(source.idle_after, Duration::from_secs(120));
     assert!(matches!(source.credential, Credential::None));
     assert_eq!(source.labels, []);
-    assert_eq!(source.gateway_families, GatewayFamilies::Drop);
+    assert_eq!(source.gateway_families, GatewayFamilyPolicy::Drop);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn every_field_is_read() {
     assert_eq!(config.auth.tokens[0].sha256[..3], [0x75, 0xc5, 0xc1]);
     assert_eq!(config.auth.users[0].name, "admin");
     assert_eq!(config.auth.users[0].hash.to_string(), HASH);
-    let view = |sources: &[usize], families: &[&str]| View {
+    let view = |sources: &[usize], families: &[&str]| Visibility {
         sources: Some(sources.to_vec()),
         families: Some(families.iter().map(|&family| family.to_owned()).collect()),
     };
@@ -215,7 +215,7 @@ fn every_field_is_read() {
     assert_eq!(source.idle_after, Duration::from_secs(3_600));
     let labels = [("env", "prod"), ("site", "east")].map(|(n, v)| (n.to_owned(), v.to_owned()));
     assert_eq!(source.labels, labels);
-    assert_eq!(source.gateway_families, GatewayFamilies::Keep);
+    assert_eq!(source.gateway_families, GatewayFamilyPolicy::Keep);
     let closed = Warning::OpensNothing { list: "tokens", entry: 0 };
     assert_eq!(config.warnings(), [Warning::EverybodyLetIn, closed]);
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::{Config, Credential, Source};
-use crate::auth::View;
+use crate::auth::Visibility;
 
 /// Something an operator should be told at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,9 +131,9 @@ impl Config {
 
 fn opening_nothing<'a>(
     list: &'static str,
-    views: impl Iterator<Item = (usize, &'a Rc<View>)>,
+    views: impl Iterator<Item = (usize, &'a Rc<Visibility>)>,
 ) -> impl Iterator<Item = Warning> {
-    let closed = |view: &View| view.families.as_ref().is_some_and(Vec::is_empty);
+    let closed = |view: &Visibility| view.families.as_ref().is_some_and(Vec::is_empty);
     views
         .filter(move |(_, view)| closed(view))
         .map(move |(entry, _)| Warning::OpensNothing { list, entry })

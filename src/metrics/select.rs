@@ -16,7 +16,7 @@ pub struct Selection {
     /// `name[]`: these families only, whatever their group. Empty means all.
     pub names: BTreeSet<String>,
     /// `gateway`: with or without the gateway's own families.
-    pub gateway: GatewayFamilies,
+    pub gateway: GatewaySelection,
 }
 
 /// The controller has two groups of families: what it counts in its database, `awx_*`, and what its subsystems report,
@@ -36,7 +36,7 @@ pub enum Group {
 
 /// What becomes of the families `awx_gateway_*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum GatewayFamilies {
+pub enum GatewaySelection {
     /// They are like the others.
     #[default]
     All,
@@ -62,7 +62,7 @@ impl Selection {
         let names_one = |names: &BTreeSet<String>| {
             names.is_empty() || names.iter().any(|name| name.starts_with(GATEWAY_PREFIX))
         };
-        self.gateway != GatewayFamilies::None
+        self.gateway != GatewaySelection::None
             && matches!(self.group, Group::All | Group::Subsystem)
             && self.nodes.is_empty()
             && names_one(&self.names)
@@ -73,9 +73,9 @@ impl Selection {
     pub(crate) fn share_of(&self, name: &str) -> Share {
         let is_gateway = name.starts_with(GATEWAY_PREFIX);
         let is_asked_for = match self.gateway {
-            GatewayFamilies::All => true,
-            GatewayFamilies::Only => is_gateway,
-            GatewayFamilies::None => !is_gateway,
+            GatewaySelection::All => true,
+            GatewaySelection::Only => is_gateway,
+            GatewaySelection::None => !is_gateway,
         };
         if !is_asked_for || !is_among(&self.names, name) {
             return Share::Nothing;

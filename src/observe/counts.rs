@@ -7,10 +7,11 @@
 use super::latency;
 use super::method::Method;
 use super::resource::{Meaning, Resource};
-use super::series::{Format, Series};
+use super::series::{Series, format_label};
 use crate::auth::{AuthOutcome, Scheme};
+use crate::exposition::Format;
 use crate::metrics::{Kind, NativeHistogram, Sink};
-use crate::shared::codec::{Buckets, Entry, HISTOGRAM};
+use crate::shared::codec::{BucketCounts, Entry, HISTOGRAM};
 use crate::shared::directory::Gathered;
 
 /// What all VMs counted.
@@ -28,7 +29,7 @@ struct Derived {
     /// Accepted and refused, of each resource that launches.
     launches: Vec<(Resource, [u64; 2])>,
     tokens: u64,
-    scrapes: Vec<((Format, u16), u64)>,
+    scrapes: Vec<((Option<Format>, u16), u64)>,
     attempts: [[u64; AuthOutcome::ALL.len()]; Scheme::ALL.len()],
     overflow: u64,
 }
@@ -45,8 +46,9 @@ impl Counts {
         let launching = Resource::all().filter(|it| it.meaning() == Meaning::Launch);
         derived.launches.extend(launching.map(|resource| (resource, [0; 2])));
         // The formats of which there is a page; a refusal has no status that could be foretold.
-        let pages = [Format::Text, Format::OpenMetrics, Format::Json, Format::Html];
-        derived.scrapes.extend(pages.map(|format| ((format, 200), 0)));
+        let json = Format::Json { indent: None };
+        let pages = [Format::Text, Format::OpenMetrics, json, Format::Html];
+        derived.scrapes.extend(pages.map(|format| ((Some(format), 200), 0)));
         let mut counts = Self { gathered, derived };
         for (series, count) in series(&counts.gathered) {
             counts.derived.count(series, count);
@@ -160,7 +162,7 @@ fn series(gathered: &Gathered) -> impl Iterator<Item = (Series, u64)> {
     })
 }
 
-fn histogram(page: &mut dyn Sink, resource: &str, buckets: &Buckets<'_>, microseconds: u64) {
+fn histogram(page: &mut dyn Sink, resource: &str, buckets: &BucketCounts<'_>, microseconds: u64) {
     let mut cumulative = 0;
     for (bound, count) in BOUNDS.iter().zip(buckets.counts()) {
         cumulative += count;
@@ -224,7 +226,7 @@ impl Derived {
         );
         let mut digits = itoa::Buffer::new();
         for ((format, code), count) in &self.scrapes {
-            let labels = [("format", format.label()), ("code", digits.format(*code))];
+            let labels = [("format", format_label(*format)), ("code", digits.format(*code))];
             page.sample("", &labels, (*count).into());
         }
         page.family(

@@ -9,7 +9,7 @@ use crate::metrics::NativeHistogram;
 use std::f64::consts::SQRT_2;
 use std::time::Duration;
 
-/// Buckets, the one of zero included, by number: 0, then upwards. They are counters of [`super::series`].
+/// BucketCounts, the one of zero included, by number: 0, then upwards. They are counters of [`super::series`].
 pub const BUCKETS: u8 = 105;
 
 /// Four buckets to a doubling.

@@ -16,6 +16,7 @@ use super::latency;
 use super::method::Method;
 use super::resource::Resource;
 use crate::auth::{AuthOutcome, Scheme};
+use crate::exposition::Format;
 
 /// What a counter counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +32,9 @@ pub enum Series {
     },
     /// Scrapes that were answered.
     Scrape {
-        /// In which format.
-        format: Format,
-        /// With which status.
+        /// The format of the page; `None` for a reply without a page.
+        format: Option<Format>,
+        /// The status.
         code: u16,
     },
     /// Credentials that were checked.
@@ -49,22 +50,15 @@ pub enum Series {
     Latency(u8),
 }
 
-/// The label `format` of a scrape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Format {
-    /// Prometheus text 0.0.4.
-    Text,
-    /// OpenMetrics.
-    OpenMetrics,
-    /// The controller's JSON.
-    Json,
-    /// The page for people.
-    Html,
-    /// Prometheus protobuf.
-    Protobuf,
-    /// No page: refused, or described.
+/// The formats in the order of their numbers; `None` for a reply without a page.
+pub const FORMATS: [Option<Format>; 6] = [
+    Some(Format::Text),
+    Some(Format::OpenMetrics),
+    Some(Format::Json { indent: None }),
+    Some(Format::Html),
+    Some(Format::Protobuf),
     None,
-}
+];
 
 const SCRAPE: u8 = 64;
 const ATTEMPT: u8 = 65;
@@ -79,7 +73,7 @@ impl Series {
             Self::Request { method, resource, code } => {
                 ([1 + method.number(), resource.number()], code.to_be_bytes())
             }
-            Self::Scrape { format, code } => ([SCRAPE, format as u8], code.to_be_bytes()),
+            Self::Scrape { format, code } => ([SCRAPE, format_number(format)], code.to_be_bytes()),
             Self::Attempt { scheme, outcome } => ([ATTEMPT, scheme as u8], [0, outcome as u8]),
             Self::Overflow => ([OVERFLOW, 0], [0, 0]),
             Self::Latency(bucket) => ([LATENCY, bucket], [0, 0]),
@@ -99,7 +93,7 @@ impl Series {
         let [kind, what, high, low] = key.to_be_bytes();
         let code = u16::from_be_bytes([high, low]);
         match kind {
-            SCRAPE => Some(Self::Scrape { format: of_number(Format::ALL, what.into())?, code }),
+            SCRAPE => Some(Self::Scrape { format: of_number(FORMATS, what.into())?, code }),
             ATTEMPT => Some(Self::Attempt {
                 scheme: of_number(Scheme::ALL, what.into())?,
                 outcome: of_number(AuthOutcome::ALL, code.into())?,
@@ -119,22 +113,20 @@ fn of_number<T: Copy, const N: usize>(all: [T; N], number: usize) -> Option<T> {
     all.get(number).copied()
 }
 
-impl Format {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Text, Self::OpenMetrics, Self::Json, Self::Html, Self::Protobuf, Self::None];
+/// The value of the label `format`.
+#[must_use]
+pub fn format_label(format: Option<Format>) -> &'static str {
+    format.map_or("none", Format::label)
+}
 
-    /// The label's value.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::OpenMetrics => "openmetrics",
-            Self::Json => "json",
-            Self::Html => "html",
-            Self::Protobuf => "protobuf",
-            Self::None => "none",
-        }
+const fn format_number(format: Option<Format>) -> u8 {
+    match format {
+        Some(Format::Text) => 0,
+        Some(Format::OpenMetrics) => 1,
+        Some(Format::Json { .. }) => 2,
+        Some(Format::Html) => 3,
+        Some(Format::Protobuf) => 4,
+        None => 5,
     }
 }
 
@@ -155,7 +147,7 @@ mod tests {
                 }));
             }
         }
-        for format in Format::ALL {
+        for format in FORMATS {
             all.extend([0, 200].map(|code| Series::Scrape { format, code }));
         }
         all.extend((0..latency::BUCKETS).map(Series::Latency));
@@ -177,7 +169,7 @@ mod tests {
     #[test]
     fn labels_keep_their_numbers() {
         assert_eq!(
-            Format::ALL.map(|format| (format as u8, format.label())),
+            FORMATS.map(|format| (format_number(format), format_label(format))),
             [
                 (0, "text"),
                 (1, "openmetrics"),

@@ -177,7 +177,7 @@ mod tests {
                 }
             }
             (0..6).for_each(|_| {
-                tally.other(Series::Scrape { format: super::super::series::Format::Text, code })
+                tally.other(Series::Scrape { format: Some(crate::exposition::Format::Text), code })
             });
         }
         let series = series(&tally);
@@ -206,7 +206,7 @@ mod tests {
     fn other_counters_are_bounded_too() {
         let mut tally = Tally::default();
         for code in 0..1_000 {
-            tally.other(Series::Scrape { format: super::super::series::Format::None, code });
+            tally.other(Series::Scrape { format: None, code });
         }
         let series = series(&tally);
         assert_eq!(series.len(), limits::OTHER_SERIES);

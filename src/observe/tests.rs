@@ -136,9 +136,9 @@ fn scrapes_and_attempts_are_counted_by_their_labels() {
     let host = FakeHost::at(1);
     let mut observer = vm(&host, 1);
     observer.attempted(&host, Scheme::Bearer, AuthOutcome::Allowed);
-    observer.scraped(&host, Format::OpenMetrics, 200);
+    observer.scraped(&host, Some(Format::OpenMetrics), 200);
     observer.attempted(&host, Scheme::None, AuthOutcome::Denied);
-    observer.scraped(&host, Format::None, 401);
+    observer.scraped(&host, None, 401);
     assert_has(
         &page(&host),
         &[
@@ -391,9 +391,9 @@ fn a_form_fits_until_there_is_a_new_series() {
         forms.assert_filled_in(&host);
     }
     observer.attempted(&host, Scheme::Bearer, AuthOutcome::Allowed);
-    observer.scraped(&host, Format::Text, 200);
+    observer.scraped(&host, Some(Format::Text), 200);
     forms.assert_filled_in(&host);
-    observer.scraped(&host, Format::Text, 200);
+    observer.scraped(&host, Some(Format::Text), 200);
     forms.assert_filled_in(&host);
     assert_eq!(forms.fitted, 4);
 }
@@ -411,7 +411,7 @@ proptest! {
             let code = [0, 200, 302, 401, 1_000][code];
             vms[at % 2].record(&host, &facts(method, path, code));
             if at % 3 == 0 {
-                vms[at % 2].scraped(&host, Format::ALL[at % 6], code);
+                vms[at % 2].scraped(&host, series::FORMATS[at % 6], code);
             }
             forms.assert_filled_in(&host);
         }

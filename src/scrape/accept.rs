@@ -9,26 +9,8 @@
 //! The controller (Django REST framework) reads no weights at all, so a weight that is written oddly is no reason for a
 //! 406: see `thousandths`. One that is no number counts as none, which is 1.
 
-use crate::exposition::{json, openmetrics, page, protobuf, text};
+use crate::exposition::{Format, json, openmetrics, page, protobuf, text};
 use std::borrow::Cow;
-
-/// A format that the filter renders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// The Prometheus text format. Its versions 0.0.4 and 1.0.0 differ in names that no page has.
-    Text,
-    /// OpenMetrics. So do its versions 0.0.1 and 1.0.0 in what no page has.
-    OpenMetrics,
-    /// The controller's own JSON.
-    Json {
-        /// Spaces a level, from `application/json; indent=N`; none for the compact form.
-        indent: Option<u8>,
-    },
-    /// Prometheus protobuf, delimited.
-    Protobuf,
-    /// The page for people.
-    Html,
-}
 
 /// A format under the name by which the client asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

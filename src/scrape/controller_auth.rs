@@ -16,7 +16,7 @@ use crate::auth::{Controller, Forwarded, Secret, Tag, Verdict, judge};
 use crate::config::Config;
 use crate::host::{Answer, CallId, Host, Level, Time};
 use crate::limits;
-use crate::shared::asking::{Asking, Probe};
+use crate::shared::question_budget::{Probe, QuestionBudget};
 use crate::upstream::{Cause, Plain};
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -27,7 +27,7 @@ use std::time::Duration;
 /// The questions of one configuration, in one VM.
 pub(super) struct ControllerAuth {
     config: Rc<Config>,
-    asking: Asking,
+    budget: QuestionBudget,
     questions: Vec<Question>,
     probe: Option<CallId>,
     /// When the last probe was sent.
@@ -52,7 +52,7 @@ impl ControllerAuth {
     pub(super) fn new(config: Rc<Config>, auth_key: &[u8; 32]) -> Self {
         Self {
             config,
-            asking: Asking::new(auth_key),
+            budget: QuestionBudget::new(auth_key),
             questions: Vec::new(),
             probe: None,
             probed: Time::ZERO,
@@ -132,7 +132,7 @@ impl ControllerAuth {
 
     /// What is known of the controller. If anyone is let in, its permits need not mean anything.
     pub(super) fn state(&self, host: &dyn Host, now: Time) -> Option<Probe> {
-        match self.asking.probe(host, now) {
+        match self.budget.probe(host, now) {
             Some(Probe::NoVerdict) => Some(Probe::NoVerdict),
             _ if self.config.auth.anonymous => Some(Probe::Refused),
             state => state,
@@ -192,7 +192,7 @@ impl ControllerAuth {
         let is_needed = state.is_none() || self.probe_wanted && !is_recent;
         if self.probe.is_some()
             || !is_needed
-            || !self.asking.may_ask(host, limits::QUESTIONS_A_SECOND, now)
+            || !self.budget.may_ask(host, limits::QUESTIONS_A_SECOND, now)
         {
             return;
         }
@@ -217,7 +217,7 @@ impl ControllerAuth {
 
     /// Records what a probe found, and says it in the log if it is news.
     fn found(&mut self, host: &dyn Host, probe: Probe, cause: Option<Cause>, now: Time) {
-        let is_news = self.asking.found(host, probe, now);
+        let is_news = self.budget.found(host, probe, now);
         if probe == Probe::Permitted && is_news {
             let line = "awx_metrics: auth.controller permits a random token: it would permit anyone, so \
                         its verdicts do not count. Is ALLOW_METRICS_FOR_ANONYMOUS_USERS set, or does \
@@ -248,7 +248,7 @@ impl ControllerAuth {
             let bound = |bound| if known { bound } else { limits::for_strangers(bound) };
             while self.under_way().count() < bound(limits::QUESTIONS_SENT)
                 && let Some(place) = self.next(known)
-                && self.asking.may_ask(context.host, bound(limits::QUESTIONS_A_SECOND), now)
+                && self.budget.may_ask(context.host, bound(limits::QUESTIONS_A_SECOND), now)
             {
                 settled.extend(self.send_question(context, place, now));
             }

@@ -8,18 +8,17 @@ mod own;
 mod rendered;
 
 use super::ScrapeRecorder;
-use super::accept::Format;
 use super::encoding::Encoding;
-use crate::auth::{Permit, View};
-use crate::config::{Config, GatewayFamilies, Source};
+use crate::auth::{Permit, Visibility};
+use crate::config::{Config, GatewayFamilyPolicy, Source};
 use crate::exposition::form::{Draft, Form};
 use crate::exposition::openmetrics::{self, Values};
 use crate::exposition::protobuf::Native;
-use crate::exposition::{json, parse, protobuf, text};
+use crate::exposition::{Format, json, parse, protobuf, text};
 use crate::host::{Host, Time};
 use crate::limits;
 use crate::metrics::{self, Merged, Page, PageBuilder, Part, Selection, Sink, merge};
-use crate::shared::asking;
+use crate::shared::question_budget;
 use crate::shared::snapshot::{Head, Keys};
 use own::{Own, State};
 use rendered::{Key, Rendered, Rendering};
@@ -58,7 +57,7 @@ impl Gatherer {
     /// A gatherer that has nothing yet.
     #[must_use]
     pub fn new(config: Rc<Config>, host: &dyn Host) -> Self {
-        let salt = asking::salt(host);
+        let salt = question_budget::salt(host);
         let key = |source: &Source| source.key(&salt, |name| host.environment(name));
         let keys: Vec<Keys> = config.sources.iter().map(|source| Keys::new(&key(source))).collect();
         Self {
@@ -110,7 +109,7 @@ impl Gatherer {
         let merged = merge(&self.parts(sources, |_| false));
         let withheld = (0..sources.served.len()).map(|part| merged.dropped(part)).collect();
         let mut page =
-            render(key, merged, metrics::GatewayFamilies::None, (Values::Real, &[], None));
+            render(key, merged, metrics::GatewaySelection::None, (Values::Real, &[], None));
         if key.selection.has_gateway_families() {
             open(key.format, &mut page);
         } else {
@@ -176,19 +175,19 @@ impl Gatherer {
     fn render_own(&self, own: &Page, extras: Extras<'_>, sources: &Sources, key: &Key) -> Vec<u8> {
         let mut parts = vec![Part { page: own, labels: self.own.labels(), gateway_families: true }];
         parts.extend(self.parts(sources, keeps).into_iter().filter(|part| part.gateway_families));
-        render(key, merge(&parts), metrics::GatewayFamilies::Only, extras)
+        render(key, merge(&parts), metrics::GatewaySelection::Only, extras)
     }
 
     fn keeps_any(&self) -> bool {
         self.config.sources.iter().any(keeps)
     }
 
-    fn sources(&self, host: &dyn Host, view: &View) -> Sources {
+    fn sources(&self, host: &dyn Host, view: &Visibility) -> Sources {
         let now = host.now();
         self.want(host, now);
         let heads = self.keys.iter().enumerate().map(|(place, keys)| {
             let head = |keys: &Keys| keys.head(host).map(|read| read.head).unwrap_or_default();
-            view.opens_source(place).then(|| head(keys))
+            view.shows_source(place).then(|| head(keys))
         });
         let heads: Vec<_> = heads.collect();
         self.load(host, &heads);
@@ -272,7 +271,7 @@ impl Gatherer {
 type Extras<'a> = (Values, &'a [Native], Option<Time>);
 
 fn keeps(source: &Source) -> bool {
-    source.gateway_families == GatewayFamilies::Keep
+    source.gateway_families == GatewayFamilyPolicy::Keep
 }
 
 /// Whether a page that was pulled then is too old to be served.
@@ -286,15 +285,15 @@ fn is_old(succeeded: Time, source: &Source, now: Time) -> bool {
 fn render(
     key: &Key,
     mut merged: Merged<'_>,
-    gateway: metrics::GatewayFamilies,
+    gateway: metrics::GatewaySelection,
     (values, natives, created): Extras<'_>,
 ) -> Vec<u8> {
     let mut out = Vec::new();
     if key.view.families.is_some() {
-        merged.retain(|name| key.view.opens_family(name));
+        merged.retain(|name| key.view.shows_family(name));
     }
     let asked = key.selection.gateway;
-    if asked != metrics::GatewayFamilies::All && asked != gateway {
+    if asked != metrics::GatewaySelection::All && asked != gateway {
         merged.retain(|_| false);
     }
     let selection = Selection { gateway, ..key.selection.clone() };

@@ -1,7 +1,7 @@
 //! The parameters of a scrape's query string (`application/x-www-form-urlencoded`, as Django reads it). Unknown ones
 //! are ignored, as the controller does.
 
-use crate::metrics::{GatewayFamilies, Group, Selection};
+use crate::metrics::{GatewaySelection, Group, Selection};
 
 /// What a query asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,11 +45,11 @@ impl Query {
     }
 }
 
-fn gateway(value: &str) -> GatewayFamilies {
+fn gateway(value: &str) -> GatewaySelection {
     match value {
-        "only" => GatewayFamilies::Only,
-        "none" => GatewayFamilies::None,
-        _ => GatewayFamilies::All,
+        "only" => GatewaySelection::Only,
+        "none" => GatewaySelection::None,
+        _ => GatewaySelection::All,
     }
 }
 
@@ -88,9 +88,9 @@ mod tests {
     #[test]
     fn the_gateways_families_are_chosen_apart() {
         let gateway = |query: &[u8]| Query::parse(query).selection.gateway;
-        assert_eq!(gateway(b"gateway=only"), GatewayFamilies::Only);
-        assert_eq!(gateway(b"gateway=none"), GatewayFamilies::None);
-        assert_eq!(gateway(b"gateway=some"), GatewayFamilies::All);
+        assert_eq!(gateway(b"gateway=only"), GatewaySelection::Only);
+        assert_eq!(gateway(b"gateway=none"), GatewaySelection::None);
+        assert_eq!(gateway(b"gateway=some"), GatewaySelection::All);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! Errors are what the controller says, in its words: JSON `{"detail": ".."}`, or the sentence alone as plain text for
 //! who asked for a page that is none of JSON, in a small document for who asked for HTML.
 
-use super::accept::{Format, MediaType};
+use super::accept::MediaType;
 use super::encoding::Encoding;
 use crate::auth::{Denial, Permit};
-use crate::exposition::{gzip, json, page};
+use crate::exposition::{Format, gzip, json, page};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use std::borrow::Cow;
 use std::rc::Rc;

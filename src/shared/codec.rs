@@ -15,7 +15,7 @@
 //! floating point: adding integers gives the same sum in whatever order, so that folding one shard into another never
 //! moves the total, not even by a rounding.
 
-/// Buckets of a histogram, the one without an upper bound included.
+/// BucketCounts of a histogram, the one without an upper bound included.
 pub const BUCKETS: usize = 14;
 
 /// Marks the key of a histogram.
@@ -59,7 +59,7 @@ pub struct Stamp {
 
 /// A shard as read: its bytes fit together.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
+pub struct ShardView<'a> {
     /// Who wrote it.
     pub stamp: Stamp,
     entries: &'a [u8],
@@ -80,7 +80,7 @@ pub enum Entry<'a> {
         /// What it measures; [`HISTOGRAM`] is set.
         key: u32,
         /// The counters, not cumulative.
-        buckets: Buckets<'a>,
+        buckets: BucketCounts<'a>,
         /// The sum.
         microseconds: u64,
     },
@@ -98,9 +98,9 @@ impl Entry<'_> {
 
 /// The counters of a histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Buckets<'a>(&'a [u8]);
+pub struct BucketCounts<'a>(&'a [u8]);
 
-impl Buckets<'_> {
+impl BucketCounts<'_> {
     /// The counts, from the lowest bucket to the one without an upper bound.
     pub fn counts(&self) -> impl Iterator<Item = u64> {
         let (counts, _) = self.0.as_chunks();
@@ -108,7 +108,7 @@ impl Buckets<'_> {
     }
 }
 
-impl<'a> View<'a> {
+impl<'a> ShardView<'a> {
     /// Reads a shard; `None` for anything that is not one, whole.
     #[must_use]
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
         }
         let (buckets, rest) = self.0.split_at_checked(BUCKETS * COUNT)?;
         self.0 = rest;
-        Some(Entry::Histogram { key, buckets: Buckets(buckets), microseconds: self.u64()? })
+        Some(Entry::Histogram { key, buckets: BucketCounts(buckets), microseconds: self.u64()? })
     }
 
     pub(super) fn u32(&mut self) -> Option<u32> {

@@ -1,4 +1,4 @@
-//! Runs [`Member`] and [`Directory`] through every interleaving of a few VMs, step by step, deaths at any step included.
+//! Runs [`Participant`] and [`Directory`] through every interleaving of a few VMs, step by step, deaths at any step included.
 //!
 //! What is explored is the code that is shipped. A step is one call to the host and all that the VM computes up to its
 //! next one. Since the code is deterministic in what the host answers, it can be stopped at any call and taken up again:
@@ -7,8 +7,8 @@
 //! same answers so far) are not entered twice.
 
 use super::directory::Directory;
-use super::member::Member;
-use super::roster::{Roster, State};
+use super::membership::{Membership, SlotState};
+use super::participant::Participant;
 use super::shard::Shard;
 use crate::host::fake::FakeHost;
 use crate::host::{Call, CallId, Host, HostError, Level, Shared, Time, Write};
@@ -62,7 +62,7 @@ struct Scenario {
 struct Explored {
     states: usize,
     /// How it can end: take-overs so far, and the state of each slot.
-    ends: HashSet<(u64, Vec<State>)>,
+    ends: HashSet<(u64, Vec<SlotState>)>,
     most_slots: usize,
 }
 
@@ -116,7 +116,7 @@ impl<T> Hash for Kept<T> {
 
 #[derive(Clone, Hash)]
 struct Vm {
-    member: Member,
+    participant: Participant,
     shard: Shard,
     program: Vec<Work>,
     /// What the host answered in the work at hand.
@@ -236,7 +236,7 @@ impl World {
         let data = data.map(|(key, made)| (key.into(), Kept::new((made.value, made.guard))));
         let vms = scenario.programs.iter().zip(1..).map(|(program, owner)| {
             Kept::new(Vm {
-                member: Member::new(directory.clone(), owner).with_patience(1),
+                participant: Participant::new(directory.clone(), owner).with_patience(1),
                 shard: Shard::default(),
                 program: program.iter().rev().copied().collect(),
                 answers: Vec::new(),
@@ -297,11 +297,11 @@ impl World {
         let visible = self.vms.iter().map(|vm| vm.value.visible).sum::<u64>().max(self.shown);
         let mut vm = (*self.vms[at].value).clone();
         let work = *vm.program.last().expect("a program that is not at its end");
-        let enters = vm.answers.is_empty() && !vm.member.is_seated();
+        let enters = vm.answers.is_empty() && !vm.participant.has_slot();
         if vm.answers.is_empty() {
             vm.begin(work, visible);
         }
-        let (mut member, mut shard) = (vm.member.clone(), vm.shard.clone());
+        let (mut participant, mut shard) = (vm.participant.clone(), vm.shard.clone());
         let replay = Replay {
             answers: RefCell::new(vm.answers.iter()),
             fresh: RefCell::new(None),
@@ -310,11 +310,11 @@ impl World {
             flaw,
             work,
         };
-        let seen = work.run(&mut member, &mut shard, &replay);
+        let seen = work.run(&mut participant, &mut shard, &replay);
         let (fresh, stopped) = (replay.fresh.into_inner(), replay.stopped.get());
         vm.answers.extend(fresh);
         if !stopped {
-            (vm.member, vm.shard) = (member, shard);
+            (vm.participant, vm.shard) = (participant, shard);
             vm.finish();
         }
         let least = vm.least;
@@ -356,19 +356,24 @@ impl World {
 
 impl Work {
     /// Does it; what a scrape shows.
-    fn run(self, member: &mut Member, shard: &mut Shard, host: &Replay<'_>) -> Option<u64> {
+    fn run(
+        self,
+        participant: &mut Participant,
+        shard: &mut Shard,
+        host: &Replay<'_>,
+    ) -> Option<u64> {
         match self {
             Self::Count => {
                 shard.add(REQUESTS, 1);
-                member.publish(host, shard);
+                participant.publish(host, shard);
                 None
             }
             Self::Beat => {
-                let _ = member.beat(host, shard);
+                let _ = participant.beat(host, shard);
                 None
             }
             Self::Gather => {
-                let gathered = member.gather(host, shard)?;
+                let gathered = participant.gather(host, shard)?;
                 let requests = gathered.sum.entries().find_map(|entry| match entry {
                     Entry::Series { key: REQUESTS, count } => Some(count),
                     _ => None,
@@ -391,14 +396,14 @@ impl Vm {
     fn finish(&mut self) {
         self.answers.clear();
         self.program.pop();
-        if self.member.is_seated() {
+        if self.participant.has_slot() {
             self.visible = self.counted;
         }
     }
 
     /// Whether others have to wait for it: it lives, and has a slot or is about to.
     fn can_be_silent(&self) -> bool {
-        self.lives() && (self.member.is_seated() || !self.answers.is_empty())
+        self.lives() && (self.participant.has_slot() || !self.answers.is_empty())
     }
 
     /// Whether it still has something to do that others see.
@@ -425,8 +430,11 @@ fn explore(scenario: &Scenario) -> Result<Explored, Violation> {
 impl Explored {
     fn end(&mut self, world: &World) {
         let (_, directory) = world.data.iter().find(|(key, _)| key.contains("directory")).unwrap();
-        let roster = Roster::decode(&directory.value.0).unwrap();
-        self.ends.insert((roster.takeovers, roster.slots.iter().map(|slot| slot.state).collect()));
-        self.most_slots = self.most_slots.max(roster.slots.len());
+        let membership = Membership::decode(&directory.value.0).unwrap();
+        self.ends.insert((
+            membership.takeovers,
+            membership.slots.iter().map(|slot| slot.state).collect(),
+        ));
+        self.most_slots = self.most_slots.max(membership.slots.len());
     }
 }

@@ -13,7 +13,7 @@
 //! - **Later**, at the next tick. It saves this one call and 130 of a request's 5,900 instructions, three thousandths of
 //!   what a request costs; for it a page would miss what came since the tick, and a VM that dies would take it along.
 
-use super::codec::{self, BOUNDED, BUCKETS, Entry, HISTOGRAM, Stamp, View};
+use super::codec::{self, BOUNDED, BUCKETS, Entry, HISTOGRAM, ShardView, Stamp};
 
 /// Counters, by key, in the bytes of [`codec`].
 #[derive(Clone, Debug, Hash)]
@@ -83,13 +83,13 @@ impl Shard {
     }
 
     /// Adds every counter of another shard.
-    pub fn absorb(&mut self, other: &View<'_>) {
+    pub fn absorb(&mut self, other: &ShardView<'_>) {
         self.absorb_within(other, usize::MAX, 0);
     }
 
     /// Adds every counter of another shard; once there are `most` keys, new series count under the key `overflow`. Those
     /// that are [`BOUNDED`] have as much room again, which only a shard that is none of ours could fill.
-    pub fn absorb_within(&mut self, other: &View<'_>, most: usize, overflow: u32) {
+    pub fn absorb_within(&mut self, other: &ShardView<'_>, most: usize, overflow: u32) {
         for entry in other.entries() {
             match entry {
                 Entry::Series { key, count }
@@ -140,8 +140,8 @@ impl Shard {
 
     /// The same as a reader has them.
     #[must_use]
-    pub fn view(&self) -> View<'_> {
-        View::of_own(&self.bytes, self.stamp)
+    pub fn view(&self) -> ShardView<'_> {
+        ShardView::of_own(&self.bytes, self.stamp)
     }
 
     fn place(&mut self, key: u32) -> usize {
@@ -222,7 +222,7 @@ mod tests {
     const H: u32 = HISTOGRAM;
 
     fn counts(shard: &Shard) -> BTreeMap<u32, Vec<u64>> {
-        let read = View::read(shard.as_bytes()).unwrap();
+        let read = ShardView::read(shard.as_bytes()).unwrap();
         let entries = read.entries().map(|entry| match entry {
             Entry::Series { key, count } => (key, vec![count]),
             Entry::Histogram { key, buckets, microseconds } => {
@@ -277,7 +277,7 @@ mod tests {
     fn each_publication_says_who_and_differs_from_the_one_before() {
         let mut shard = Shard::default();
         let first = shard.publish(42, 3, 1).to_vec();
-        let stamp = View::read(&first).unwrap().stamp;
+        let stamp = ShardView::read(&first).unwrap().stamp;
         assert_eq!((stamp.owner, stamp.incarnation, stamp.flags), (42, 3, 1));
         assert_ne!(shard.publish(42, 3, 1), first);
     }
@@ -298,15 +298,15 @@ mod tests {
         shard.add(7, 300);
         shard.observe(2, 4, 1_000);
         let good = shard.publish(1, 1, 0).to_vec();
-        assert!(View::read(&good).is_some());
+        assert!(ShardView::read(&good).is_some());
         for end in 0..good.len() {
-            assert!(View::read(&good[..end]).is_none(), "{end}");
+            assert!(ShardView::read(&good[..end]).is_none(), "{end}");
         }
-        assert!(View::read(&[&good[..], &[0]].concat()).is_none());
+        assert!(ShardView::read(&[&good[..], &[0]].concat()).is_none());
         for at in (0..16).chain(codec::HEADER..good.len()) {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            assert!(View::read(&bad).is_none(), "{at}");
+            assert!(ShardView::read(&bad).is_none(), "{at}");
         }
     }
 
@@ -328,14 +328,14 @@ mod tests {
             }
             let mut sum = Shard::default();
             for part in &parts {
-                sum.absorb(&View::read(part.as_bytes()).unwrap());
+                sum.absorb(&ShardView::read(part.as_bytes()).unwrap());
             }
             prop_assert_eq!(counts(&sum), counts(&whole));
         }
 
         #[test]
         fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = View::read(&bytes);
+            let _ = ShardView::read(&bytes);
         }
     }
 }

@@ -132,7 +132,7 @@ impl Outcome {
 
 /// A head as read, with what guards writing it back.
 #[derive(Clone, Debug)]
-pub struct Guarded {
+pub struct ReadHead {
     /// The head.
     pub head: Head,
     guard: u32,
@@ -166,9 +166,9 @@ impl Keys {
 
     /// The head, absent where none was written or it cannot be read.
     #[must_use]
-    pub fn head(&self, host: &dyn Host) -> Option<Guarded> {
+    pub fn head(&self, host: &dyn Host) -> Option<ReadHead> {
         let stored = host.shared(&self.head)?;
-        Some(Guarded { head: decode_head(&stored.value)?, guard: stored.guard })
+        Some(ReadHead { head: decode_head(&stored.value)?, guard: stored.guard })
     }
 
     /// Writes a first head, so that there is something to compare-and-swap. Two VMs that do it at once at worst pull
@@ -182,7 +182,12 @@ impl Keys {
     ///
     /// # Errors
     /// [`HostError::Changed`] where somebody has.
-    pub fn swap_head(&self, host: &dyn Host, read: &Guarded, head: &Head) -> Result<(), HostError> {
+    pub fn swap_head(
+        &self,
+        host: &dyn Host,
+        read: &ReadHead,
+        head: &Head,
+    ) -> Result<(), HostError> {
         host.share(&self.head, &encode_head(head), Write::IfUnchanged(read.guard))
     }
 

@@ -113,10 +113,10 @@ fn the_gateways_families_are_of_the_subsystem_group() {
 #[test]
 fn the_gateways_families_come_alone_or_not_at_all() {
     let of = |gateway| of_mixed(&Selection { gateway, ..Selection::default() });
-    assert_eq!(of(GatewayFamilies::Only), "1");
-    assert_eq!(of(GatewayFamilies::None), "2345");
+    assert_eq!(of(GatewaySelection::Only), "1");
+    assert_eq!(of(GatewaySelection::None), "2345");
     let nothing = Selection {
-        gateway: GatewayFamilies::Only,
+        gateway: GatewaySelection::Only,
         group: Group::Database,
         ..Selection::default()
     };

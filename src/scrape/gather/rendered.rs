@@ -1,11 +1,11 @@
 //! What a VM has rendered of the sources' pages, so that the next scrape of the same kind only copies it.
 
-use crate::auth::View;
+use crate::auth::Visibility;
+use crate::exposition::Format;
 use crate::exposition::form::Form;
 use crate::exposition::gzip::{self, Prefix};
 use crate::limits;
 use crate::metrics::{Dropped, Selection};
-use crate::scrape::accept::Format;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use std::rc::Rc;
 pub(super) struct Key {
     pub(super) format: Format,
     pub(super) selection: Selection,
-    pub(super) view: Rc<View>,
+    pub(super) view: Rc<Visibility>,
     /// Of each source, in the configuration's order; 0 for one that is not served.
     pub(super) generations: Vec<u64>,
 }

@@ -70,25 +70,31 @@ impl Bed {
         keys.swap_head(&self.host, &read, &head).unwrap();
     }
 
-    fn bytes(&self, recorder: &Teller, view: View, query: &str, format: Format) -> Rc<Vec<u8>> {
+    fn bytes(
+        &self,
+        recorder: &Teller,
+        view: Visibility,
+        query: &str,
+        format: Format,
+    ) -> Rc<Vec<u8>> {
         let selection = Query::parse(query.as_bytes()).selection;
         let wanted = (format, Encoding::Identity);
         self.gatherer.page(&self.host, recorder, &Permit::of(view), &selection, wanted).1
     }
 
-    fn page(&self, view: View, query: &str) -> String {
+    fn page(&self, view: Visibility, query: &str) -> String {
         let page = self.bytes(&Teller::default(), view, query, Format::Text);
         String::from_utf8(page.to_vec()).unwrap()
     }
 }
 
-fn sources(places: &[usize]) -> View {
-    View { sources: Some(places.to_vec()), families: None }
+fn sources(places: &[usize]) -> Visibility {
+    Visibility { sources: Some(places.to_vec()), families: None }
 }
 
-fn families(names: &[&str]) -> View {
+fn families(names: &[&str]) -> Visibility {
     let names = names.iter().map(|&name| name.to_owned()).collect();
-    View { sources: None, families: Some(names) }
+    Visibility { sources: None, families: Some(names) }
 }
 
 /// The names of families that have a type.
@@ -107,7 +113,7 @@ fn a_source_that_is_not_opened_gives_neither_series_nor_rows() {
     }
     assert!(bed.page(sources(&[0]), "").starts_with("# TYPE up gauge\nup{source=\"a\"} 1\n"));
     assert!(!bed.page(sources(&[]), "").contains("source="));
-    let all = bed.page(View::default(), "");
+    let all = bed.page(Visibility::default(), "");
     assert!(
         all.contains("up{source=\"a\"} 1\n") && all.contains("load{source=\"b\"} 2\n"),
         "{all}"
@@ -144,18 +150,18 @@ fn families_that_are_not_opened_are_left_out_of_the_gateways_too() {
 fn since_when_the_gateway_counts_is_said_where_it_is_configured_and_the_format_has_it() {
     for (keep, says) in [(false, false), (false, true), (true, true)] {
         let (bed, teller) = (Bed::that_says(keep, says), Teller::default());
-        let text = bed.page(View::default(), "");
+        let text = bed.page(Visibility::default(), "");
         assert!(!text.contains("_created"), "{text}");
         // Twice, since what the first one writes the second one fills in.
         for _ in 0..2 {
-            let page = bed.bytes(&teller, View::default(), "", Format::OpenMetrics);
+            let page = bed.bytes(&teller, Visibility::default(), "", Format::OpenMetrics);
             let page = String::from_utf8(page.to_vec()).unwrap();
             let line = "awx_gateway_told_created{gateway=\"g\"} 1700000000.250\n";
             assert_eq!(page.contains(line), says, "{page}");
             assert!(page.contains("awx_gateway_told_total{gateway=\"g\"} "), "{page}");
             assert!(!page.contains("up_created") && !page.contains("load_created"), "{page}");
         }
-        let page = bed.bytes(&teller, View::default(), "", Format::Protobuf);
+        let page = bed.bytes(&teller, Visibility::default(), "", Format::Protobuf);
         let moment = [26, 11, 8, 128, 226, 207, 170, 6, 16, 128, 229, 154, 119];
         assert_eq!(page.windows(moment.len()).any(|bytes| bytes == moment), says);
     }
@@ -171,7 +177,7 @@ fn what_one_may_see_is_never_served_to_another() {
         page[..told].to_owned()
     };
     for _ in 0..2 {
-        for view in [View::default(), sources(&[0]), families(&["load"]), sources(&[1])] {
+        for view in [Visibility::default(), sources(&[0]), families(&["load"]), sources(&[1])] {
             assert_eq!(page(&bed, view.clone()), page(&Bed::new(false), view));
         }
     }
@@ -180,7 +186,7 @@ fn what_one_may_see_is_never_served_to_another() {
 #[test]
 fn a_page_that_nobody_holds_is_written_in_place_and_one_that_somebody_holds_stays() {
     let (bed, teller) = (Bed::new(false), Teller::default());
-    let scrape = || bed.bytes(&teller, View::default(), "", Format::Text);
+    let scrape = || bed.bytes(&teller, Visibility::default(), "", Format::Text);
     scrape();
     let held = scrape();
     let (place, text) = (held.as_ptr(), held.to_vec());
@@ -208,7 +214,7 @@ fn nobody_is_asked_for_what_nobody_asked_for() {
         "name[]=up",
     ] {
         for format in [Format::Text, Format::Json { indent: None }] {
-            let page = bed.bytes(&teller, View::default(), query, format);
+            let page = bed.bytes(&teller, Visibility::default(), query, format);
             assert!(!String::from_utf8_lossy(&page).contains("awx_gateway"), "{query}");
         }
     }
@@ -220,11 +226,11 @@ fn renderings_stay_few_whatever_is_asked_for_by_whom() {
     let bed = Bed::new(false);
     for place in 0..2 * limits::RENDERINGS {
         bed.page(sources(&[place]), "");
-        bed.page(View::default(), &format!("name[]=up&name[]={place}"));
+        bed.page(Visibility::default(), &format!("name[]=up&name[]={place}"));
     }
     assert_eq!(bed.gatherer.rendered.borrow().len(), limits::RENDERINGS);
     bed.store(&bed.gatherer.keys[0], 2, "up 7\n");
-    assert!(bed.page(View::default(), "").contains("up{source=\"a\"} 7\n"));
+    assert!(bed.page(Visibility::default(), "").contains("up{source=\"a\"} 7\n"));
 }
 
 #[test]
@@ -232,7 +238,7 @@ fn kept_families_merge_with_the_gateways_own() {
     let bed = Bed::new(true);
     let kept = "# TYPE awx_gateway_told_total counter\nawx_gateway_told_total 9\n";
     bed.store(&bed.gatherer.keys[0], 2, kept);
-    let page = bed.page(View::default(), "");
+    let page = bed.page(Visibility::default(), "");
     assert_eq!(names(&page).iter().filter(|&&name| name == "awx_gateway_told_total").count(), 1);
     let both = "awx_gateway_told_total{gateway=\"g\"} 1\nawx_gateway_told_total{source=\"a\"} 9\n";
     assert!(page.ends_with(both), "{page}");
@@ -244,7 +250,7 @@ fn openmetrics_has_the_series_of_text_and_ends_once() {
     let bed = Bed::new(false);
     for query in ["", "gateway=only", "gateway=none", "dbonly=1&subsystemonly=1", "name[]=up"] {
         let page = |format| {
-            let page = bed.bytes(&Teller::default(), View::default(), query, format);
+            let page = bed.bytes(&Teller::default(), Visibility::default(), query, format);
             String::from_utf8(page.to_vec()).unwrap()
         };
         let series = |page: String| {
@@ -260,7 +266,7 @@ fn openmetrics_has_the_series_of_text_and_ends_once() {
 #[test]
 fn the_gateways_own_types_stand_whatever_their_numbers_are() {
     let bed = Bed::new(false);
-    let page = bed.bytes(&Teller::default(), View::default(), "", Format::OpenMetrics);
+    let page = bed.bytes(&Teller::default(), Visibility::default(), "", Format::OpenMetrics);
     let page = String::from_utf8(page.to_vec()).unwrap();
     let told = "# TYPE awx_gateway_told counter\nawx_gateway_told_total{gateway=\"g\"} ";
     assert!(page.contains(told), "{page}");
@@ -279,14 +285,14 @@ fn a_compressed_page_is_the_page_and_begins_as_it_did_before() {
     let (bed, teller) = (Bed::new(false), Teller::default());
     let zipped = |query: &str, format| {
         let selection = Query::parse(query.as_bytes()).selection;
-        let permit = Permit::of(View::default());
+        let permit = Permit::of(Visibility::default());
         bed.gatherer.page(&bed.host, &teller, &permit, &selection, (format, Encoding::Gzip))
     };
     for format in [Format::Text, Format::OpenMetrics, Format::Json { indent: None }] {
         for query in ["", "gateway=only"] {
             // How often it was told is not the same.
             let without_numbers = |page: &str| page.replace(|it: char| it.is_ascii_digit(), "");
-            let page = bed.bytes(&Teller::default(), View::default(), query, format);
+            let page = bed.bytes(&Teller::default(), Visibility::default(), query, format);
             let page = without_numbers(str::from_utf8(&page).unwrap());
             let (encoding, member) = zipped(query, format);
             assert_eq!((encoding, without_numbers(&unzipped(&member))), (Encoding::Gzip, page));
@@ -302,22 +308,22 @@ fn a_compressed_page_is_the_page_and_begins_as_it_did_before() {
 fn a_stored_page_that_cannot_be_read_is_a_source_that_is_down_and_the_last_one_grows_old() {
     let bed = Bed::new(false);
     let keys = &bed.gatherer.keys[0];
-    assert!(bed.page(View::default(), "").contains("up{source=\"a\"} 1\n"));
+    assert!(bed.page(Visibility::default(), "").contains("up{source=\"a\"} 1\n"));
     let stale_after = bed.gatherer.config.sources[0].stale_after;
     let beyond = vec![b'\n'; limits::PAGE_BYTES + 1];
     for garbage in [&b"up 7\n"[..], &beyond] {
         bed.store(keys, 1, PAGES[0]);
-        bed.page(View::default(), "");
+        bed.page(Visibility::default(), "");
         bed.host.pass(stale_after / 2);
         bed.store(keys, 2, "up 7\n");
         // Of another generation, or beyond the limits.
         keys.store_page(&bed.host, if garbage.len() > 9 { 2 } else { 3 }, garbage).unwrap();
-        let page = bed.page(View::default(), "");
+        let page = bed.page(Visibility::default(), "");
         assert!(page.contains("up{source=\"a\"} 1\n"), "{page}");
         assert!(page.contains("awx_gateway_source_up{gateway=\"g\",source=\"a\"} 0\n"), "{page}");
         assert!(page.contains("reason=\"the stored page cannot be read\",source=\"a\""), "{page}");
         bed.host.pass(stale_after / 2 + Duration::from_secs(1));
-        let page = bed.page(View::default(), "");
+        let page = bed.page(Visibility::default(), "");
         assert!(!page.contains("up{source=\"a\"} 1\n"), "{page}");
     }
 }

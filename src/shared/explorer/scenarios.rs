@@ -2,7 +2,7 @@
 
 use super::Work::{Beat, Count, Gather};
 use super::{Explored, Flaw, Scenario, Violation, Work, explore};
-use crate::shared::roster::State;
+use crate::shared::membership::SlotState;
 
 /// A VM that counted, and one that suspects it.
 const SUSPECTED: &[(usize, Work)] = &[(0, Count), (1, Beat), (1, Beat)];
@@ -62,17 +62,21 @@ fn a_silent_vm_that_lives_is_suspected_and_objects_and_nothing_moves() {
     let before = &[(0, Count), (1, Beat)];
     let explored = holds(&Scenario { deaths: 0, ..scenario(before, programs) });
     assert!(explored.ends.iter().all(|(takeovers, _)| *takeovers == 0), "{:?}", explored.ends);
-    assert!(explored.ends.contains(&(0, vec![State::Owned, State::Owned])));
+    assert!(explored.ends.contains(&(0, vec![SlotState::Owned, SlotState::Owned])));
     let suspected = holds(&Scenario { deaths: 0, ..scenario(SUSPECTED, programs) });
     assert!(suspected.ends.iter().all(|(takeovers, _)| *takeovers == 0), "{:?}", suspected.ends);
-    assert!(suspected.ends.contains(&(0, vec![State::Owned, State::Owned])));
+    assert!(suspected.ends.contains(&(0, vec![SlotState::Owned, SlotState::Owned])));
 }
 
 #[test]
 fn a_vm_that_dies_at_any_step_is_taken_over_whole() {
     let programs: &[&[Work]] = &[&[Count, Beat, Count], &[Beat, Beat, Beat], &[Gather, Gather]];
     let explored = holds(&scenario(SUSPECTED, programs));
-    assert!(explored.ends.contains(&(1, vec![State::Free, State::Owned])), "{:?}", explored.ends);
+    assert!(
+        explored.ends.contains(&(1, vec![SlotState::Free, SlotState::Owned])),
+        "{:?}",
+        explored.ends
+    );
     assert!(explored.states > 20_000, "{}", explored.states);
 }
 

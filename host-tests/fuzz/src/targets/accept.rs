@@ -4,7 +4,8 @@
 //! what the controller would choose, and of weights that are none what it would answer; and no header without quotes is
 //! read otherwise for its blanks, its case, or being cut in two at a comma.
 
-use awx_metrics_filter::scrape::accept::{Format, MediaType, NotAcceptable, choose};
+use awx_metrics_filter::exposition::Format;
+use awx_metrics_filter::scrape::accept::{MediaType, NotAcceptable, choose};
 
 use crate::{PLANTED, Target};
 

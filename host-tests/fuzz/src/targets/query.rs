@@ -2,7 +2,7 @@
 //!
 //! It asks for what a second reading says, and what it asks for can be written anew and read again.
 
-use awx_metrics_filter::metrics::{GatewayFamilies, Group, Selection};
+use awx_metrics_filter::metrics::{GatewaySelection, Group, Selection};
 use awx_metrics_filter::scrape::query::Query;
 use std::collections::BTreeSet;
 
@@ -87,9 +87,9 @@ fn read(bytes: &[u8]) -> Query {
         (true, true) => Group::Neither,
     };
     let gateway = match last("gateway") {
-        Some("only") => GatewayFamilies::Only,
-        Some("none") => GatewayFamilies::None,
-        _ => GatewayFamilies::All,
+        Some("only") => GatewaySelection::Only,
+        Some("none") => GatewaySelection::None,
+        _ => GatewaySelection::All,
     };
     let (metrics, nodes, names) = (all("metric"), all("node"), all("name[]"));
     Query {
@@ -108,9 +108,9 @@ fn write(query: &Query) -> String {
         Group::Neither => vec!["dbonly=1&subsystemonly=1".to_owned()],
     };
     match gateway {
-        GatewayFamilies::All => {}
-        GatewayFamilies::Only => parts.push("gateway=only".to_owned()),
-        GatewayFamilies::None => parts.push("gateway=none".to_owned()),
+        GatewaySelection::All => {}
+        GatewaySelection::Only => parts.push("gateway=only".to_owned()),
+        GatewaySelection::None => parts.push("gateway=none".to_owned()),
     }
     parts.extend(query.format.iter().map(|format| format!("format={}", encode(format))));
     for (name, values) in [("metric", metrics), ("node", nodes), ("name[]", names)] {

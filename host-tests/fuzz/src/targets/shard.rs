@@ -2,7 +2,7 @@
 //!
 //! What is read is what a second reading says, whole or not at all; absorbing it keeps every total.
 
-use awx_metrics_filter::shared::codec::{BOUNDED, BUCKETS, Entry, HISTOGRAM, MAX_COUNT, View};
+use awx_metrics_filter::shared::codec::{BOUNDED, BUCKETS, Entry, HISTOGRAM, MAX_COUNT, ShardView};
 use awx_metrics_filter::shared::shard::Shard;
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ const OVERFLOW: u32 = 7;
 type Row = (u32, Vec<u64>);
 
 fn run(bytes: &[u8]) {
-    if let Some(view) = View::read(bytes) {
+    if let Some(view) = ShardView::read(bytes) {
         assert_eq!(Some(rows(&view)), read(&bytes[40..]));
     }
     let expected = read(bytes);
@@ -39,22 +39,22 @@ fn run(bytes: &[u8]) {
     assert_eq!(found.as_ref().map(rows), expected);
     let Some(view) = found else { return };
     for damaged in [&whole[..whole.len() - 1], &[&whole[..], b"\0"].concat(), &whole[1..]] {
-        assert!(View::read(damaged).is_none(), "cut or prolonged");
+        assert!(ShardView::read(damaged).is_none(), "cut or prolonged");
     }
     let mut shard = Shard::default();
     shard.absorb_within(&view, MOST, OVERFLOW);
     let published = shard.publish(1, 2, 3).to_vec();
-    let absorbed = View::read(&published).expect("what was published");
+    let absorbed = ShardView::read(&published).expect("what was published");
     let expected = absorb(&rows(&view));
     assert_eq!(rows(&absorbed).into_iter().collect::<BTreeMap<_, _>>(), expected);
     assert_eq!(shard.len(), expected.len());
 }
 
-fn subject(whole: &[u8]) -> Option<View<'_>> {
+fn subject(whole: &[u8]) -> Option<ShardView<'_>> {
     if PLANTED && read(&whole[40..]).is_none() {
-        return View::read(SHORT);
+        return ShardView::read(SHORT);
     }
-    View::read(whole)
+    ShardView::read(whole)
 }
 
 /// A shard without entries.
@@ -90,7 +90,7 @@ fn little_endian(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
-fn rows(view: &View<'_>) -> Vec<Row> {
+fn rows(view: &ShardView<'_>) -> Vec<Row> {
     let row = |entry: Entry<'_>| match entry {
         Entry::Series { key, count } => (key, vec![count]),
         Entry::Histogram { key, buckets, microseconds } => {

@@ -1,34 +1,34 @@
-//! [`Member`]: a VM's part in the directory: its seat, its beats, and its eye on the others.
+//! [`Participant`]: a VM's part in the directory: its seat, its beats, and its eye on the others.
 
-use super::directory::{Directory, Gathered, Guarded, SERVES};
-use super::roster::{Slot, State};
+use super::directory::{Directory, Gathered, ReadMembership, SERVES};
+use super::membership::{Slot, SlotState};
 use super::shard::Shard;
 use crate::host::{Host, Write};
 use crate::limits;
 
 /// One VM's part in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Member {
+pub struct Participant {
     directory: Directory,
     owner: u64,
-    seat: Option<Seat>,
+    seat: Option<SlotLease>,
     /// Whether entering was not tried since the last beat: with the directory full or missing, a try for each request
     /// would cost more than the request.
     may_enter: bool,
     serves: bool,
     patience: u8,
     watched: Vec<Watched>,
-    /// The roster as it was gathered by last.
-    known: Option<Guarded>,
+    /// The membership as it was gathered by last.
+    known: Option<ReadMembership>,
 }
 
 /// A slot of one's own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Seat {
+struct SlotLease {
     place: usize,
     incarnation: u32,
     /// Of the directory.
-    birth: u64,
+    epoch: u64,
     /// Where the shard is written.
     key: String,
 }
@@ -58,7 +58,7 @@ pub enum Beat {
     Cleared,
 }
 
-impl Member {
+impl Participant {
     /// The part of the VM `owner`, a random number, in `directory`.
     #[must_use]
     pub const fn new(directory: Directory, owner: u64) -> Self {
@@ -89,7 +89,7 @@ impl Member {
 
     /// Whether what is published can be seen.
     #[must_use]
-    pub const fn is_seated(&self) -> bool {
+    pub const fn has_slot(&self) -> bool {
         self.seat.is_some()
     }
 
@@ -133,13 +133,13 @@ impl Member {
         beat
     }
 
-    fn enter(&self, host: &dyn Host) -> Option<Seat> {
+    fn enter(&self, host: &dyn Host) -> Option<SlotLease> {
         for _ in 0..limits::DIRECTORY_TRIES {
             let mut read = self.directory.read(host)?;
-            let (place, incarnation) = read.roster.seat(self.owner)?;
+            let (place, incarnation) = read.membership.seat(self.owner)?;
             if self.directory.swap(host, &read).is_ok() {
                 let key = self.directory.shard_key(place, incarnation);
-                return Some(Seat { place, incarnation, birth: read.roster.birth, key });
+                return Some(SlotLease { place, incarnation, epoch: read.membership.epoch, key });
             }
         }
         None
@@ -151,17 +151,17 @@ impl Member {
             let Some(seat) = &self.seat else { return Beat::Kept };
             // A directory that cannot be read says nothing against the seat.
             let Some(mut read) = self.directory.read(host) else { return Beat::Kept };
-            if read.roster.birth != seat.birth {
+            if read.membership.epoch != seat.epoch {
                 // Another directory: nothing of this shard is in it.
                 self.seat = None;
                 return Beat::Kept;
             }
-            match read.roster.slots.get_mut(seat.place) {
+            match read.membership.slots.get_mut(seat.place) {
                 Some(slot) if slot.is_of(self.owner, seat.incarnation) => {
-                    if slot.state == State::Owned {
+                    if slot.state == SlotState::Owned {
                         return Beat::Kept;
                     }
-                    slot.state = State::Owned;
+                    slot.state = SlotState::Owned;
                     if self.directory.swap(host, &read).is_ok() {
                         return Beat::Kept;
                     }
@@ -179,7 +179,7 @@ impl Member {
     /// Looks at every other slot, and takes those that were silent for too long a step further.
     fn watch(&mut self, host: &dyn Host) {
         let Some(read) = self.directory.read(host) else { return };
-        self.watched.resize(read.roster.slots.len(), Watched::default());
+        self.watched.resize(read.membership.slots.len(), Watched::default());
         let mut silent = Vec::new();
         for place in 0..self.watched.len() {
             let seen = self.see(host, &read, place);
@@ -195,13 +195,13 @@ impl Member {
     }
 
     /// What there is to see of a slot; nothing of a free one, or one's own.
-    fn see(&self, host: &dyn Host, read: &Guarded, place: usize) -> Option<Seen> {
-        let slot = read.roster.slots.get(place)?;
-        if slot.state == State::Free || slot.owner == self.owner {
+    fn see(&self, host: &dyn Host, read: &ReadMembership, place: usize) -> Option<Seen> {
+        let slot = read.membership.slots.get(place)?;
+        if slot.state == SlotState::Free || slot.owner == self.owner {
             return None;
         }
         let writes = self.directory.stamp(host, read, place).map(|stamp| stamp.writes);
-        let suspect = slot.state == State::Suspect;
+        let suspect = slot.state == SlotState::Suspect;
         Some(Seen { owner: slot.owner, incarnation: slot.incarnation, suspect, writes })
     }
 }

@@ -1,22 +1,22 @@
-//! [`Roster`]: the directory's value. Who owns which slot, and the sum of the shards whose owners are dead, in one value:
+//! [`Membership`]: the directory's value. Who owns which slot, and the sum of the shards whose owners are dead, in one value:
 //! so taking a slot from its owner and adding its shard to the dead ones' is a single compare-and-swap.
 //!
 //! ```text
-//! roster   magic:u32 slots:u32 birth:u64 created:u64 takeovers:u64  slot*  retired
+//! membership   magic:u32 slots:u32 epoch:u64 created:u64 takeovers:u64  slot*  retired
 //! slot     owner:u64 incarnation:u32 state:u32
 //! retired  a shard
 //! ```
 //! All little-endian; `created` is nanoseconds since the epoch.
 
-use super::codec::{Reader, View};
+use super::codec::{Reader, ShardView};
 use super::shard::Shard;
 use crate::limits;
 
 /// The directory's value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Roster {
+pub(super) struct Membership {
     /// Drawn when the directory was made: tells it from one that stood here before.
-    pub(super) birth: u64,
+    pub(super) epoch: u64,
     /// When that was.
     pub(super) created: u64,
     /// How many orphans were taken over.
@@ -32,12 +32,12 @@ pub(super) struct Slot {
     pub(super) owner: u64,
     /// Counts its owners.
     pub(super) incarnation: u32,
-    pub(super) state: State,
+    pub(super) state: SlotState,
 }
 
 /// What is known of a slot's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum State {
+pub(super) enum SlotState {
     /// It has none.
     Free,
     /// It lives, as far as anybody knows.
@@ -50,15 +50,15 @@ pub(super) enum State {
 const MAGIC: u32 = u32::from_le_bytes(*b"AWD\x01");
 const SLOT: usize = 16;
 
-impl Roster {
-    pub(super) fn new(birth: u64, created: u64) -> Self {
+impl Membership {
+    pub(super) fn new(epoch: u64, created: u64) -> Self {
         let retired = Shard::default().as_bytes().to_vec();
-        Self { birth, created, takeovers: 0, slots: Vec::new(), retired }
+        Self { epoch, created, takeovers: 0, slots: Vec::new(), retired }
     }
 
     /// Adds what the dead counted.
     pub(super) fn add_retired(&self, sum: &mut Shard) {
-        if let Some(view) = View::read(&self.retired) {
+        if let Some(view) = ShardView::read(&self.retired) {
             sum.absorb(&view);
         }
     }
@@ -75,24 +75,24 @@ impl Roster {
         self.retired = retired.as_bytes().to_vec();
     }
 
-    /// Reads a roster; `None` for anything that is not one, whole.
+    /// Reads a membership; `None` for anything that is not one, whole.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let (magic, count) = (reader.u32()?, usize::try_from(reader.u32()?).ok()?);
-        let (birth, created, takeovers) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let (epoch, created, takeovers) = (reader.u64()?, reader.u64()?, reader.u64()?);
         if magic != MAGIC || count > limits::SLOTS {
             return None;
         }
         let slots = (0..count).map(|_| Slot::decode(&mut reader)).collect::<Option<Vec<_>>>()?;
-        View::read(reader.0)?;
-        Some(Self { birth, created, takeovers, slots, retired: reader.0.to_vec() })
+        ShardView::read(reader.0)?;
+        Some(Self { epoch, created, takeovers, slots, retired: reader.0.to_vec() })
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(32 + self.slots.len() * SLOT + self.retired.len());
         bytes.extend_from_slice(&MAGIC.to_le_bytes());
         bytes.extend_from_slice(&u32::try_from(self.slots.len()).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(&self.birth.to_le_bytes());
+        bytes.extend_from_slice(&self.epoch.to_le_bytes());
         bytes.extend_from_slice(&self.created.to_le_bytes());
         bytes.extend_from_slice(&self.takeovers.to_le_bytes());
         for slot in &self.slots {
@@ -106,17 +106,17 @@ impl Roster {
 
     /// Gives `owner` a slot: its place and incarnation, unless all are taken.
     pub(super) fn seat(&mut self, owner: u64) -> Option<(usize, u32)> {
-        let free = self.slots.iter().position(|slot| slot.state == State::Free);
+        let free = self.slots.iter().position(|slot| slot.state == SlotState::Free);
         let place = free.unwrap_or(self.slots.len());
         if place >= limits::SLOTS {
             return None;
         }
         if free.is_none() {
-            self.slots.push(Slot { owner: 0, incarnation: 0, state: State::Free });
+            self.slots.push(Slot { owner: 0, incarnation: 0, state: SlotState::Free });
         }
         let slot = self.slots.get_mut(place)?;
         let incarnation = slot.incarnation.wrapping_add(1);
-        *slot = Slot { owner, incarnation, state: State::Owned };
+        *slot = Slot { owner, incarnation, state: SlotState::Owned };
         Some((place, incarnation))
     }
 }
@@ -125,9 +125,9 @@ impl Slot {
     fn decode(reader: &mut Reader<'_>) -> Option<Self> {
         let (owner, incarnation) = (reader.u64()?, reader.u32()?);
         let state = match reader.u32()? {
-            0 => State::Free,
-            1 => State::Owned,
-            2 => State::Suspect,
+            0 => SlotState::Free,
+            1 => SlotState::Owned,
+            2 => SlotState::Suspect,
             _ => return None,
         };
         Some(Self { owner, incarnation, state })
@@ -135,13 +135,13 @@ impl Slot {
 
     /// The same occupancy of the same slot.
     pub(super) fn is_of(&self, owner: u64, incarnation: u32) -> bool {
-        self.state != State::Free && (self.owner, self.incarnation) == (owner, incarnation)
+        self.state != SlotState::Free && (self.owner, self.incarnation) == (owner, incarnation)
     }
 
     /// This slot's shard, if these bytes are it: the owner may not have written yet, and an earlier one may have left
     /// its own.
-    pub(super) fn shard<'a>(&self, bytes: &'a [u8]) -> Option<View<'a>> {
-        let view = View::read(bytes)?;
+    pub(super) fn shard<'a>(&self, bytes: &'a [u8]) -> Option<ShardView<'a>> {
+        let view = ShardView::read(bytes)?;
         self.is_of(view.stamp.owner, view.stamp.incarnation).then_some(view)
     }
 }
@@ -151,56 +151,56 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn roster() -> Roster {
-        let mut roster = Roster::new(5, 6);
-        roster.takeovers = 2;
-        roster.seat(7);
-        roster.seat(8);
-        roster.slots[0].state = State::Suspect;
+    fn membership() -> Membership {
+        let mut membership = Membership::new(5, 6);
+        membership.takeovers = 2;
+        membership.seat(7);
+        membership.seat(8);
+        membership.slots[0].state = SlotState::Suspect;
         let mut retired = Shard::default();
         retired.add(1, 30);
-        roster.retire(&retired);
-        roster
+        membership.retire(&retired);
+        membership
     }
 
     #[test]
     fn a_roster_comes_back_as_it_was_written() {
-        let (written, read) = (roster(), Roster::decode(&roster().encode()).unwrap());
-        assert_eq!((read.birth, read.created, read.takeovers), (5, 6, 2));
+        let (written, read) = (membership(), Membership::decode(&membership().encode()).unwrap());
+        assert_eq!((read.epoch, read.created, read.takeovers), (5, 6, 2));
         assert_eq!(read.slots, written.slots);
         assert_eq!(read.retired().as_bytes(), written.retired().as_bytes());
     }
 
     #[test]
     fn a_value_of_another_version_or_length_is_absent() {
-        let good = roster().encode();
+        let good = membership().encode();
         for end in 0..good.len() {
-            assert!(Roster::decode(&good[..end]).is_none(), "{end}");
+            assert!(Membership::decode(&good[..end]).is_none(), "{end}");
         }
-        assert!(Roster::decode(&[&good[..], &[0]].concat()).is_none());
+        assert!(Membership::decode(&[&good[..], &[0]].concat()).is_none());
         for at in [0, 3, 4, 7, 44] {
             let mut bad = good.clone();
             bad[at] ^= 0xf0;
-            assert!(Roster::decode(&bad).is_none(), "{at}");
+            assert!(Membership::decode(&bad).is_none(), "{at}");
         }
     }
 
     #[test]
     fn a_free_slot_is_used_again_under_a_new_incarnation_and_the_number_of_slots_is_bounded() {
-        let mut roster = roster();
-        roster.slots[0].state = State::Free;
-        assert_eq!(roster.seat(9), Some((0, 2)));
-        let seats = std::iter::from_fn(|| roster.seat(10)).count();
+        let mut membership = membership();
+        membership.slots[0].state = SlotState::Free;
+        assert_eq!(membership.seat(9), Some((0, 2)));
+        let seats = std::iter::from_fn(|| membership.seat(10)).count();
         assert_eq!(seats, limits::SLOTS - 2);
-        assert!(Roster::decode(&roster.encode()).is_some());
+        assert!(Membership::decode(&membership.encode()).is_some());
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_a_reader_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Roster::decode(&bytes);
+            let _ = Membership::decode(&bytes);
             bytes.splice(0..bytes.len().min(8), [b'A', b'W', b'D', 1, 2, 0, 0, 0]);
-            let _ = Roster::decode(&bytes);
+            let _ = Membership::decode(&bytes);
         }
     }
 }

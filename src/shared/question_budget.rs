@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// The state of the controller of one configuration.
 #[derive(Debug)]
-pub struct Asking {
+pub struct QuestionBudget {
     asked: String,
     probe: String,
 }
@@ -48,7 +48,7 @@ impl Probe {
     }
 }
 
-impl Asking {
+impl QuestionBudget {
     /// That of the configuration whose `auth` has this key.
     #[must_use]
     pub fn new(auth_key: &[u8; 32]) -> Self {
@@ -127,8 +127,8 @@ mod tests {
     use super::*;
     use crate::host::fake::FakeHost;
 
-    fn asking() -> Asking {
-        Asking::new(&[1; 32])
+    fn asking() -> QuestionBudget {
+        QuestionBudget::new(&[1; 32])
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
             assert!(!asking().found(&host, probe, host.now()));
             assert_eq!(asking().probe(&host, host.now()), Some(probe));
             assert_eq!(asking().probe(&host, host.now() - Duration::from_nanos(1)), None);
-            assert_eq!(Asking::new(&[2; 32]).probe(&host, host.now()), None);
+            assert_eq!(QuestionBudget::new(&[2; 32]).probe(&host, host.now()), None);
             host.pass(valid_for);
             assert_eq!(asking().probe(&host, host.now()), None);
         }
