@@ -230,7 +230,9 @@ impl Collector {
         else {
             return;
         };
-        let kept = result.and_then(|page| self.keep(host, keys, &page));
+        let kept = result
+            .and_then(|page| page.with_labels(&source.labels).map_err(|_| Plain::Rendered.into()))
+            .and_then(|page| self.keep(host, keys, page));
         for _ in 0..limits::HEAD_TRIES {
             let Some(read) = keys.head(host) else { return };
             let head = concluded(&read.head, pull, &kept, host.now());
@@ -242,22 +244,18 @@ impl Collector {
         }
     }
 
-    /// Stores a page, unless it is the one that stands there: then all that VMs made of that one still holds.
-    fn keep(&self, host: &dyn Host, keys: &Keys, page: &Page) -> Result<Kept, Cause> {
-        let bytes = page.as_text().as_bytes();
+    /// Stores a page, unless it is stored already: then every VM's renderings of it stay valid.
+    fn keep(&self, host: &dyn Host, keys: &Keys, page: Page) -> Result<Kept, Cause> {
+        let report = page.report().clone();
+        let stored = page.into_stored();
         let before = keys.head(host).map_or(0, |read| read.head.generation);
-        let stored = keys.page(host);
-        let same = stored.filter(|it| it.generation == before && it.bytes == bytes);
-        let generation = match same {
-            Some(stored) => stored.generation,
-            None => {
-                let generation = self.new_generation(host, before);
-                let stored = keys.store_page(host, generation, bytes);
-                stored.map_err(|_| Cause::from(Plain::NotStored))?;
-                generation
-            }
-        };
-        Ok(Kept { generation, report: page.report().clone() })
+        if keys.has_page(host, before, &stored) {
+            return Ok(Kept { generation: before, report });
+        }
+        let generation = self.new_generation(host, before);
+        let kept = keys.store_page(host, generation, stored);
+        kept.map_err(|_| Cause::from(Plain::NotStored))?;
+        Ok(Kept { generation, report })
     }
 
     /// A number that no other page of the source has: another VM may store one at the same time.

@@ -1,4 +1,4 @@
-//! One model, many formats: what reads pages into [`crate::metrics`], and what writes them out.
+//! Reads pages into [`crate::metrics`], and writes them in every format.
 
 pub mod form;
 pub mod gzip;
@@ -7,8 +7,10 @@ pub mod openmetrics;
 pub mod page;
 pub mod parse;
 pub mod protobuf;
-mod sound;
+pub mod render;
 pub mod text;
+
+pub use render::{Extras, Renderer, render};
 
 /// A format that the filter renders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

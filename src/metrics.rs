@@ -1,22 +1,24 @@
 //! The model of metric families: one model, many encoders.
 //!
-//! A [`Page`] owns one string, its own canonical text exposition, and spans into it. That makes a page cheap to hold
-//! (24 bytes a sample beside its text, no allocation per sample), to share and, most of the time, to render: what is
-//! not touched is copied whole.
+//! A [`Page`] owns one string, its own canonical text exposition, and an index of its families. That makes a page cheap
+//! to hold (44 bytes per family beside its text, nothing per sample), to store in shared data and to read back
+//! ([`Page::into_stored`]), and most of the time to render: a family that does not change is copied whole.
 //!
-//! Canonical means, and every page keeps to it:
-//! - a family stands once, its HELP (if any) and TYPE once, then its samples;
-//! - samples stand in an order that does not depend on the page's: by their labels; the series of one histogram or
-//!   summary together, its buckets (quantiles) by bound, then `_sum`, `_count`;
-//! - labels are sorted by name, tokens separated by one blank, values spelt as they came but for `NaN`, `+Inf`, `-Inf`;
-//! - behind the samples of counters and the buckets of histograms, ` # ` and an exemplar may stand, as in OpenMetrics;
-//!   such a page is not text 0.0.4 any more, and no line of it may be copied into that;
-//! - no series stands twice.
+//! A canonical page keeps these rules:
+//! - each family occurs once, with its HELP (if any) and TYPE once, then its samples;
+//! - the order of samples does not depend on the order they came in: they are sorted by their labels; the series of one
+//!   histogram or summary are together, its buckets (quantiles) sorted by bound, then `_sum`, `_count`;
+//! - labels are sorted by name, but labels of the source that [`Page::with_labels`] adds come first; tokens are separated
+//!   by one blank; values are spelt as they came, except `NaN`, `+Inf`, `-Inf`;
+//! - a sample of a counter and a bucket of a histogram may have an exemplar behind ` # `, as in OpenMetrics; such a line
+//!   is not legal in text 0.0.4 and is not copied into it;
+//! - no series occurs twice.
 //!
-//! Label values are kept escaped. The three escapes (`\\`, `\"`, `\n`) are the only spelling of what they stand for, so
-//! equal bytes mean equal label sets.
+//! Label values are kept escaped. The three escapes (`\\`, `\"`, `\n`) are the only spelling of the characters that they
+//! stand for, so equal bytes mean equal label sets.
 
 pub mod builder;
+pub mod conformance;
 pub(crate) mod draft;
 pub mod exemplar;
 mod extent;
@@ -26,16 +28,21 @@ pub mod name;
 pub mod native;
 pub mod number;
 pub(crate) mod order;
+mod relabel;
 pub mod report;
+pub mod sample;
 pub mod select;
 pub mod sink;
+mod stored;
 
 pub use builder::PageBuilder;
+pub use conformance::Conformance;
 pub use exemplar::Exemplar;
 pub use label::Labels;
 pub use merge::{Merged, Part, merge};
 pub use native::NativeHistogram;
 pub use report::{Dropped, Reason, Report};
+pub use sample::{Sample, Samples};
 pub use select::{GatewaySelection, Group, Selection};
 pub use sink::Sink;
 
@@ -62,6 +69,10 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them, in the order in which they are stored.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Counter, Self::Gauge, Self::Histogram, Self::Summary, Self::Untyped];
+
     /// The word of the text format.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -86,114 +97,97 @@ impl Kind {
     }
 }
 
-/// A parsed or built page. See the module for what it promises.
+/// A parsed or built page. See the module for its promises.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     text: String,
     families: Vec<FamilySpan>,
-    samples: Vec<SampleSpan>,
     report: Report,
     extent: extent::Extent,
 }
 
-/// The extent follows from the rest.
+/// Compares pages without their extent, which follows from the rest.
 impl PartialEq for Page {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-            && self.families == other.families
-            && self.samples == other.samples
-            && self.report == other.report
+        self.text == other.text && self.families == other.families && self.report == other.report
     }
 }
 
 impl Page {
-    /// What was read, and what was not.
+    /// The samples that were read, and those that were dropped.
     #[must_use]
     pub const fn report(&self) -> &Report {
         &self.report
     }
 
-    /// The page in text format 0.0.4, but for exemplars.
+    /// The page in text format 0.0.4, with exemplars.
     #[must_use]
     pub fn as_text(&self) -> &str {
         &self.text
     }
 
-    /// Finds out how large the page may become.
-    pub(crate) fn measure(&mut self) {
-        self.extent = extent::Extent::of(self);
-    }
-
     /// The families, in the order they came.
     pub fn families(&self) -> impl ExactSizeIterator<Item = Family<'_>> {
-        self.families.iter().map(|span| Family { page: self, span })
+        self.families.iter().map(|span| Family { text: &self.text, span })
     }
 
-    /// The family at this place.
+    /// The family with this index.
     #[must_use]
-    pub fn family(&self, at: usize) -> Option<Family<'_>> {
-        self.families.get(at).map(|span| Family { page: self, span })
-    }
-
-    /// Not inlined: whatever reads a page asks for many.
-    #[inline(never)]
-    fn piece(&self, from: u32, to: u32) -> &str {
-        self.text.get(from as usize..to as usize).unwrap_or_default()
+    pub fn family(&self, index: usize) -> Option<Family<'_>> {
+        self.families.get(index).map(|span| Family { text: &self.text, span })
     }
 }
 
-/// Where a family stands in the text: header from `start`, samples from `body`, the next family from `end`.
+/// The position of a family in the text: the header begins at `start`, the samples at `body`, the next family at `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FamilySpan {
-    kind: Kind,
     start: u32,
     help: (u32, u32),
     name: (u32, u32),
     body: u32,
     end: u32,
-    samples: (u32, u32),
+    samples: u32,
+    kind: Kind,
     has_exemplars: bool,
-}
-
-/// Where a sample's tokens stand. One blank separates the labels' end from the value, and the value's end from the
-/// timestamp, if there is one. Without labels `labels_end` is `name_end`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SampleSpan {
-    pub(crate) value: f64,
-    pub(crate) start: u32,
-    pub(crate) name_end: u32,
-    pub(crate) labels_end: u32,
-    pub(crate) value_end: u32,
-}
-
-/// By the spans alone: the value follows from its token, and NaN must equal itself.
-impl PartialEq for SampleSpan {
-    fn eq(&self, other: &Self) -> bool {
-        self.start == other.start
-            && self.name_end == other.name_end
-            && self.labels_end == other.labels_end
-            && self.value_end == other.value_end
-    }
+    has_timestamps: bool,
+    conformance: Conformance,
 }
 
 /// One family of a page.
 #[derive(Clone, Copy, Debug)]
 pub struct Family<'a> {
-    page: &'a Page,
+    text: &'a str,
     span: &'a FamilySpan,
 }
 
 impl<'a> Family<'a> {
+    /// A family without a name or samples.
+    pub(crate) const EMPTY: Family<'static> = Family {
+        text: "",
+        span: &FamilySpan {
+            start: 0,
+            help: (0, 0),
+            name: (0, 0),
+            body: 0,
+            end: 0,
+            samples: 0,
+            kind: Kind::Untyped,
+            has_exemplars: false,
+            has_timestamps: false,
+            conformance: Conformance::Whole,
+        },
+    };
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &'a str {
-        self.page.piece(self.span.name.0, self.span.name.1)
+        self.slice(self.span.name.0, self.span.name.1)
     }
 
-    /// Its help text, escaped as in the text format (`\\`, `\n`). Empty where there is none.
+    /// Its help text, escaped as in the text format (`\\`, `\n`). Empty if it has none.
     #[must_use]
     pub fn help(&self) -> &'a str {
-        self.page.piece(self.span.help.0, self.span.help.1)
+        self.slice(self.span.help.0, self.span.help.1)
     }
 
     /// Its type.
@@ -202,132 +196,68 @@ impl<'a> Family<'a> {
         self.span.kind
     }
 
-    /// Whether it is one of the gateway's own.
+    /// True for one of the gateway's own.
     #[must_use]
     pub fn is_gateway(&self) -> bool {
         self.name().starts_with(GATEWAY_PREFIX)
     }
 
-    /// How many samples it has.
+    /// The number of its samples.
     #[must_use]
     pub const fn len(&self) -> usize {
-        (self.span.samples.1 - self.span.samples.0) as usize
+        self.span.samples as usize
     }
 
-    /// Whether it has no sample.
+    /// True without samples.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether there are exemplars behind its samples.
+    /// True if a sample has an exemplar.
     #[must_use]
     pub const fn has_exemplars(&self) -> bool {
         self.span.has_exemplars
     }
 
+    /// True if a sample has a timestamp.
+    #[must_use]
+    pub const fn has_timestamps(&self) -> bool {
+        self.span.has_timestamps
+    }
+
+    /// How far its samples follow the rules of its type.
+    #[must_use]
+    pub const fn conformance(&self) -> Conformance {
+        self.span.conformance
+    }
+
     /// Its samples, in order.
-    pub fn samples(&self) -> impl ExactSizeIterator<Item = Sample<'a>> + use<'a> {
-        let Self { page, span } = *self;
-        let spans = self.spans();
-        spans.iter().enumerate().map(move |(at, sample)| {
-            let next = spans.get(at + 1).map_or(span.end, |next| next.start);
-            Sample { page, span: sample, name_len: span.name.1 - span.name.0, next }
-        })
+    #[must_use]
+    pub fn samples(&self) -> Samples<'a> {
+        Samples::of(self.lines(), self.name().len())
     }
 
-    /// The sample at this place.
-    pub(crate) fn sample(&self, at: u32) -> Option<Sample<'a>> {
-        let Self { page, span } = *self;
-        let (sample, later) = self.spans().get(at as usize..)?.split_first()?;
-        let next = later.first().map_or(span.end, |next| next.start);
-        Some(Sample { page, span: sample, name_len: span.name.1 - span.name.0, next })
+    /// The samples from this byte of its lines on.
+    pub(crate) fn samples_from(&self, offset: usize) -> Samples<'a> {
+        Samples::of(self.lines().get(offset..).unwrap_or_default(), self.name().len())
     }
 
-    fn spans(&self) -> &'a [SampleSpan] {
-        let (from, to) = self.span.samples;
-        self.page.samples.get(from as usize..to as usize).unwrap_or_default()
-    }
-
-    /// All of it in text format 0.0.4, but for exemplars: header and samples.
+    /// The family in text format 0.0.4, with exemplars: header and samples.
     #[must_use]
     pub fn as_text(&self) -> &'a str {
-        self.page.piece(self.span.start, self.span.end)
+        self.slice(self.span.start, self.span.end)
     }
 
     /// The lines of its samples.
     #[must_use]
     pub fn lines(&self) -> &'a str {
-        self.page.piece(self.span.body, self.span.end)
-    }
-}
-
-/// One sample of a page.
-#[derive(Clone, Copy, Debug)]
-pub struct Sample<'a> {
-    page: &'a Page,
-    span: &'a SampleSpan,
-    name_len: u32,
-    next: u32,
-}
-
-impl<'a> Sample<'a> {
-    /// Its full name, the suffix included.
-    #[must_use]
-    pub fn name(&self) -> &'a str {
-        self.page.piece(self.span.start, self.span.name_end)
+        self.slice(self.span.body, self.span.end)
     }
 
-    /// What its name has beyond its family's: empty, `_bucket`, `_sum` or `_count`.
-    #[must_use]
-    pub fn suffix(&self) -> &'a str {
-        self.page.piece(self.span.start + self.name_len, self.span.name_end)
-    }
-
-    /// Its labels as the text format writes them, braces included; empty where there are none.
-    #[must_use]
-    pub fn label_block(&self) -> &'a str {
-        self.page.piece(self.span.name_end, self.span.labels_end)
-    }
-
-    /// Its labels: names, and values still escaped.
-    #[must_use]
-    pub fn labels(&self) -> Labels<'a> {
-        Labels::of(self.label_block())
-    }
-
-    /// Its value.
-    #[must_use]
-    pub const fn value(&self) -> f64 {
-        self.span.value
-    }
-
-    /// Its value as it is spelt: what the source wrote, or `NaN`, `+Inf`, `-Inf`.
-    #[must_use]
-    pub fn token(&self) -> &'a str {
-        self.page.piece(self.span.labels_end + 1, self.span.value_end)
-    }
-
-    /// Its timestamp in milliseconds since the epoch, as it is spelt.
-    #[must_use]
-    pub fn timestamp(&self) -> Option<&'a str> {
-        self.behind(self.span.value_end).0.strip_prefix(' ')
-    }
-
-    /// Its exemplar.
-    #[must_use]
-    pub fn exemplar(&self) -> Option<Exemplar<'a>> {
-        self.behind(self.span.value_end).1.map(Exemplar::of)
-    }
-
-    /// What follows the labels: a blank, the value, the timestamp if any.
-    #[must_use]
-    pub fn tail(&self) -> &'a str {
-        self.behind(self.span.labels_end).0
-    }
-
-    /// What follows a place behind the labels, on the line: up to the exemplar, and that.
-    fn behind(&self, place: u32) -> (&'a str, Option<&'a str>) {
-        exemplar::split(self.page.piece(place, self.next.saturating_sub(1)))
+    /// Not inlined: everything that reads a page asks for many slices.
+    #[inline(never)]
+    fn slice(&self, from: u32, to: u32) -> &'a str {
+        self.text.get(from as usize..to as usize).unwrap_or_default()
     }
 }

@@ -19,16 +19,16 @@ use crate::config::Config;
 use crate::exposition::Format;
 use crate::host::{Answer, CallId, Host, Time};
 use crate::limits;
-use crate::metrics::Sink;
+use crate::metrics::{Selection, Sink};
 use accept::{MediaType, NotAcceptable};
 use admission::{Admission, Decided};
 use encoding::Encoding;
-use gather::Gatherer;
+use gather::{Gathered, Gatherer};
 use query::Query;
 use reply::{Challenge, Reply};
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 /// Names a stream to the host.
@@ -41,6 +41,9 @@ pub struct Scraper {
     admission: Admission,
     /// The scrapes that wait for [`Self::admission`], which bounds them.
     waiting: RefCell<HashMap<StreamId, Request>>,
+    /// The permitted scrapes whose pages are being rendered in slices, in the order they came; at most
+    /// [`limits::WAITERS`].
+    rendering: RefCell<VecDeque<(StreamId, Request, Permit)>>,
 }
 
 /// What the flow needs around it.
@@ -107,6 +110,7 @@ impl Scraper {
             gatherer: Gatherer::new(Rc::clone(&config), host),
             admission: Admission::new(Rc::clone(&config), host),
             waiting: RefCell::default(),
+            rendering: RefCell::default(),
             config,
         }
     }
@@ -122,7 +126,9 @@ impl Scraper {
         let credentials = RequestCredentials::read(authorization, cookies, asks);
         let request = Request::read(&headers, target, path, credentials.scheme());
         match self.admission.admit(context, stream, credentials) {
-            Some(decision) => Step::Reply(self.answer(context, &request, decision)),
+            Some(decision) => {
+                self.answer(context, stream, request, decision).map_or(Step::Wait, Step::Reply)
+            }
             None => {
                 self.waiting.borrow_mut().insert(stream, request);
                 Step::Wait
@@ -133,13 +139,15 @@ impl Scraper {
     /// Whether a scrape waits for [`Scraper::advance`].
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.admission.is_busy()
+        self.admission.is_busy() || !self.rendering.borrow().is_empty()
     }
 
     /// Does a slice of what scrapes wait for, on the root context, and returns the replies that are ready.
     pub fn advance(&self, context: Context<'_>) -> Vec<(StreamId, Reply)> {
         let decided = self.admission.advance(context);
-        self.answer_all(context, decided)
+        let mut replies = self.answer_all(context, decided);
+        replies.extend(self.render(context));
+        replies
     }
 
     /// Takes the answer to a call, unless the collector sent it, and returns the replies that are ready.
@@ -156,6 +164,7 @@ impl Scraper {
     /// Forgets a stream that ended while it waited.
     pub fn forget(&self, stream: StreamId) {
         self.waiting.borrow_mut().remove(&stream);
+        self.rendering.borrow_mut().retain(|(waiting, ..)| *waiting != stream);
         self.admission.forget(stream);
     }
 
@@ -179,30 +188,34 @@ impl Scraper {
     fn answer_all(&self, context: Context<'_>, decided: Vec<Decided>) -> Vec<(StreamId, Reply)> {
         let answer = |(stream, decision)| {
             let request = self.waiting.borrow_mut().remove(&stream)?;
-            Some((stream, self.answer(context, &request, decision)))
+            Some((stream, self.answer(context, stream, request, decision)?))
         };
         decided.into_iter().filter_map(answer).collect()
     }
 
-    /// The reply to an authenticated or refused scrape.
-    fn answer(&self, context: Context<'_>, request: &Request, decision: Decision) -> Reply {
-        let Context { host, recorder, .. } = context;
-        recorder.attempted(host, request.scheme, decision.outcome());
+    /// The reply to an authenticated or refused scrape; `None` if its page takes several ticks.
+    fn answer(
+        &self,
+        context: Context<'_>,
+        stream: StreamId,
+        request: Request,
+        decision: Decision,
+    ) -> Option<Reply> {
+        context.recorder.attempted(context.host, request.scheme, decision.outcome());
         let format = request.format();
-        let (page, reply) = match decision {
+        let reply = match decision {
             Decision::Allowed(permit) | Decision::AllowedWhileDown(permit) => {
-                self.serve(context, request, &permit)
+                return self.serve(context, stream, request, permit);
             }
             Decision::Denied(denial) => {
                 let denial =
                     if request.query.holds_token { denial.of_token_in_url() } else { denial };
-                (None, Reply::denied(&denial, self.challenge(), format, &request.path))
+                Reply::denied(&denial, self.challenge(), format, &request.path)
             }
-            Decision::Throttled(wait) => (None, Reply::throttled(wait, format)),
-            Decision::Unavailable => (None, Reply::unavailable(limits::DOWN_FOR, format)),
+            Decision::Throttled(wait) => Reply::throttled(wait, format),
+            Decision::Unavailable => Reply::unavailable(limits::DOWN_FOR, format),
         };
-        recorder.scraped(host, page, reply.status);
-        reply
+        Some(recorded(context, None, reply))
     }
 
     fn challenge(&self) -> Challenge {
@@ -212,30 +225,95 @@ impl Scraper {
         }
     }
 
-    /// The reply to a scrape that is permitted.
+    /// The reply to a permitted scrape; `None` if its page takes several ticks.
     fn serve(
         &self,
         context: Context<'_>,
-        request: &Request,
-        permit: &Permit,
-    ) -> (Option<Format>, Reply) {
+        stream: StreamId,
+        request: Request,
+        permit: Permit,
+    ) -> Option<Reply> {
         let format = request.format();
-        match (request.method.as_slice(), request.media) {
+        let (page, reply) = match (request.method.as_slice(), request.media) {
             (b"GET" | b"HEAD", Ok(MediaType { format: Format::Html, .. })) => {
-                (format, Reply::for_people(permit, request.encoding))
+                (format, Reply::for_people(&permit, request.encoding))
             }
             (b"GET" | b"HEAD", Ok(media)) => {
-                let selection = &request.query.selection;
-                let wanted = (media.format, request.encoding);
-                let Context { host, recorder, .. } = context;
-                let page = self.gatherer.page(host, recorder, permit, selection, wanted);
-                (format, Reply::page(media, page))
+                match self.gathered(context, &request, &permit, Gatherer::page) {
+                    Some(page) => (format, Reply::page(media, page)),
+                    None if self.rendering.borrow().len() < limits::WAITERS => {
+                        self.rendering.borrow_mut().push_back((stream, request, permit));
+                        return None;
+                    }
+                    None => (None, Reply::throttled(limits::RETRY_AFTER, format)),
+                }
             }
             (b"GET" | b"HEAD", Err(NotAcceptable)) => (None, Reply::not_acceptable()),
             (b"OPTIONS", _) => (None, Reply::options()),
             (method, _) => (None, Reply::method_not_allowed(method, format)),
-        }
+        };
+        Some(recorded(context, page, reply))
     }
+
+    /// Does a slice of the work on the first page that is being rendered, and returns the replies that are ready.
+    fn render(&self, context: Context<'_>) -> Vec<(StreamId, Reply)> {
+        let Some((stream, request, permit)) = self.rendering.borrow_mut().pop_front() else {
+            return Vec::new();
+        };
+        let Some(reply) = self.rendered(context, &request, &permit, Gatherer::advance) else {
+            self.rendering.borrow_mut().push_front((stream, request, permit));
+            return Vec::new();
+        };
+        let mut replies = vec![(stream, reply)];
+        // Others may have waited for the same page.
+        let others = std::mem::take(&mut *self.rendering.borrow_mut());
+        for (stream, request, permit) in others {
+            match self.rendered(context, &request, &permit, Gatherer::page) {
+                Some(reply) => replies.push((stream, reply)),
+                None => self.rendering.borrow_mut().push_back((stream, request, permit)),
+            }
+        }
+        replies
+    }
+
+    fn rendered(
+        &self,
+        context: Context<'_>,
+        request: &Request,
+        permit: &Permit,
+        gather: Gather,
+    ) -> Option<Reply> {
+        let media = request.media.ok()?;
+        let page = self.gathered(context, request, permit, gather)?;
+        Some(recorded(context, request.format(), Reply::page(media, page)))
+    }
+
+    fn gathered(
+        &self,
+        Context { host, recorder, .. }: Context<'_>,
+        request: &Request,
+        permit: &Permit,
+        gather: Gather,
+    ) -> Option<Gathered> {
+        let wanted = (request.format()?, request.encoding);
+        gather(&self.gatherer, host, recorder, permit, &request.query.selection, wanted)
+    }
+}
+
+/// [`Gatherer::page`] or [`Gatherer::advance`].
+type Gather = fn(
+    &Gatherer,
+    &dyn Host,
+    &dyn ScrapeRecorder,
+    &Permit,
+    &Selection,
+    (Format, Encoding),
+) -> Option<Gathered>;
+
+/// Counts a reply, and returns it.
+fn recorded(context: Context<'_>, page: Option<Format>, reply: Reply) -> Reply {
+    context.recorder.scraped(context.host, page, reply.status);
+    reply
 }
 
 impl Request {

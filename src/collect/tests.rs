@@ -57,7 +57,7 @@ impl Fleet {
     }
 
     fn stored(&self) -> Vec<u8> {
-        self.vms[0].keys[0].1.page(&self.host).unwrap().bytes
+        self.vms[0].keys[0].1.page(&self.host).unwrap().1.as_text().as_bytes().to_vec()
     }
 }
 

@@ -66,7 +66,7 @@ impl Source {
     pub fn key(&self, salt: &[u8], variable: impl FnOnce(&str) -> Option<String>) -> String {
         let mut hash = Fingerprint::new("source");
         hash.number(salt.len()).0.update(salt);
-        hash.text(&self.cluster).text(&self.authority).text(&self.path);
+        hash.text(&self.cluster).text(&self.authority).text(&self.path).pairs(&self.labels);
         match self.credential.authorization(variable) {
             _ if matches!(self.credential, Credential::Forward) => hash.text("forward"),
             Ok(None) => hash.text("none"),

@@ -167,7 +167,7 @@ impl Draft {
     /// The page, with places for numbers, and the numbers.
     #[must_use]
     pub fn finish(self) -> (Page, Numbers) {
-        (self.page.build(), self.numbers)
+        (self.page.build_conforming(), self.numbers)
     }
 }
 

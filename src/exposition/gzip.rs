@@ -1,11 +1,11 @@
 //! Compresses pages of which only the end changes: one gzip member (RFC 1952) whose beginning is compressed once.
 //!
-//! The beginning's blocks end on a byte boundary, with an empty stored block as zlib's full flush makes it, and no block
-//! behind it looks back. So each page is the same bytes with other blocks, checksum and length put behind them. It is
-//! one member, since there are clients that stop after the first.
+//! The blocks of the beginning end on a byte boundary, with an empty stored block as in zlib's full flush, and no later
+//! block refers back to them. So each page consists of the same bytes with other blocks, checksum and length behind them.
+//! It is one member, since some clients stop after the first.
 //!
-//! The compressor takes some 320 kB while it runs, and clearing them costs a tenth of compressing 20 kB: none is kept.
-//! What it makes is a few bytes longer than the page at most.
+//! A large beginning is compressed in steps ([`Compression`]). The compressor takes some 320 kB while it runs, and clearing
+//! them costs a tenth of compressing 20 kB: none is kept. Its output is a few bytes longer than the page at most.
 
 mod crc;
 
@@ -31,46 +31,91 @@ const WELL: u8 = 4;
 /// The deflate window: the largest that there is.
 const WINDOW_BITS: u8 = 15;
 
-/// A compressed page up to where it changes.
+/// The unchanged beginning of a page, compressed.
 #[derive(Debug)]
 pub struct Prefix {
-    /// The page of last time: the prefix, and then its tail.
+    /// The last page: the prefix, and then its tail.
     member: Rc<Vec<u8>>,
-    /// Where the prefix ends in it.
+    /// The length of the prefix in it.
     end: usize,
     crc: Crc,
-    /// Uncompressed, modulo 2^32.
+    /// The uncompressed length, modulo 2^32.
     length: u32,
 }
 
-/// Whether a page of so many bytes is worth compressing.
+/// A prefix that is being compressed.
+pub struct Compression {
+    compressor: Box<CompressorOxide>,
+    member: Vec<u8>,
+    crc: Crc,
+    /// Bytes compressed so far.
+    done: usize,
+}
+
+/// The result of a step.
+#[derive(Debug)]
+pub enum Progress {
+    /// More is to be compressed.
+    Continues,
+    /// All is compressed.
+    Complete(Prefix),
+    /// The compressor failed. It has no reason to; the page is then served uncompressed.
+    Failed,
+}
+
+/// Returns true if a page of this length is worth compressing.
 #[must_use]
 pub const fn is_worthwhile(length: usize) -> bool {
     length >= limits::COMPRESSED_BYTES
 }
 
-impl Prefix {
-    /// Compresses what stays the same. None if the compressor fails, which it has no reason to: then serve the page as
-    /// it is.
+impl Compression {
+    /// Begins to compress a prefix of this length.
     #[must_use]
-    pub fn new(bytes: &[u8]) -> Option<Self> {
-        let mut member = HEADER.to_vec();
-        if !bytes.is_empty() {
-            let is_short = bytes.len() <= limits::COMPRESSED_WELL_BYTES;
-            let level = if is_short { WELL } else { FAST };
-            deflate(bytes, level, TDEFLFlush::Full, &mut member)?;
-        }
-        let (end, crc) = (member.len(), Crc::new().then(bytes));
-        Some(Self { member: Rc::new(member), end, crc, length: modulo(bytes.len()) })
+    pub fn new(length: usize) -> Self {
+        let level = if length <= limits::COMPRESSED_WELL_BYTES { WELL } else { FAST };
+        Self { compressor: compressor(level), member: HEADER.to_vec(), crc: Crc::new(), done: 0 }
     }
 
-    /// The whole page, with this tail in place of the last one, and in the same memory if nobody holds that any more.
-    /// None as with [`Prefix::new`].
+    /// Compresses about this many bytes more of the prefix, which is the same in each step.
+    pub fn step(&mut self, prefix: &[u8], bytes: usize) -> Progress {
+        let end = self.done.saturating_add(bytes).min(prefix.len());
+        let part = prefix.get(self.done..end).unwrap_or_default();
+        let is_last = end == prefix.len();
+        let flush = if is_last { TDEFLFlush::Full } else { TDEFLFlush::None };
+        if !prefix.is_empty()
+            && deflate(&mut self.compressor, part, flush, &mut self.member).is_none()
+        {
+            return Progress::Failed;
+        }
+        self.crc = self.crc.then(part);
+        self.done = end;
+        if !is_last {
+            return Progress::Continues;
+        }
+        let member = std::mem::take(&mut self.member);
+        let (end, length) = (member.len(), modulo(prefix.len()));
+        Progress::Complete(Prefix { member: Rc::new(member), end, crc: self.crc, length })
+    }
+}
+
+impl Prefix {
+    /// Compresses a prefix at once. Returns `None` if the compressor fails.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        match Compression::new(bytes.len()).step(bytes, usize::MAX) {
+            Progress::Complete(prefix) => Some(prefix),
+            Progress::Continues | Progress::Failed => None,
+        }
+    }
+
+    /// The whole page, with this tail in place of the last one, and in the same memory unless someone still holds the last
+    /// page. Returns `None` if the compressor fails.
     #[must_use]
     pub fn with_tail(&mut self, tail: &[u8]) -> Option<Rc<Vec<u8>>> {
         let member = Rc::make_mut(&mut self.member);
         member.truncate(self.end);
-        deflate(tail, FAST, TDEFLFlush::Finish, member)?;
+        deflate(&mut compressor(FAST), tail, TDEFLFlush::Finish, member)?;
         let length = self.length.wrapping_add(modulo(tail.len()));
         member.extend_from_slice(&self.crc.then(tail).value().to_le_bytes());
         member.extend_from_slice(&length.to_le_bytes());
@@ -78,15 +123,22 @@ impl Prefix {
     }
 }
 
-/// Appends bytes as blocks, which end as `flush` says.
-fn deflate(bytes: &[u8], level: u8, flush: TDEFLFlush, out: &mut Vec<u8>) -> Option<()> {
+fn compressor(level: u8) -> Box<CompressorOxide> {
     let strategy = CompressionStrategy::Default;
-    let compressor = CompressorOxide::with_params(DataFormat::Raw, level, strategy, WINDOW_BITS);
-    let (status, taken) =
-        compress_to_output(&mut Box::new(compressor), bytes, flush, |compressed| {
-            out.extend_from_slice(compressed);
-            true
-        });
+    Box::new(CompressorOxide::with_params(DataFormat::Raw, level, strategy, WINDOW_BITS))
+}
+
+/// Appends bytes as blocks, which end as `flush` says.
+fn deflate(
+    compressor: &mut CompressorOxide,
+    bytes: &[u8],
+    flush: TDEFLFlush,
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    let (status, taken) = compress_to_output(compressor, bytes, flush, |compressed| {
+        out.extend_from_slice(compressed);
+        true
+    });
     let is_done = status == TDEFLStatus::Done || status == TDEFLStatus::Okay;
     (is_done && taken == bytes.len()).then_some(())
 }

@@ -1,147 +1,118 @@
-//! Writes OpenMetrics 1.0.0: the series that text has, to the letter, timestamps apart, which are in seconds here.
+//! Writes OpenMetrics 1.0.0: exactly the series of text; timestamps are in seconds.
 //!
-//! What this format has no room for loses its type, never a series or its name, and is `unknown` then:
+//! A family that this format has no room for loses its type, never a series or its name, and is `unknown` then:
 //! - a counter whose name does not end in `_total`: its name would change;
-//! - samples that break the rules of their type (see `exposition::sound`): a counter that is negative, a histogram that is
-//!   not cumulative or has no bucket `+Inf`;
-//! - a family of which a name meets that of another one. Types reserve names: a counter `x` those of `x_total` and
-//!   `x_created`, a histogram or summary those with their suffixes and with `_created`. The controller has gauges called
-//!   `*_total`, which are no counters and clash with nothing.
+//! - samples that break the rules of their type (see [`crate::metrics::conformance`]): a negative counter, a histogram that
+//!   is not cumulative or has no bucket `+Inf`;
+//! - a family with a name that another family has or reserves. A counter `x` reserves `x_total` and `x_created`, a
+//!   histogram or summary the names with its suffixes and with `_created`. The controller has gauges called `*_total`,
+//!   which are no counters and clash with nothing.
 //!
-//! The parts of a histogram or summary that lost its type stand as families of their own. What loses its type loses its
-//! exemplars. There are no `_created` samples, but for the gateway's own counters where that is configured. `UNIT` is
-//! said of the gateway's own families alone: of others the name only hints at it.
+//! The parts of a histogram or summary that lost its type are families of their own. A family that loses its type loses its
+//! exemplars. Only the gateway's own counters have `_created` samples, if that is configured, and only the gateway's own
+//! families have a `UNIT`: of other families the name only hints at it.
 
 mod names;
 
-use self::names::Names;
-use super::text::{labels, push_all, series};
-use crate::metrics::merge::{Added, MergedFamily, Piece};
-use crate::metrics::select::Share;
-use crate::metrics::{GATEWAY_PREFIX, Kind, Merged, Sample, Selection};
-use std::time::Duration;
+pub(super) use self::names::Names;
+use super::render::{Block, Encoder, Output};
+use crate::host::Time;
+use crate::metrics::merge::FamilyPart;
+use crate::metrics::{Family, GATEWAY_PREFIX, Kind, SOURCE_PREFIX, Sample};
 
 /// The media type.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The media type of version 0.0.1, of which Prometheus's parsers know no difference.
+/// The media type of version 0.0.1. Prometheus's parsers make no difference between them.
 pub const CONTENT_TYPE_0: &str = "application/openmetrics-text; version=0.0.1; charset=utf-8";
 
-/// What ends a page. [`render`] leaves it to whoever puts the page together.
+/// The end of a page, which is not part of a rendering.
 pub const END: &[u8] = b"# EOF\n";
 
 /// The units that names of the gateway's families end with.
 const UNITS: [&str; 1] = ["seconds"];
 
-/// What stands on a page where the values do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Values {
-    /// They themselves.
-    Real,
-    /// Places in a [`super::form::Form`] of our own families, which are what their types promise.
-    Places,
+/// A page in OpenMetrics, without its end.
+#[derive(Debug)]
+pub(super) struct OpenMetrics {
+    out: Output,
+    /// The time at which the first page's counters began.
+    created: Option<String>,
 }
 
-/// Appends the selected families of a merged page.
-pub fn render(merged: &Merged<'_>, selection: &Selection, values: Values, out: &mut Vec<u8>) {
-    render_since(merged, selection, (values, None), out);
+impl OpenMetrics {
+    pub(super) fn new(created: Option<Time>) -> Self {
+        let created = created.map(|it| format!("{}.{:03}", it.as_secs(), it.subsec_millis()));
+        Self { out: Output::default(), created }
+    }
+
+    fn created(&self, block: &Block, part: &FamilyPart) -> Option<&str> {
+        let has_it = part.is_of_first_page() && !block.name.starts_with(SOURCE_PREFIX);
+        self.created.as_deref().filter(|_| has_it)
+    }
+
+    fn push_created(&mut self, block: &Block, part: &FamilyPart, sample: Sample<'_>) {
+        if is_last(sample, block.kind)
+            && let Some(created) = self.created(block, part).map(str::to_owned)
+        {
+            let labels = sample.label_block();
+            self.out.push(&[&block.name, "_created", labels, " ", &created, "\n"]);
+        }
+    }
 }
 
-/// The same, where the counters of the first page all began at some moment, but for those about sources; which is said.
-pub fn render_since(
-    merged: &Merged<'_>,
-    selection: &Selection,
-    (values, created): (Values, Option<Duration>),
-    out: &mut Vec<u8>,
-) {
-    let created = created.map(|it| format!("{}.{:03}", it.as_secs(), it.subsec_millis()));
-    let names = Names::of(merged, values);
-    for family in merged.families() {
-        match selection.share_of(family.name()) {
-            Share::Nothing => {}
-            share => {
-                let nodes = (share == Share::Nodes).then_some(selection);
-                let created = created.as_deref().filter(|_| !family.is_about_a_source());
-                let lines = Lines { merged, family, nodes, created };
-                write_family(&lines, &names, out);
+impl Encoder for OpenMetrics {
+    fn begin(&mut self, block: &Block, help: &str) {
+        let (out, name) = (&mut self.out, block.name.as_str());
+        let word = if block.kind == Kind::Untyped { "unknown" } else { block.kind.as_str() };
+        out.begin();
+        out.push(&["# TYPE ", name, " ", word, "\n"]);
+        if let Some(unit) = UNITS.iter().find(|unit| is_unit(name, unit)) {
+            out.push(&["# UNIT ", name, " ", unit, "\n"]);
+        }
+        if !help.is_empty() {
+            out.push(&["# HELP ", name, " "]);
+            // Escaped as in text, but quotes are escaped too.
+            for (at, part) in help.split('"').enumerate() {
+                out.push(&[if at > 0 { "\\\"" } else { "" }, part]);
             }
+            out.push(&["\n"]);
         }
-    }
-}
-
-fn write_family<'a>(lines: &Lines<'a, '_>, names: &Names<'a, '_>, out: &mut Vec<u8>) {
-    let family = lines.family;
-    match names.of_family(family) {
-        Some(name) => lines.write(name, family.kind(), None, out),
-        None if matches!(family.kind(), Kind::Histogram | Kind::Summary) => {
-            for suffix in ["", "_bucket", "_sum", "_count"] {
-                let name = [family.name(), suffix].concat();
-                lines.write(&name, Kind::Untyped, Some(suffix), out);
-            }
-        }
-        None => lines.write(family.name(), Kind::Untyped, None, out),
-    }
-}
-
-/// A family's samples, all or those of some nodes.
-struct Lines<'a, 'm> {
-    merged: &'m Merged<'a>,
-    family: &'m MergedFamily<'a>,
-    nodes: Option<&'m Selection>,
-    created: Option<&'m str>,
-}
-
-impl<'a> Lines<'a, '_> {
-    /// Writes those of one suffix, or all, under this name and type. Where a choice leaves none, not even the header.
-    fn write(&self, name: &str, kind: Kind, suffix: Option<&str>, out: &mut Vec<u8>) {
-        let start = out.len();
-        header(name, kind, self.family.help(), out);
-        let first = out.len();
-        let is_whole = self.nodes.is_none() && suffix.is_none();
-        for piece in self.family.pieces() {
-            let created = self.created.filter(|_| piece.is_of_first());
-            if is_whole && created.is_none() && piece.is_verbatim && !has_timestamps(piece) {
-                push_all(out, &[piece.family.lines()]);
-                continue;
-            }
-            let added = self.merged.added(piece);
-            for sample in piece.samples().filter(|sample| self.has(*sample, suffix)) {
-                write_sample(added, piece, (sample, kind), out);
-                if let Some(created) = created.filter(|_| is_last(sample, kind)) {
-                    push_all(out, &[name, "_created"]);
-                    labels(added, piece, sample, out);
-                    push_all(out, &[" ", created, "\n"]);
-                }
-            }
-        }
-        if !is_whole && out.len() == first {
-            out.truncate(start);
-        }
+        out.end_header();
     }
 
-    fn has(&self, sample: Sample<'a>, suffix: Option<&str>) -> bool {
-        suffix.is_none_or(|suffix| sample.suffix() == suffix)
-            && self.nodes.is_none_or(|selection| selection.has_node(sample))
+    fn copies(&self, block: &Block, part: &FamilyPart, family: Family<'_>) -> bool {
+        !family.has_timestamps()
+            && (!family.has_exemplars() || has_exemplars(block.kind))
+            && self.created(block, part).is_none()
     }
-}
 
-fn has_timestamps(piece: &Piece<'_>) -> bool {
-    piece.samples().any(|sample| sample.timestamp().is_some())
-}
-
-fn header(name: &str, kind: Kind, help: &str, out: &mut Vec<u8>) {
-    let word = if kind == Kind::Untyped { "unknown" } else { kind.as_str() };
-    push_all(out, &["# TYPE ", name, " ", word, "\n"]);
-    if let Some(unit) = UNITS.iter().find(|unit| is_unit(name, unit)) {
-        push_all(out, &["# UNIT ", name, " ", unit, "\n"]);
+    fn copy(&mut self, lines: &str) {
+        self.out.push(&[lines]);
     }
-    if !help.is_empty() {
-        push_all(out, &["# HELP ", name, " "]);
-        // Escaped as in text, but for quotes.
-        for (at, part) in help.split('"').enumerate() {
-            push_all(out, &[if at > 0 { "\\\"" } else { "" }, part]);
+
+    fn sample(&mut self, block: &Block, part: &FamilyPart, sample: Sample<'_>) {
+        self.out.push(&[sample.name(), sample.label_block(), " ", sample.token()]);
+        if let Some(milliseconds) = sample.timestamp().and_then(|stamp| stamp.parse().ok()) {
+            push_seconds(milliseconds, &mut self.out);
         }
-        out.push(b'\n');
+        if let Some(exemplar) = sample.exemplar().filter(|_| has_exemplars(block.kind)) {
+            self.out.push(&[" # ", exemplar.as_str()]);
+        }
+        self.out.push(&["\n"]);
+        self.push_created(block, part, sample);
+    }
+
+    fn end(&mut self, block: &Block) {
+        self.out.end(block, false);
+    }
+
+    fn written(&self) -> usize {
+        self.out.bytes.len()
+    }
+
+    fn finish(self: Box<Self>) -> Vec<u8> {
+        self.out.bytes
     }
 }
 
@@ -150,24 +121,11 @@ fn is_unit(name: &str, unit: &str) -> bool {
     stem.is_some_and(|stem| stem.ends_with('_'))
 }
 
-fn write_sample<'a>(
-    added: Option<&Added<'a>>,
-    piece: &Piece<'a>,
-    (sample, kind): (Sample<'a>, Kind),
-    out: &mut Vec<u8>,
-) {
-    series(added, piece, sample, out);
-    push_all(out, &[" ", sample.token()]);
-    if let Some(milliseconds) = sample.timestamp().and_then(|stamp| stamp.parse().ok()) {
-        push_seconds(milliseconds, out);
-    }
-    if let (Kind::Counter | Kind::Histogram, Some(exemplar)) = (kind, sample.exemplar()) {
-        push_all(out, &[" # ", exemplar.as_str()]);
-    }
-    out.push(b'\n');
+const fn has_exemplars(kind: Kind) -> bool {
+    matches!(kind, Kind::Counter | Kind::Histogram)
 }
 
-/// Whether a sample is the last of its counter or histogram.
+/// Returns true for the last sample of a counter or histogram.
 fn is_last(sample: Sample<'_>, kind: Kind) -> bool {
     match kind {
         Kind::Counter => true,
@@ -176,10 +134,10 @@ fn is_last(sample: Sample<'_>, kind: Kind) -> bool {
     }
 }
 
-fn push_seconds(milliseconds: i64, out: &mut Vec<u8>) {
+fn push_seconds(milliseconds: i64, out: &mut Output) {
     let sign = if milliseconds < 0 { "-" } else { "" };
     let (whole, rest) = (milliseconds.unsigned_abs() / 1000, milliseconds.unsigned_abs() % 1000);
-    push_all(out, &[" ", sign, &format!("{whole}.{rest:03}")]);
+    out.push(&[" ", sign, &format!("{whole}.{rest:03}")]);
 }
 
 #[cfg(test)]

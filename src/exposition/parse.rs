@@ -117,6 +117,7 @@ fn read((mut ink, not_utf8): (String, u64), format: Format) -> Result<Page, Refu
     // What is stored is read back, within the same limits.
     let mut page = draft.arrange(&ink, limits::PAGE_BYTES).ok_or(Refused::Bytes)?;
     page.measure();
+    page.check_conformance();
     if page.rendered_at_most() > limits::RENDERED_BYTES {
         return Err(Refused::Rendered);
     }

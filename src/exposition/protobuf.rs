@@ -1,17 +1,15 @@
 //! Writes Prometheus protobuf: messages `io.prometheus.client.MetricFamily` (prometheus/client_model, `metrics.proto`),
 //! each behind its length.
 //!
-//! A histogram or summary is one message with a sum and a count there, so one that breaks the rules of its type or has
-//! not both (see `exposition::sound`) comes as untyped families of its parts: no series is made up, none is lost. Of a
-//! bound or quantile the number is written, not how it was spelt, and Prometheus spells it in its own way: `le="1"` of
+//! A histogram or summary is one message with a sum and a count there. One that breaks the rules of its type or has not both
+//! (see [`crate::metrics::conformance`]) is written as untyped families of its parts: no series is made up, none is lost.
+//! A bound or quantile is written as a number, not as it was spelt, and Prometheus spells it in its own way: `le="1"` of
 //! text is `le="1.0"` of protobuf there, as with every program that has both.
 
 use self::wire::{close, open, push_bytes, push_float, push_whole};
-use super::sound::{self, Soundness, soundness};
-use crate::metrics::merge::{Added, MergedFamily, Piece};
-use crate::metrics::select::Share;
-use crate::metrics::{Kind, Merged, NativeHistogram, Sample, Selection, label};
-use std::time::Duration;
+use super::render::{Block, Encoder, Extras, Output, without_type};
+use crate::metrics::merge::{FamilyPart, MergedFamily};
+use crate::metrics::{Conformance, Kind, SOURCE_PREFIX, Sample, Samples, conformance, label};
 
 mod moment;
 mod native;
@@ -50,111 +48,140 @@ mod field {
     pub(super) const QUANTILE_VALUE: u8 = 2;
 }
 
-/// A family's name, and the native histogram that it is.
-pub type Native = (&'static str, NativeHistogram);
-
-/// Appends the selected families of a merged page.
-pub fn render(merged: &Merged<'_>, selection: &Selection, out: &mut Vec<u8>) {
-    render_since(merged, selection, (&[], None), out);
+/// The blocks of a family.
+pub(super) fn blocks(family: &MergedFamily) -> Vec<(String, Kind, Option<&'static str>)> {
+    match family.kind {
+        Kind::Histogram | Kind::Summary if family.conformance < Conformance::Whole => {
+            without_type(family)
+        }
+        // Counters may be negative here.
+        kind => vec![(family.name.clone(), kind, None)],
+    }
 }
 
-/// The same, where some families of the first page are native histograms too, and its counters all began at some moment,
-/// but for those about sources; which is said.
-pub fn render_since(
-    merged: &Merged<'_>,
-    selection: &Selection,
-    (natives, created): (&[Native], Option<Duration>),
-    out: &mut Vec<u8>,
-) {
-    let created = created.map(|it| it.as_secs_f64());
-    for family in merged.families() {
-        let nodes = match selection.share_of(family.name()) {
-            Share::Nothing => continue,
-            Share::All => None,
-            Share::Nodes => Some(selection),
-        };
-        let native = natives.iter().find(|(name, _)| *name == family.name());
-        let native = native.map(|(_, native)| native);
-        let created = created.filter(|_| !family.is_about_a_source());
-        let writer = Writer { merged, family, nodes, native, created };
-        if soundness(merged, family) == Soundness::Whole {
-            writer.write(family.name(), family.kind(), None, out);
-            continue;
+/// A page in protobuf.
+#[derive(Debug)]
+pub(super) struct Protobuf {
+    out: Output,
+    extras: Extras,
+    group: Option<Group>,
+}
+
+/// A histogram or summary to which samples may follow.
+#[derive(Debug)]
+struct Group {
+    metric: usize,
+    value: usize,
+    /// The line of its first sample.
+    first: String,
+    family_len: usize,
+}
+
+impl Group {
+    fn first(&self) -> Option<Sample<'_>> {
+        Samples::of(&self.first, self.family_len).next()
+    }
+}
+
+impl Protobuf {
+    pub(super) fn new(extras: Extras) -> Self {
+        Self { out: Output::default(), extras, group: None }
+    }
+
+    /// Writes the beginning of a metric. Returns the positions of the messages for the metric and for its value.
+    fn begin_metric(&mut self, kind: Kind, sample: Sample<'_>) -> (usize, usize) {
+        let out = &mut self.out.bytes;
+        let metric = open(field::FAMILY_METRIC, out);
+        push_labels(sample, kind, out);
+        (metric, open(value_field(kind), out))
+    }
+
+    fn end_metric(
+        &mut self,
+        (metric, value): (usize, usize),
+        block: &Block,
+        part: &FamilyPart,
+        first: Option<Sample<'_>>,
+    ) {
+        if part.is_of_first_page() {
+            self.push_extras(block);
         }
-        match family.kind() {
-            Kind::Histogram | Kind::Summary => {
-                for suffix in ["", "_bucket", "_sum", "_count"] {
-                    let name = [family.name(), suffix].concat();
-                    writer.write(&name, Kind::Untyped, Some(suffix), out);
-                }
-            }
-            // A value below zero or none at all is no offence here.
-            kind => writer.write(family.name(), kind, None, out),
+        let out = &mut self.out.bytes;
+        close(value, out);
+        first.into_iter().for_each(|sample| push_timestamp(sample, out));
+        close(metric, out);
+    }
+
+    fn end_group(&mut self, block: &Block, part: &FamilyPart) {
+        if let Some(group) = self.group.take() {
+            self.end_metric((group.metric, group.value), block, part, group.first());
+        }
+    }
+
+    fn add_to_group(&mut self, block: &Block, part: &FamilyPart, sample: Sample<'_>) {
+        let first = self.group.as_ref().and_then(Group::first);
+        if !first.is_some_and(|first| conformance::is_same_group(first, sample, block.kind)) {
+            self.end_group(block, part);
+            let (metric, value) = self.begin_metric(block.kind, sample);
+            let family_len = sample.name().len() - sample.suffix().len();
+            let first = sample.line().to_owned();
+            self.group = Some(Group { metric, value, first, family_len });
+        }
+        push_value(sample, block.kind, &mut self.out.bytes);
+    }
+
+    /// Writes the parts that only the first page has.
+    fn push_extras(&mut self, block: &Block) {
+        let (out, Extras { natives, created }) = (&mut self.out.bytes, &self.extras);
+        let mut natives = natives.iter().filter(|_| block.kind == Kind::Histogram);
+        if let Some((_, native)) = natives.find(|(name, _)| *name == block.name) {
+            native::push(native, out);
+        }
+        let created = created.filter(|_| !block.name.starts_with(SOURCE_PREFIX));
+        if let (Some(time), Some(field)) = (created, created_field(block.kind)) {
+            moment::push(field, time.as_secs_f64(), out);
         }
     }
 }
 
-struct Writer<'a, 'm> {
-    merged: &'m Merged<'a>,
-    family: &'m MergedFamily<'a>,
-    nodes: Option<&'m Selection>,
-    native: Option<&'m NativeHistogram>,
-    created: Option<f64>,
-}
-
-impl<'a> Writer<'a, '_> {
-    /// Writes the samples of one suffix, or all, under this name and type. Without any there is no family.
-    fn write(&self, name: &str, kind: Kind, suffix: Option<&str>, out: &mut Vec<u8>) {
-        let family = out.len();
-        push_bytes(field::FAMILY_NAME, name, out);
-        let help = self.family.help();
+impl Encoder for Protobuf {
+    fn begin(&mut self, block: &Block, help: &str) {
+        self.out.begin();
+        let out = &mut self.out.bytes;
+        push_bytes(field::FAMILY_NAME, &block.name, out);
         if !help.is_empty() {
             push_bytes(field::FAMILY_HELP, &label::unescape(help), out);
         }
-        push_whole(field::FAMILY_TYPE, type_number(kind), out);
-        let first = out.len();
-        for piece in self.family.pieces() {
-            let added = self.merged.added(piece);
-            let has = |sample: &Sample<'a>| self.has(*sample, suffix);
-            let mut samples = piece.samples().filter(has).peekable();
-            while let Some(sample) = samples.next() {
-                let metric = open(field::FAMILY_METRIC, out);
-                push_labels(added, piece, (sample, kind), out);
-                let value = open(value_field(kind), out);
-                push_value(sample, kind, out);
-                if matches!(kind, Kind::Histogram | Kind::Summary) {
-                    let is_same = |next: &Sample<'a>| sound::is_same_group(sample, *next, kind);
-                    while let Some(next) = samples.next_if(is_same) {
-                        push_value(next, kind, out);
-                    }
-                }
-                if piece.is_of_first() {
-                    self.push_own(kind, out);
-                }
-                close(value, out);
-                push_timestamp(sample, out);
-                close(metric, out);
-            }
-        }
-        if out.len() == first {
-            return out.truncate(family);
-        }
-        close(family, out);
+        push_whole(field::FAMILY_TYPE, type_number(block.kind), out);
+        self.out.end_header();
     }
 
-    /// Writes what the first page alone has beyond its samples.
-    fn push_own(&self, kind: Kind, out: &mut Vec<u8>) {
-        if let Some(native) = self.native.filter(|_| kind == Kind::Histogram) {
-            native::push(native, out);
+    fn sample(&mut self, block: &Block, part: &FamilyPart, sample: Sample<'_>) {
+        if matches!(block.kind, Kind::Histogram | Kind::Summary) {
+            return self.add_to_group(block, part, sample);
         }
-        if let (Some(seconds), Some(field)) = (self.created, created_field(kind)) {
-            moment::push(field, seconds, out);
+        let messages = self.begin_metric(block.kind, sample);
+        push_value(sample, block.kind, &mut self.out.bytes);
+        self.end_metric(messages, block, part, Some(sample));
+    }
+
+    fn end_part(&mut self, block: &Block, part: &FamilyPart) {
+        self.end_group(block, part);
+    }
+
+    fn end(&mut self, block: &Block) {
+        if self.out.end(block, true) {
+            let start = self.out.block_start();
+            close(start, &mut self.out.bytes);
         }
     }
 
-    fn has(&self, sample: Sample<'a>, suffix: Option<&str>) -> bool {
-        suffix.is_none_or(|suffix| sample.suffix() == suffix)
-            && self.nodes.is_none_or(|selection| selection.has_node(sample))
+    fn written(&self) -> usize {
+        self.out.bytes.len()
+    }
+
+    fn finish(self: Box<Self>) -> Vec<u8> {
+        self.out.bytes
     }
 }
 
@@ -169,7 +196,7 @@ const fn type_number(kind: Kind) -> u64 {
     }
 }
 
-/// Where a `Metric` has its value.
+/// The field of a `Metric` that contains its value.
 const fn value_field(kind: Kind) -> u8 {
     match kind {
         Kind::Gauge => 2,
@@ -180,7 +207,7 @@ const fn value_field(kind: Kind) -> u8 {
     }
 }
 
-/// Where a value says when it began.
+/// The field of a value that says when it began.
 const fn created_field(kind: Kind) -> Option<u8> {
     match kind {
         Kind::Counter => Some(3),
@@ -190,19 +217,13 @@ const fn created_field(kind: Kind) -> Option<u8> {
     }
 }
 
-fn push_labels<'a>(
-    added: Option<&Added<'a>>,
-    piece: &Piece<'a>,
-    (sample, kind): (Sample<'a>, Kind),
-    out: &mut Vec<u8>,
-) {
+/// Writes the labels, without that of the bound or quantile.
+fn push_labels(sample: Sample<'_>, kind: Kind, out: &mut Vec<u8>) {
     let point = match kind {
-        Kind::Histogram | Kind::Summary => sound::point_label(kind),
+        Kind::Histogram | Kind::Summary => conformance::point_label(kind),
         _ => "",
     };
-    let added = added.into_iter().flat_map(|added| &added.labels);
-    let added = added.map(|(name, value)| (*name, value.as_str()));
-    for (name, value) in added.chain(piece.labels(sample)).filter(|(name, _)| *name != point) {
+    for (name, value) in sample.labels().filter(|(name, _)| *name != point) {
         push_label(field::METRIC_LABEL, name, value, out);
     }
 }
@@ -215,12 +236,12 @@ fn push_label(field: u8, name: &str, value: &str, out: &mut Vec<u8>) {
     close(pair, out);
 }
 
-/// Writes what a sample adds to the value of its metric.
+/// Writes a sample's part of the value of its metric.
 fn push_value(sample: Sample<'_>, kind: Kind, out: &mut Vec<u8>) {
     let value = sample.value();
-    // Of a sound histogram or summary every count is a whole number.
+    // Every count of a histogram or summary that follows the rules is a whole number.
     let count = value as u64;
-    let point = || sound::point_of(sample, kind).map_or(f64::NAN, |(_, point)| point);
+    let point = || conformance::point_of(sample, kind).map_or(f64::NAN, |(_, point)| point);
     match (kind, sample.suffix()) {
         (Kind::Counter | Kind::Gauge | Kind::Untyped, _) => {
             push_float(field::VALUE, value, out);

@@ -1,8 +1,8 @@
 //! Builds a [`Page`] from our own numbers.
 
-use super::draft::{Draft, DraftFamily, DraftSample, count, offset, piece};
+use super::draft::{Draft, DraftFamily, DraftSample, SampleSpan, count, offset, piece};
 use super::number::Repr;
-use super::{Kind, Page, SampleSpan, label, name};
+use super::{Kind, Page, label, name};
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -85,6 +85,14 @@ impl PageBuilder {
     /// The page.
     #[must_use]
     pub fn build(self) -> Page {
+        let mut page = self.build_conforming();
+        page.check_conformance();
+        page
+    }
+
+    /// The page, whose samples follow the rules of their types: nothing checks that.
+    #[must_use]
+    pub(crate) fn build_conforming(self) -> Page {
         self.draft.arrange(&self.ink, usize::MAX).unwrap_or_default()
     }
 
@@ -106,29 +114,19 @@ impl PageBuilder {
         write_labels(&labels, ink);
         let labels_end = offset(ink);
         ink.push(' ');
-        let value = value.write(ink);
+        value.write(ink);
         let value_end = offset(ink);
-        let span = SampleSpan { value, start, name_end, labels_end, value_end };
+        let span = SampleSpan { start, name_end, labels_end, value_end };
         Some(DraftSample { span, end: value_end, family: *family })
     }
 }
 
 impl Value {
-    fn write(self, ink: &mut String) -> f64 {
+    fn write(self, ink: &mut String) {
         match self {
-            Self::Whole(value) => {
-                // Writing to a string does not fail.
-                let _ = write!(ink, "{value}");
-                #[expect(
-                    clippy::cast_precision_loss,
-                    reason = "as whoever reads the page has it"
-                )]
-                return value as f64;
-            }
-            Self::Float(value) => {
-                ink.push_str(Repr::of(value).as_str());
-                value
-            }
+            // Writing to a string does not fail.
+            Self::Whole(value) => drop(write!(ink, "{value}")),
+            Self::Float(value) => ink.push_str(Repr::of(value).as_str()),
         }
     }
 }

@@ -5,7 +5,7 @@
 mod arrange;
 
 use self::arrange::Arranger;
-use super::{Kind, Page, Report, SampleSpan};
+use super::{Kind, Page, Report};
 
 /// Families and samples in the order they came, as spans into a text that stands elsewhere.
 #[derive(Debug, Default)]
@@ -29,6 +29,16 @@ pub(crate) struct DraftSample {
     pub(crate) span: SampleSpan,
     pub(crate) end: u32,
     pub(crate) family: u32,
+}
+
+/// The positions of a sample's tokens. One blank separates the labels from the value, and the value from the timestamp, if
+/// there is one. Without labels `labels_end` is `name_end`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SampleSpan {
+    pub(crate) start: u32,
+    pub(crate) name_end: u32,
+    pub(crate) labels_end: u32,
+    pub(crate) value_end: u32,
 }
 
 impl Draft {
@@ -74,7 +84,7 @@ impl Draft {
             }
         }
         let mut page = arranger.page;
-        page.report.samples = page.samples.len();
+        page.report.samples = page.families().map(|family| family.len()).sum();
         Some(page)
     }
 
@@ -115,10 +125,13 @@ impl Draft {
     }
 }
 
+/// The suffixes that names of samples have beyond that of their family.
+pub(crate) const SUFFIXES: [&str; 3] = ["_bucket", "_sum", "_count"];
+
 /// `x` and the suffix of `x_bucket`, `x_sum`, `x_count`.
 pub(crate) fn split_suffix(name: &str) -> Option<(&str, &str)> {
     let (base, suffix) = name.split_at_checked(name.rfind('_')?)?;
-    (!base.is_empty() && matches!(suffix, "_bucket" | "_sum" | "_count")).then_some((base, suffix))
+    (!base.is_empty() && SUFFIXES.contains(&suffix)).then_some((base, suffix))
 }
 
 pub(crate) fn piece(ink: &str, (from, to): (u32, u32)) -> &str {

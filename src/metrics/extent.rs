@@ -29,8 +29,8 @@ const FAMILY_LINES: usize = 6;
 /// What a page's size in other formats depends on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Extent {
-    labels: usize,
-    rendered: usize,
+    pub(super) labels: usize,
+    pub(super) rendered: usize,
 }
 
 impl Extent {
@@ -38,33 +38,35 @@ impl Extent {
         let Found { labels, controls, separators } = Found::in_text(page.text.as_bytes());
         let text = page.text.len();
         let headers: usize = page.families().map(|family| headers(&family)).sum();
-        let samples = LABEL * labels + SAMPLE * page.samples.len();
+        let samples = LABEL * labels + SAMPLE * page.report.samples;
         let rendered = text + text / 16 + samples + 5 * controls + 3 * separators + headers;
         Self { labels, rendered }
     }
 }
 
 impl Page {
-    /// Bytes that the page takes at most, in any format, JSON not indented. Nothing is known of a page that was built.
+    /// Determines the upper bounds on the page's size.
+    pub(crate) fn measure(&mut self) {
+        self.extent = Extent::of(self);
+    }
+
+    /// An upper bound on the bytes of the page in any format, JSON not indented; 0 for a page that was built.
     #[must_use]
     pub const fn rendered_at_most(&self) -> usize {
         self.extent.rendered
     }
 
-    /// The same, where each sample gets these labels.
-    #[must_use]
+    /// The same bound if each sample gets these labels.
     pub(super) fn rendered_with(&self, labels: &[(String, String)]) -> usize {
-        // As JSON escapes control characters.
+        // JSON escapes a control character with six bytes.
         let label = |(name, value): &(String, String)| name.len() + 6 * value.len() + ADDED;
         let added: usize = labels.iter().map(label).sum();
-        self.extent.rendered.saturating_add(added.saturating_mul(self.samples.len()))
+        self.extent.rendered.saturating_add(added.saturating_mul(self.report.samples))
     }
 
-    /// Bytes that indenting its JSON adds at most.
-    #[must_use]
-    pub(crate) fn indented_by_at_most(&self, added: usize) -> usize {
-        let samples = self.samples.len();
-        let lines = self.extent.labels + samples * (SAMPLE_LINES + added);
+    /// An upper bound on the bytes that indenting adds to its JSON.
+    pub(crate) fn indented_by_at_most(&self) -> usize {
+        let lines = self.extent.labels + self.report.samples * SAMPLE_LINES;
         INDENTED_LINE * (lines + FAMILY_LINES * self.families.len())
     }
 }
@@ -127,21 +129,16 @@ const fn zero_byte(word: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::{json, openmetrics, parse, protobuf, text};
+    use crate::exposition::{Format, parse, render};
     use crate::metrics::{Part, Selection, merge};
     use proptest::prelude::*;
+    use std::rc::Rc;
 
-    /// The sizes of a page in every format, with these labels.
-    fn sizes(page: &Page, labels: &[(String, String)]) -> Vec<usize> {
-        let merged = merge(&[Part { page, labels, gateway_families: true }]);
-        let everything = Selection::default();
-        let mut outs = [const { Vec::new() }; 4];
-        let [text, open, json, protobuf] = &mut outs;
-        text::render(&merged, &everything, text);
-        openmetrics::render(&merged, &everything, openmetrics::Values::Real, open);
-        json::render(&merged, &everything, None, json);
-        protobuf::render(&merged, &everything, protobuf);
-        outs.iter().map(Vec::len).collect()
+    /// The size of a page in a format.
+    fn size(page: &Page, format: Format) -> usize {
+        let page = Rc::new(page.clone());
+        let merged = merge(&[Part { page, labels: &[], gateway_families: true }]);
+        render(merged, &Selection::default(), format).len()
     }
 
     fn read(text: String) -> Page {
@@ -176,16 +173,18 @@ mod tests {
             }
             let page = read(page);
             let added = [("added".to_owned(), added)];
-            for (size, labels) in sizes(&page, &[]).into_iter().map(|size| (size, &[][..]))
-                .chain(sizes(&page, &added).into_iter().map(|size| (size, &added[..])))
-            {
-                prop_assert!(size <= page.rendered_with(labels), "{size} of {}", page.as_text());
+            let most = page.rendered_with(&added);
+            let with_labels = page.clone().with_labels(&added).unwrap();
+            let line = Format::Json { indent: None };
+            for format in [Format::Text, Format::OpenMetrics, line, Format::Protobuf] {
+                let size_of = |page| size(page, format);
+                prop_assert!(size_of(&page) <= page.rendered_at_most(), "{}", page.as_text());
+                prop_assert!(size_of(&with_labels) <= with_labels.rendered_at_most());
+                prop_assert!(size_of(&with_labels) <= most, "{}", page.as_text());
             }
-            let merged = merge(&[Part { page: &page, labels: &added, gateway_families: true }]);
-            let mut json = Vec::new();
-            json::render(&merged, &Selection::default(), Some(8), &mut json);
-            let most = page.rendered_with(&added) + page.indented_by_at_most(1);
-            prop_assert!(json.len() <= most, "{} of {most}", json.len());
+            let indented = size(&with_labels, Format::Json { indent: Some(8) });
+            let most = with_labels.rendered_at_most() + with_labels.indented_by_at_most();
+            prop_assert!(indented <= most, "{indented} of {most}");
         }
     }
 }

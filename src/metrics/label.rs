@@ -33,44 +33,22 @@ impl<'a> Iterator for Labels<'a> {
     }
 }
 
-/// What stands before a label's name when another label takes it.
-pub(crate) const EXPORTED: &str = "exported_";
-
-/// How often [`EXPORTED`] stands before a label of this name, wherever there is one in these lines; 0 is the label
-/// itself. Finds them in one pass and without reading the values.
-pub(crate) fn exports_of(lines: &str, name: &str) -> Exports {
-    let needle = [name, "=\""].concat();
-    let mut exports = Exports::default();
-    for (at, _) in lines.match_indices(&needle) {
-        let mut before = lines.get(..at).unwrap_or_default();
-        let mut times = 0;
-        while let Some(shorter) = before.strip_suffix(EXPORTED) {
-            before = shorter;
-            times += 1;
-        }
-        if before.ends_with(['{', ',']) {
-            exports.add(times);
-        }
+/// The length of the label block at the beginning of a line's rest; 0 without labels. A block that is cut off ends with
+/// the line.
+pub(crate) fn block_len(bytes: &[u8]) -> usize {
+    if bytes.first() != Some(&b'{') {
+        return 0;
     }
-    exports
-}
-
-/// How often [`EXPORTED`] stands before some label's name.
-#[derive(Debug, Default)]
-pub(crate) struct Exports(Vec<bool>);
-
-impl Exports {
-    /// Whether it stands there so often somewhere.
-    pub(crate) fn has(&self, times: usize) -> bool {
-        self.0.get(times).copied().unwrap_or_default()
-    }
-
-    fn add(&mut self, times: usize) {
-        if self.0.len() <= times {
-            self.0.resize(times + 1, false);
-        }
-        if let Some(place) = self.0.get_mut(times) {
-            *place = true;
+    let mut at = 1;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(quote) = rest.iter().position(|&byte| byte == b'"') else { return bytes.len() };
+        let value = rest.get(quote + 1..).unwrap_or_default();
+        at += quote + 1 + value_len(value) + 1;
+        match bytes.get(at) {
+            Some(b',') => at += 1,
+            Some(_) => return at + 1,
+            None => return bytes.len(),
         }
     }
 }
@@ -169,10 +147,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn times(exports: &Exports) -> Vec<usize> {
-        (0..9).filter(|&times| exports.has(times)).collect()
-    }
-
     #[test]
     fn labels_come_in_order_with_their_values_escaped() {
         let labels: Vec<_> = Labels::of(r#"{a="1",b="x\"},c=\"y",c="\\"}"#).collect();
@@ -181,18 +155,17 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_found_by_its_whole_name_and_not_in_a_value() {
-        let lines = r#"a{resource="x",text="y,source=\"z\""} 1"#;
-        let times = |name| times(&exports_of(lines, name));
-        assert_eq!((times("resource"), times("text"), times("source")), (vec![0], vec![0], vec![]));
-    }
-
-    #[test]
-    fn exported_labels_are_counted_by_how_often() {
-        let lines =
-            "a{exported_exported_b=\"\",b=\"\"} 1\na{exported_b=\"\",un_exported_b=\"\"} 2\n";
-        assert_eq!(times(&exports_of(lines, "b")), [0, 1, 2]);
-        assert_eq!(times(&exports_of(lines, "exported_b")), [0, 1]);
+    fn a_block_ends_at_the_brace_behind_its_last_value() {
+        for (line, length) in [
+            (r#"{a="1",b="}""} 5"#, 13),
+            (" 5", 0),
+            ("", 0),
+            ("{", 1),
+            ("{a=\"", 4),
+            ("{a=\"\\", 5),
+        ] {
+            assert_eq!(block_len(line.as_bytes()), length, "{line}");
+        }
     }
 
     proptest! {

@@ -1,201 +1,307 @@
-//! Several pages as one: families stand once, the samples of each together, without copying any of them.
+//! Several pages as one: each family once, with the samples of all pages, without copying any of them.
 //!
-//! The first page that has a family gives its type, the first that has one its help. A later page that gives it another
-//! type loses that family's samples; of a series that several pages have the first one's stays. Both are counted, page by page.
+//! The first page that has a family gives its type, the first with a help text that. If a later page gives it another type,
+//! all keep their series, but the family loses its type; these samples are counted as [`Reason::TypeConflict`]. If several
+//! pages have a series, the first page's is kept, and the others are counted as [`Reason::Duplicate`].
 
 mod duplicates;
-mod piece;
+mod part;
 
 use self::duplicates::Search;
-pub(crate) use self::piece::{Added, MergedFamily, Piece};
-use super::{Dropped, Family, Kind, Page, Reason, draft};
+pub(crate) use self::part::{FamilyPart, Place};
+use super::{Conformance, Dropped, Family, Kind, Page, Reason, draft};
 use crate::limits;
 use std::collections::HashMap;
+use std::rc::Rc;
 
-/// A page, and what it is merged with.
-#[derive(Clone, Copy, Debug)]
+/// A page to merge.
+#[derive(Clone, Debug)]
 pub struct Part<'a> {
     /// The page.
-    pub page: &'a Page,
-    /// Labels that each of its samples gets: legal names, each once. A label of the page that has such a name becomes
-    /// `exported_<name>`.
+    pub page: Rc<Page>,
+    /// Labels that each of its samples has. They only save work: no series of one part is one of another's if some label
+    /// has another value in each.
     pub labels: &'a [(String, String)],
-    /// Whether its `awx_gateway_*` families stay.
+    /// True if its `awx_gateway_*` families are merged too.
     pub gateway_families: bool,
 }
 
-/// Pages merged. See [`merge`].
+/// Merged pages. See [`merge`].
 #[derive(Debug, Default)]
-pub struct Merged<'a> {
-    families: Vec<MergedFamily<'a>>,
-    added: Vec<Added<'a>>,
+pub struct Merged {
+    pages: Vec<Rc<Page>>,
+    families: Vec<MergedFamily>,
     dropped: Vec<Dropped>,
     indented_by: usize,
 }
 
+/// A family over all pages that have it.
+#[derive(Debug)]
+pub(crate) struct MergedFamily {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) conformance: Conformance,
+    parts: Vec<FamilyPart>,
+}
+
 /// Merges pages, in this order.
 ///
-/// One page without labels costs nothing for its samples, and no more than a small entry for each family. A page with
-/// which the scrape would exceed [`limits::SCRAPE_SAMPLES`], or might exceed [`limits::SCRAPE_BYTES`], is left out whole.
+/// A page with which the scrape would exceed [`limits::SCRAPE_SAMPLES`], or might exceed [`limits::SCRAPE_BYTES`], is left
+/// out whole.
 #[must_use]
-pub fn merge<'a>(parts: &[Part<'a>]) -> Merged<'a> {
-    let mut merger = Merger::new(parts);
-    let mut room = (limits::SCRAPE_SAMPLES, limits::SCRAPE_BYTES);
-    for (at, part) in (0..).zip(parts) {
-        let samples = part.page.report().samples;
-        let left = room.0.checked_sub(samples);
-        match left.zip(room.1.checked_sub(part.page.rendered_with(part.labels))) {
-            Some(left) => {
-                room = left;
-                part.families().for_each(|family| merger.add(Piece::new(at, part.labels, family)));
-            }
-            None => merger.drop_samples(at, Reason::ScrapeLimit, samples),
-        }
+pub fn merge(parts: &[Part<'_>]) -> Merged {
+    let mut merged = Merged {
+        pages: parts.iter().map(|part| Rc::clone(&part.page)).collect(),
+        dropped: vec![Dropped::default(); parts.len()],
+        indented_by: parts.iter().map(|part| part.page.indented_by_at_most()).sum(),
+        ..Merged::default()
+    };
+    let fitting = merged.fitting(parts);
+    merged.collect(parts, &fitting);
+    if fitting.len() > 1 {
+        merged.resolve_conflicts();
+        merged.drop_duplicates(parts);
     }
-    merger.merged.indented_by = indented_by(parts);
-    merger.drop_duplicates();
-    merger.merged
+    merged
 }
 
-fn indented_by(parts: &[Part<'_>]) -> usize {
-    parts.iter().map(|part| part.page.indented_by_at_most(part.labels.len())).sum()
-}
-
-impl<'a> Merged<'a> {
-    /// Bytes that indenting its JSON adds at most.
-    pub(crate) const fn indented_by_at_most(&self) -> usize {
-        self.indented_by
-    }
-
-    /// What of a part was left out, beside what its own report counts.
+impl Merged {
+    /// The samples of a part that are left out or lose their type, beyond those that its own report counts.
     #[must_use]
     pub fn dropped(&self, part: usize) -> Dropped {
         self.dropped.get(part).copied().unwrap_or_default()
     }
 
-    /// Leaves out every family but those of these names.
+    /// Leaves out every family whose name does not match.
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        self.families.retain(|family| keep(family.name()));
+        self.families.retain(|family| keep(&family.name));
+    }
+
+    /// An upper bound on the bytes that indenting adds to its JSON.
+    pub(crate) const fn indented_by_at_most(&self) -> usize {
+        self.indented_by
     }
 
     /// The families, in the order they came.
-    pub(crate) fn families(&self) -> impl ExactSizeIterator<Item = &MergedFamily<'a>> {
-        self.families.iter()
+    pub(crate) fn families(&self) -> &[MergedFamily] {
+        &self.families
     }
 
-    /// Whether samples of one histogram or summary come from several pages, and so do not stand together.
-    pub(crate) fn mixes_groups(&self, family: &MergedFamily<'a>) -> bool {
-        let is_one = family.rest.is_empty() || family.is_apart(&self.added);
-        !is_one && Search::default().mixes_groups(family, &self.added)
+    /// The parts of a family.
+    pub(crate) fn parts<'m>(
+        &'m self,
+        family: &'m MergedFamily,
+    ) -> impl ExactSizeIterator<Item = (&'m FamilyPart, Family<'m>)> {
+        family.parts.iter().map(|part| (part, self.family(part)))
     }
 
-    /// The labels that a piece's samples get.
-    pub(crate) fn added(&self, piece: &Piece<'_>) -> Option<&Added<'a>> {
-        self.added.get(piece.part as usize).filter(|added| !added.labels.is_empty())
-    }
-}
-
-impl<'a> Part<'a> {
-    fn families(&self) -> impl Iterator<Item = Family<'a>> + use<'a> {
-        let keeps_gateway = self.gateway_families;
-        self.page.families().filter(move |family| keeps_gateway || !family.is_gateway())
-    }
-}
-
-/// Puts the families of one part after another together.
-struct Merger<'a> {
-    merged: Merged<'a>,
-    /// Places of the families by name. With one part there is nothing to be found.
-    ids: Option<HashMap<&'a str, usize>>,
-}
-
-impl<'a> Merger<'a> {
-    fn new(parts: &[Part<'a>]) -> Self {
-        let families = parts.iter().map(|part| part.page.families().len()).max();
-        let merged = Merged {
-            families: Vec::with_capacity(families.unwrap_or_default()),
-            added: parts.iter().map(|part| Added::of(part.labels)).collect(),
-            dropped: vec![Dropped::default(); parts.len()],
-            indented_by: 0,
-        };
-        Self { merged, ids: (parts.len() > 1).then(HashMap::new) }
+    /// The first help text, escaped.
+    pub(crate) fn help<'m>(&'m self, family: &'m MergedFamily) -> &'m str {
+        let mut helps = self.parts(family).map(|(_, family)| family.help());
+        helps.find(|help| !help.is_empty()).unwrap_or_default()
     }
 
-    fn add(&mut self, piece: Piece<'a>) {
-        let name = piece.family.name();
-        let known = self.ids.as_ref().and_then(|ids| ids.get(name).copied());
-        let is_taken = match known {
-            None => self.is_part_of_another(&piece) || self.may_have_names_of_another(&piece),
-            // One that goes on may lack what the other has.
-            Some(_) => self.may_have_names_of_another(&piece) && self.has_names_of_another(&piece),
-        };
-        match known {
-            _ if is_taken => {}
-            None => {
-                if let Some(ids) = &mut self.ids {
-                    ids.insert(name, self.merged.families.len());
+    /// The family of a page that a part is of. A part is only made of a family that exists.
+    fn family(&self, part: &FamilyPart) -> Family<'_> {
+        self.pages.get(part.page).and_then(|page| page.family(part.family)).unwrap_or(Family::EMPTY)
+    }
+
+    /// The indices of the parts that fit the limits of a scrape.
+    fn fitting(&mut self, parts: &[Part<'_>]) -> Vec<usize> {
+        let mut room = (limits::SCRAPE_SAMPLES, limits::SCRAPE_BYTES);
+        let mut fitting = Vec::with_capacity(parts.len());
+        for (index, part) in parts.iter().enumerate() {
+            let samples = part.page.report().samples;
+            let left = room.0.checked_sub(samples);
+            match left.zip(room.1.checked_sub(part.page.rendered_at_most())) {
+                Some(left) => {
+                    room = left;
+                    fitting.push(index);
                 }
-                return self.merged.families.push(MergedFamily { first: piece, rest: Vec::new() });
+                None => self.count(index, Reason::ScrapeLimit, samples),
             }
-            Some(at) => {
-                if let Some(family) = self.merged.families.get_mut(at)
-                    && family.kind() == piece.family.kind()
-                {
-                    return family.rest.push(piece);
+        }
+        fitting
+    }
+
+    /// Puts the families of these parts together by name.
+    fn collect(&mut self, parts: &[Part<'_>], fitting: &[usize]) {
+        let parts = || fitting.iter().filter_map(|&index| Some((index, parts.get(index)?)));
+        let most = parts().map(|(_, part)| part.page.families().len()).max();
+        self.families.reserve(most.unwrap_or_default());
+        let mut known: HashMap<&str, usize> = HashMap::new();
+        for (page, part) in parts() {
+            for (index, family) in part.page.families().enumerate() {
+                if family.is_gateway() && !part.gateway_families {
+                    continue;
+                }
+                let part = FamilyPart::whole(page, index);
+                // With one page each name is new.
+                let found = (fitting.len() > 1).then(|| known.get(family.name()).copied());
+                match found.flatten().and_then(|at| self.families.get_mut(at)) {
+                    Some(merged) => merged.add(part, family),
+                    None => {
+                        if fitting.len() > 1 {
+                            known.insert(family.name(), self.families.len());
+                        }
+                        self.families.push(MergedFamily::of(part, family));
+                    }
                 }
             }
         }
-        self.drop_samples(piece.part, Reason::TypeConflict, piece.family.len());
     }
 
-    /// Whether its samples' name is already the `_sum`, say, of another part's histogram.
-    fn is_part_of_another(&self, piece: &Piece<'_>) -> bool {
-        let parts = draft::split_suffix(piece.family.name());
-        parts.is_some_and(|(base, suffix)| {
-            self.kind_in_another(base, piece).is_some_and(|kind| kind.has(suffix))
-        })
-    }
-
-    /// Whether the name of its `_sum`, say, is already that of another part's family.
-    fn may_have_names_of_another(&self, piece: &Piece<'_>) -> bool {
-        let (name, kind) = (piece.family.name(), piece.family.kind());
-        let suffixes = ["_bucket", "_sum", "_count"].into_iter().filter(|suffix| kind.has(suffix));
-        let mut names = suffixes.map(|suffix| [name, suffix].concat());
-        names.any(|name| self.kind_in_another(&name, piece).is_some())
-    }
-
-    fn has_names_of_another(&self, piece: &Piece<'_>) -> bool {
-        let mut suffixed = piece.family.samples().filter(|sample| !sample.suffix().is_empty());
-        suffixed.any(|sample| self.kind_in_another(sample.name(), piece).is_some())
-    }
-
-    fn kind_in_another(&self, name: &str, piece: &Piece<'_>) -> Option<Kind> {
-        let family = self.merged.families.get(*self.ids.as_ref()?.get(name)?)?;
-        (family.first.part != piece.part).then(|| family.kind())
-    }
-
-    fn drop_samples(&mut self, part: u32, reason: Reason, samples: usize) {
-        if let Some(dropped) = self.merged.dropped.get_mut(part as usize) {
+    fn count(&mut self, page: usize, reason: Reason, samples: usize) {
+        if let Some(dropped) = self.dropped.get_mut(page) {
             dropped.add(reason, samples);
         }
     }
 
-    fn drop_duplicates(&mut self) {
-        let Merged { families, added, dropped, .. } = &mut self.merged;
-        let mut search = Search::default();
-        for family in families {
-            if family.rest.is_empty() || family.is_apart(added) {
+    /// Takes their types from families that cannot keep them.
+    fn resolve_conflicts(&mut self) {
+        let conflicts = self.conflicts();
+        if conflicts.is_empty() {
+            return;
+        }
+        let families = std::mem::take(&mut self.families);
+        let (mut known, mut untyped) = (HashMap::new(), Vec::new());
+        for (index, family) in families.into_iter().enumerate() {
+            if !conflicts.contains(&index) {
+                untyped.push(family);
                 continue;
             }
-            for (piece, at) in search.duplicates(family, added) {
-                let piece = std::iter::once(&mut family.first).chain(&mut family.rest).nth(piece);
-                let Some(piece) = piece else { continue };
-                piece.drop(at);
-                if let Some(dropped) = dropped.get_mut(piece.part as usize) {
-                    dropped.add(Reason::Duplicate, 1);
+            for part in &family.parts {
+                let loses = |family: &Family<'_>| family.kind() != Kind::Untyped;
+                let samples = Some(self.family(part)).filter(loses).map_or(0, |it| it.len());
+                self.count(part.page, Reason::TypeConflict, samples);
+            }
+            for (name, parts) in self.by_sample_name(&family) {
+                let at = *known.entry(name.clone()).or_insert(untyped.len());
+                match untyped.get_mut(at) {
+                    Some(merged) => merged.parts.extend(parts),
+                    None => untyped.push(MergedFamily::untyped(name, parts)),
                 }
             }
         }
+        // The first page's series is kept.
+        untyped.iter_mut().for_each(|family| family.parts.sort_by_key(|part| part.page));
+        self.families = untyped;
+    }
+
+    /// The indices of families with several types, and of those with a sample whose name is another page's family.
+    fn conflicts(&self) -> Vec<usize> {
+        let ids: HashMap<&str, usize> = self
+            .families
+            .iter()
+            .enumerate()
+            .map(|(id, family)| (family.name.as_str(), id))
+            .collect();
+        let mut conflicts = Vec::new();
+        for (index, merged) in self.families.iter().enumerate() {
+            if self.parts(merged).any(|(_, family)| family.kind() != merged.kind) {
+                conflicts.push(index);
+            }
+            for suffix in draft::SUFFIXES {
+                let Some(&other) = ids.get([&merged.name, suffix].concat().as_str()) else {
+                    continue;
+                };
+                if self.meet(merged, suffix, other) {
+                    conflicts.extend([index, other]);
+                }
+            }
+        }
+        conflicts
+    }
+
+    /// Returns true if one page has samples of the family with this suffix, and another page has the other family.
+    fn meet(&self, family: &MergedFamily, suffix: &str, other: usize) -> bool {
+        let has = |family: Family<'_>| {
+            family.kind().has(suffix) && family.samples().any(|sample| sample.suffix() == suffix)
+        };
+        let others =
+            self.families.get(other).map(|other| other.parts.as_slice()).unwrap_or_default();
+        self.parts(family)
+            .any(|(part, family)| others.iter().any(|other| other.page != part.page) && has(family))
+    }
+
+    /// The parts of a family by the names of their samples, in the order of [`draft::SUFFIXES`]; the family's own name first.
+    fn by_sample_name(&self, family: &MergedFamily) -> Vec<(String, Vec<FamilyPart>)> {
+        let suffixes = std::iter::once("").chain(draft::SUFFIXES);
+        let named = suffixes.filter_map(|suffix| {
+            let has = |(_, family): &(&FamilyPart, Family<'_>)| {
+                suffix.is_empty() && family.is_empty()
+                    || family.samples().any(|sample| sample.suffix() == suffix)
+            };
+            let parts = self.parts(family).filter(has);
+            let parts: Vec<_> = parts.map(|(part, _)| part.with_suffix(suffix)).collect();
+            (!parts.is_empty()).then(|| ([&family.name, suffix].concat(), parts))
+        });
+        named.collect()
+    }
+
+    fn drop_duplicates(&mut self, parts: &[Part<'_>]) {
+        let mut families = std::mem::take(&mut self.families);
+        let mut search = Search::default();
+        for family in &mut families {
+            if family.parts.len() == 1 || family.is_apart(parts) {
+                continue;
+            }
+            let (repeats, is_mixed) = search.look(self, family);
+            for (part, sample) in repeats {
+                let Some(part) = family.parts.get_mut(part) else { continue };
+                part.dropped.push(sample);
+                self.count(part.page, Reason::Duplicate, 1);
+            }
+            family.conformance = self.conformance(family, is_mixed);
+        }
+        self.families = families;
+    }
+
+    fn conformance(&self, family: &MergedFamily, is_mixed: bool) -> Conformance {
+        let parts = || self.parts(family).map(|(part, family)| part.conformance(family));
+        match family.kind {
+            Kind::Gauge | Kind::Untyped => Conformance::Whole,
+            Kind::Histogram | Kind::Summary if is_mixed => Conformance::Broken,
+            _ => parts().min().unwrap_or(Conformance::Whole),
+        }
+    }
+}
+
+impl MergedFamily {
+    fn of(part: FamilyPart, family: Family<'_>) -> Self {
+        Self {
+            name: family.name().to_owned(),
+            kind: family.kind(),
+            conformance: family.conformance(),
+            parts: vec![part],
+        }
+    }
+
+    fn untyped(name: String, parts: Vec<FamilyPart>) -> Self {
+        Self { name, kind: Kind::Untyped, conformance: Conformance::Whole, parts }
+    }
+
+    fn add(&mut self, part: FamilyPart, family: Family<'_>) {
+        self.conformance = self.conformance.min(family.conformance());
+        self.parts.push(part);
+    }
+
+    /// Returns true if no series of one part can be another's: some label has another value in each.
+    fn is_apart(&self, parts: &[Part<'_>]) -> bool {
+        let value_of = |part: &FamilyPart, name: &str| {
+            let labels = parts.get(part.page)?.labels;
+            labels.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+        };
+        let Some(first) = self.parts.first().and_then(|part| parts.get(part.page)) else {
+            return true;
+        };
+        first.labels.iter().any(|(name, _)| {
+            let values: Option<Vec<_>> = self.parts.iter().map(|it| value_of(it, name)).collect();
+            values.is_some_and(|mut values| {
+                values.sort_unstable();
+                values.is_sorted_by(|a, b| a < b)
+            })
+        })
     }
 }
 

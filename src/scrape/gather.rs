@@ -1,10 +1,14 @@
-//! What is served: the sources' last good pages, and the gateway's own families behind them.
+//! Gathers the page of a scrape: the sources' last good pages, and the gateway's own families behind them.
 //!
-//! A VM copies and parses a page only when its generation changed, and keeps what it rendered of it: of what did not
-//! change nothing is parsed, rendered or copied again. Of the gateway's own families only the numbers are new in every
-//! scrape; they are written behind the sources', in the same bytes as last time. It is the same with what is compressed.
+//! The sources' pages are stored parsed, labelled and indexed: a VM copies one when its generation changed, selects families
+//! by the index and copies their lines. It keeps its renderings, also compressed, so that nothing is copied, rendered or
+//! compressed again while no page changes. Of the gateway's own families only the numbers are new in every scrape; they are
+//! written behind the sources', over those of the last scrape.
+//!
+//! Work on many samples is done in slices ([`job`]): the scrape then waits for ticks.
 
-mod own;
+mod gateway_families;
+mod job;
 mod rendered;
 
 use super::ScrapeRecorder;
@@ -12,16 +16,15 @@ use super::encoding::Encoding;
 use crate::auth::{Permit, Visibility};
 use crate::config::{Config, GatewayFamilyPolicy, Source};
 use crate::exposition::form::{Draft, Form};
-use crate::exposition::openmetrics::{self, Values};
-use crate::exposition::protobuf::Native;
-use crate::exposition::{Format, json, parse, protobuf, text};
+use crate::exposition::{Extras, Format, Renderer, openmetrics, protobuf};
 use crate::host::{Host, Time};
 use crate::limits;
-use crate::metrics::{self, Merged, Page, PageBuilder, Part, Selection, Sink, merge};
+use crate::metrics::{Dropped, GatewaySelection, Page, PageBuilder, Part, Selection, Sink, merge};
 use crate::shared::question_budget;
 use crate::shared::snapshot::{Head, Keys};
-use own::{Own, State};
-use rendered::{Key, Rendered, Rendering};
+use gateway_families::{GatewayFamilies, SourceStatus};
+use job::{Job, Slice, visible};
+use rendered::{Rendered, Rendering, Wanted};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -31,30 +34,46 @@ pub struct Gatherer {
     keys: Vec<Keys>,
     loaded: RefCell<Vec<Loaded>>,
     rendered: RefCell<Rendered>,
+    /// The work that a scrape waits for.
+    job: RefCell<Option<(Job, Sources)>>,
     wanted: Cell<Time>,
-    own: Own,
+    own: GatewayFamilies,
 }
 
-/// A source's page as this VM has it; generation 0 where it has none.
+/// A page and its encoding.
+pub type Gathered = (Encoding, Rc<Vec<u8>>);
+
+/// The page of a source in this VM; generation 0 without one.
 #[derive(Clone, Default)]
 struct Loaded {
     generation: u64,
     page: Rc<Page>,
-    /// When it was pulled, as the head said that named it: its age counts from here, whatever the head names since.
+    /// The time of its pull, according to the head that named it first: its age counts from here, whatever the head names
+    /// since.
     succeeded: Time,
 }
 
-/// The sources as one scrape finds them.
+/// The sources at the time of a scrape.
 struct Sources {
-    /// None for those that may not be seen.
+    /// `None` for those that the client may not see.
     heads: Vec<Option<Head>>,
-    /// Generation 0 in place of the pages that may not be seen, or are too old.
+    /// Generation 0 in place of the pages that the client may not see, or that are too old.
     served: Vec<Loaded>,
     now: Time,
 }
 
+impl Sources {
+    fn generations(&self) -> Vec<u64> {
+        self.served.iter().map(|served| served.generation).collect()
+    }
+
+    fn samples(&self) -> u64 {
+        self.served.iter().map(|served| served.page.report().samples as u64).sum()
+    }
+}
+
 impl Gatherer {
-    /// A gatherer that has nothing yet.
+    /// A gatherer without pages.
     #[must_use]
     pub fn new(config: Rc<Config>, host: &dyn Host) -> Self {
         let salt = question_budget::salt(host);
@@ -62,16 +81,19 @@ impl Gatherer {
         let keys: Vec<Keys> = config.sources.iter().map(|source| Keys::new(&key(source))).collect();
         Self {
             loaded: RefCell::new(vec![Loaded::default(); keys.len()]),
-            own: Own::new(&config, host),
+            own: GatewayFamilies::new(&config, host),
             rendered: RefCell::default(),
+            job: RefCell::default(),
             wanted: Cell::default(),
             config,
             keys,
         }
     }
 
-    /// The page for who may see it, and whether it is compressed: a small one is not, whatever is asked for. It is
-    /// written in place by the next scrape, if nobody holds it any more.
+    /// The page that a client may see, and its encoding: a small page is not compressed. The next scrape writes into the
+    /// same memory, unless someone still holds the page.
+    ///
+    /// Returns `None` if that takes more work than one callback may do; [`Gatherer::advance`] does it.
     pub fn page(
         &self,
         host: &dyn Host,
@@ -79,18 +101,81 @@ impl Gatherer {
         permit: &Permit,
         selection: &Selection,
         (format, encoding): (Format, Encoding),
-    ) -> (Encoding, Rc<Vec<u8>>) {
-        let sources = self.sources(host, permit.view());
-        let key = Key {
-            format,
-            selection: selection.clone(),
-            view: Rc::clone(permit.view()),
-            generations: sources.served.iter().map(|served| served.generation).collect(),
+    ) -> Option<Gathered> {
+        let wanted = wanted(permit, selection, format);
+        let heads = self.heads(host, &wanted.visibility);
+        if self.samples_to_load(&heads) > limits::INLINE_SAMPLES {
+            return None;
+        }
+        self.load(host, &heads, usize::MAX);
+        let (mut job, sources) = self.begin(host, wanted, heads);
+        if sources.samples() <= limits::INLINE_SAMPLES {
+            job.advance(Slice::All, encoding == Encoding::Gzip);
+        } else if !job.is_complete(encoding == Encoding::Gzip) {
+            self.keep_unless_rendering(job);
+            return None;
+        }
+        Some(self.complete(host, recorder, job.into_rendering(), &sources, encoding))
+    }
+
+    /// Does a slice of the work on a page, and returns the page when it is complete.
+    pub fn advance(
+        &self,
+        host: &dyn Host,
+        recorder: &dyn ScrapeRecorder,
+        permit: &Permit,
+        selection: &Selection,
+        (format, encoding): (Format, Encoding),
+    ) -> Option<Gathered> {
+        let wanted = wanted(permit, selection, format);
+        let under_way = self.job.borrow_mut().take_if(|(job, _)| *job.wanted() == wanted);
+        let (mut job, sources) = match under_way {
+            Some(under_way) => under_way,
+            None => {
+                let heads = self.heads(host, &wanted.visibility);
+                if !self.load(host, &heads, limits::SLICE_LOADED) {
+                    return None;
+                }
+                self.begin(host, wanted, heads)
+            }
         };
-        let rendering = self.rendered.borrow_mut().take(&key);
-        let mut rendering = rendering.unwrap_or_else(|| self.pulled(&sources, &key));
-        if selection.has_gateway_families() {
-            self.add_own(host, recorder, &sources, &key, &mut rendering);
+        if !job.advance(Slice::One, encoding == Encoding::Gzip) {
+            *self.job.borrow_mut() = Some((job, sources));
+            return None;
+        }
+        Some(self.complete(host, recorder, job.into_rendering(), &sources, encoding))
+    }
+
+    /// Begins a rendering, or takes the one that is kept.
+    fn begin(&self, host: &dyn Host, wanted: Wanted, heads: Vec<Option<Head>>) -> (Job, Sources) {
+        let now = host.now();
+        let sources = Sources { served: self.served(&heads, now), heads, now };
+        let generations = sources.generations();
+        let job = match self.rendered.borrow_mut().take(&wanted, &generations) {
+            Some(rendering) => Job::of(rendering),
+            None => Job::new(wanted, generations, merge(&self.parts(&sources, |_| false))),
+        };
+        (job, sources)
+    }
+
+    /// Keeps a rendering that is complete but for its compression.
+    fn keep_unless_rendering(&self, job: Job) {
+        if job.is_complete(false) {
+            self.rendered.borrow_mut().keep(job.into_rendering());
+        }
+    }
+
+    /// Adds the gateway's families to a rendering of the sources', and keeps it.
+    fn complete(
+        &self,
+        host: &dyn Host,
+        recorder: &dyn ScrapeRecorder,
+        mut rendering: Rendering,
+        sources: &Sources,
+        encoding: Encoding,
+    ) -> Gathered {
+        if rendering.wanted.selection.has_gateway_families() {
+            self.add_own(host, recorder, sources, &mut rendering);
         }
         let compressed = match encoding {
             Encoding::Identity => None,
@@ -100,28 +185,8 @@ impl Gatherer {
             Some(compressed) => (Encoding::Gzip, compressed),
             None => (Encoding::Identity, Rc::clone(&rendering.page)),
         };
-        self.rendered.borrow_mut().keep(key, rendering);
+        self.rendered.borrow_mut().keep(rendering);
         page
-    }
-
-    /// The sources' families.
-    fn pulled(&self, sources: &Sources, key: &Key) -> Rendering {
-        let merged = merge(&self.parts(sources, |_| false));
-        let withheld = (0..sources.served.len()).map(|part| merged.dropped(part)).collect();
-        let mut page =
-            render(key, merged, metrics::GatewaySelection::None, (Values::Real, &[], None));
-        if key.selection.has_gateway_families() {
-            open(key.format, &mut page);
-        } else {
-            page.extend_from_slice(end(key.format));
-        }
-        Rendering {
-            pulled: page.len(),
-            page: Rc::new(page),
-            withheld,
-            own: Form::default(),
-            compressed: None,
-        }
     }
 
     /// Writes the gateway's families behind the sources'.
@@ -130,30 +195,29 @@ impl Gatherer {
         host: &dyn Host,
         recorder: &dyn ScrapeRecorder,
         sources: &Sources,
-        key: &Key,
         rendering: &mut Rendering,
     ) {
-        let Rendering { page, pulled, withheld, own: form, .. } = rendering;
-        let states = self.states(sources, withheld);
+        let Rendering { wanted, page, pulled, withheld, own: form, .. } = rendering;
+        let statuses = self.statuses(sources, withheld);
         let write = |sink: &mut dyn Sink| {
-            self.own.write(sink, &states);
+            self.own.write(sink, &statuses);
             recorder.write(host, sink);
         };
         let created = || self.config.gateway_created.then(|| recorder.created(host)).flatten();
         let page = Rc::make_mut(page);
-        if !has_forms(key.format) || self.keeps_any() {
+        if !has_forms(wanted.format) || self.keeps_any() {
             page.truncate(*pulled);
-            let (own, natives) = if key.format == Format::Protobuf {
+            let (own, natives) = if wanted.format == Format::Protobuf {
                 let mut own = protobuf::Draft::default();
                 write(&mut own);
                 own.finish()
             } else {
                 let mut own = PageBuilder::new();
                 write(&mut own);
-                (own.build(), Vec::new())
+                (own.build_conforming(), Vec::new())
             };
-            let own = self.render_own(&own, (Values::Real, &natives, created()), sources, key);
-            return close(key.format, page, &own);
+            let own = self.render_own(own, Extras { natives, created: created() }, sources, wanted);
+            return close(wanted.format, page, &own);
         }
         let mut numbers = form.numbers();
         write(&mut numbers);
@@ -164,37 +228,44 @@ impl Gatherer {
             write(&mut draft);
             let own;
             (own, numbers) = draft.finish();
-            let mut text = self.render_own(&own, (Values::Places, &[], created()), sources, key);
-            text.extend_from_slice(end(key.format));
+            let extras = Extras { natives: Vec::new(), created: created() };
+            let mut text = self.render_own(own, extras, sources, wanted);
+            text.extend_from_slice(end(wanted.format));
             *form = Form::new(&text, &numbers);
         }
         form.fill(&numbers, page, *pulled);
     }
 
-    /// The gateway's families, with what a source's page may bring along of the same names.
-    fn render_own(&self, own: &Page, extras: Extras<'_>, sources: &Sources, key: &Key) -> Vec<u8> {
-        let mut parts = vec![Part { page: own, labels: self.own.labels(), gateway_families: true }];
+    /// The gateway's families, with those of the same names that the page of a source may contain.
+    fn render_own(&self, own: Page, extras: Extras, sources: &Sources, wanted: &Wanted) -> Vec<u8> {
+        let own = Part {
+            // Within the limits of what it counts, so its labels fit.
+            page: Rc::new(own.with_labels(self.own.labels()).unwrap_or_default()),
+            labels: self.own.labels(),
+            gateway_families: true,
+        };
+        let mut parts = vec![own];
         parts.extend(self.parts(sources, keeps).into_iter().filter(|part| part.gateway_families));
-        render(key, merge(&parts), metrics::GatewaySelection::Only, extras)
+        let mut merged = merge(&parts);
+        let selection = visible(&mut merged, wanted, GatewaySelection::Only);
+        Renderer::new(Rc::new(merged), &selection, wanted.format, extras).finish()
     }
 
     fn keeps_any(&self) -> bool {
         self.config.sources.iter().any(keeps)
     }
 
-    fn sources(&self, host: &dyn Host, view: &Visibility) -> Sources {
-        let now = host.now();
-        self.want(host, now);
-        let heads = self.keys.iter().enumerate().map(|(place, keys)| {
+    /// Reads the heads of the sources that the client may see, and notes that they are wanted.
+    fn heads(&self, host: &dyn Host, visibility: &Visibility) -> Vec<Option<Head>> {
+        self.want(host, host.now());
+        let heads = self.keys.iter().enumerate().map(|(source, keys)| {
             let head = |keys: &Keys| keys.head(host).map(|read| read.head).unwrap_or_default();
-            view.shows_source(place).then(|| head(keys))
+            visibility.shows_source(source).then(|| head(keys))
         });
-        let heads: Vec<_> = heads.collect();
-        self.load(host, &heads);
-        let served = self.served(&heads, now);
-        Sources { heads, served, now }
+        heads.collect()
     }
 
+    /// The pages that are not too old, of sources that the client may see.
     fn served(&self, heads: &[Option<Head>], now: Time) -> Vec<Loaded> {
         let loaded = self.loaded.borrow();
         let fresh = |loaded: &Loaded, source: &Source| {
@@ -208,36 +279,36 @@ impl Gatherer {
         served.collect()
     }
 
-    fn parts<'a>(&'a self, sources: &'a Sources, keeps: impl Fn(&Source) -> bool) -> Vec<Part<'a>> {
-        let part = |(served, source): (&'a Loaded, &'a Source)| Part {
-            page: &served.page,
+    fn parts<'a>(&'a self, sources: &Sources, keeps: impl Fn(&Source) -> bool) -> Vec<Part<'a>> {
+        let part = |(served, source): (&Loaded, &'a Source)| Part {
+            page: Rc::clone(&served.page),
             labels: &source.labels,
             gateway_families: keeps(source),
         };
         sources.served.iter().zip(&self.config.sources).map(part).collect()
     }
 
-    /// What there is to say of the sources that may be seen.
-    fn states<'a>(&'a self, sources: &'a Sources, withheld: &[metrics::Dropped]) -> Vec<State<'a>> {
+    /// The status of the sources that the client may see.
+    fn statuses<'a>(&'a self, sources: &'a Sources, withheld: &[Dropped]) -> Vec<SourceStatus<'a>> {
         let known = sources.heads.iter().zip(&sources.served).zip(withheld);
-        let states = self.config.sources.iter().zip(known).enumerate();
-        let state = |(place, (source, ((head, served), &withheld)))| {
+        let statuses = self.config.sources.iter().zip(known).enumerate();
+        let status = |(index, (source, ((head, served), &withheld)))| {
             let (head, served): (&'a Option<Head>, &Loaded) = (head, served);
             let head = head.as_ref()?;
-            Some(State {
+            Some(SourceStatus {
                 source,
                 head,
-                unsent: self.own.problem(place),
+                unsent: self.own.problem(index),
                 fresh: served.generation > 0,
                 is_old: is_old(head.succeeded, source, sources.now),
                 is_read: served.generation == head.generation,
                 withheld,
             })
         };
-        states.filter_map(state).collect()
+        statuses.filter_map(status).collect()
     }
 
-    /// Tells whoever pulls that the sources are wanted.
+    /// Tells the VM that pulls that the sources are wanted.
     fn want(&self, host: &dyn Host, now: Time) {
         let since = now.checked_sub(self.wanted.get());
         if since.is_none_or(|since| since >= limits::WANTED_EVERY) {
@@ -248,77 +319,63 @@ impl Gatherer {
         }
     }
 
-    /// Copies and parses the pages whose generation is another than the one at hand.
-    fn load(&self, host: &dyn Host, heads: &[Option<Head>]) {
+    /// The samples of the pages that this VM does not have yet.
+    fn samples_to_load(&self, heads: &[Option<Head>]) -> u64 {
+        let loaded = self.loaded.borrow();
+        let new = heads.iter().zip(loaded.iter()).filter_map(|(head, loaded)| {
+            head.as_ref().filter(|head| head.generation != loaded.generation)
+        });
+        new.map(|head| head.samples).sum()
+    }
+
+    /// Copies the pages with another generation than this VM has. Returns false if so many bytes were copied before all
+    /// were.
+    fn load(&self, host: &dyn Host, heads: &[Option<Head>], bytes: usize) -> bool {
         let mut loaded = self.loaded.borrow_mut();
+        let mut copied = 0;
         for ((keys, head), loaded) in self.keys.iter().zip(heads).zip(loaded.iter_mut()) {
             let Some(head) = head else { continue };
             if head.generation == loaded.generation {
                 loaded.succeeded = head.succeeded;
-            } else if let Some(stored) = keys.page(host)
-                // One that is stored before the head that names it is read with the next scrape.
-                && stored.generation == head.generation
-                && let Ok(page) = parse::canonical(stored.bytes)
+                continue;
+            }
+            if copied >= bytes {
+                return false;
+            }
+            // A page that is stored before the head that names it is read with the next scrape.
+            if let Some((generation, page)) = keys.page(host)
+                && generation == head.generation
             {
-                let (generation, succeeded) = (stored.generation, head.succeeded);
-                *loaded = Loaded { generation, page: Rc::new(page), succeeded };
+                copied += page.as_text().len();
+                *loaded = Loaded { generation, page: Rc::new(page), succeeded: head.succeeded };
             }
         }
+        true
     }
 }
 
-/// What stands for values, which families are native histograms, and since when there are counts.
-type Extras<'a> = (Values, &'a [Native], Option<Time>);
+fn wanted(permit: &Permit, selection: &Selection, format: Format) -> Wanted {
+    let visibility = Rc::clone(permit.view());
+    Wanted { format, selection: selection.clone(), visibility }
+}
 
 fn keeps(source: &Source) -> bool {
     source.gateway_families == GatewayFamilyPolicy::Keep
 }
 
-/// Whether a page that was pulled then is too old to be served.
+/// Returns true if a page of a pull at that time is too old to be served.
 fn is_old(succeeded: Time, source: &Source, now: Time) -> bool {
-    // One of the future can only come from a clock that was set back since: its age is not known.
+    // A time in the future can only come from a clock that was set back since: the page's age is not known.
     let is_of_now = succeeded <= now + limits::CLOCK_SLACK;
     !is_of_now || now.saturating_sub(succeeded) > source.stale_after
 }
 
-/// What of the families of one side is asked for and may be seen.
-fn render(
-    key: &Key,
-    mut merged: Merged<'_>,
-    gateway: metrics::GatewaySelection,
-    (values, natives, created): Extras<'_>,
-) -> Vec<u8> {
-    let mut out = Vec::new();
-    if key.view.families.is_some() {
-        merged.retain(|name| key.view.shows_family(name));
-    }
-    let asked = key.selection.gateway;
-    if asked != metrics::GatewaySelection::All && asked != gateway {
-        merged.retain(|_| false);
-    }
-    let selection = Selection { gateway, ..key.selection.clone() };
-    match key.format {
-        Format::Text => text::render(&merged, &selection, &mut out),
-        Format::Json { indent } => {
-            json::render(&merged, &selection, indent.map(usize::from), &mut out);
-        }
-        Format::OpenMetrics => {
-            openmetrics::render_since(&merged, &selection, (values, created), &mut out);
-        }
-        Format::Protobuf => {
-            protobuf::render_since(&merged, &selection, (natives, created), &mut out);
-        }
-        Format::Html => {}
-    }
-    out
-}
-
-/// Whether a format is text line by line, whose numbers are filled in.
+/// Returns true for a format of text lines, in which numbers are filled in.
 const fn has_forms(format: Format) -> bool {
     matches!(format, Format::Text | Format::OpenMetrics)
 }
 
-/// What stands behind the last family.
+/// The bytes behind the last family.
 const fn end(format: Format) -> &'static [u8] {
     match format {
         Format::OpenMetrics => openmetrics::END,
@@ -326,15 +383,17 @@ const fn end(format: Format) -> &'static [u8] {
     }
 }
 
-/// Takes off the end of the sources' families what is to stand behind the gateway's.
-fn open(format: Format, page: &mut Vec<u8>) {
-    if let Format::Json { .. } = format {
+/// Removes the end of the sources' families if the gateway's follow, and ends the page otherwise.
+fn open(wanted: &Wanted, page: &mut Vec<u8>) {
+    if !wanted.selection.has_gateway_families() {
+        page.extend_from_slice(end(wanted.format));
+    } else if let Format::Json { .. } = wanted.format {
         let members = page.strip_suffix(b"}").unwrap_or(page).trim_ascii_end().len();
         page.truncate(members);
     }
 }
 
-/// Puts the gateway's families behind the sources', and the end behind both.
+/// Appends the gateway's families, and the end of both.
 fn close(format: Format, page: &mut Vec<u8>, own: &[u8]) {
     match (format, own) {
         (Format::Json { .. }, b"{}") => page.push(b'}'),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::auth::password::PasswordHash;
 use crate::auth::{Secret, Token, User};
+use crate::exposition::parse;
 use crate::host::fake::FakeHost;
 use crate::metrics::Kind;
 use crate::shared::snapshot::{Head, Keys};
@@ -62,6 +63,10 @@ impl Pulls for Notes {
     fn pulled(&self, _: &dyn Host, _: usize, _: Time, _: Option<Answer>) {}
 }
 
+fn stored(page: &[u8]) -> Vec<u8> {
+    parse::text(page.to_vec()).unwrap().into_stored()
+}
+
 impl Bed {
     /// Gives the next requests another client's address.
     fn comes_from(&self, address: &str) {
@@ -90,7 +95,7 @@ impl Bed {
 
     /// Puts a page into shared data, as a pull does.
     fn store(&self, generation: u64, page: &[u8]) {
-        self.keys.store_page(&self.host, generation, page).unwrap();
+        self.keys.store_page(&self.host, generation, stored(page)).unwrap();
         let read = self.keys.head(&self.host).unwrap();
         let head =
             Head { generation, succeeded: self.host.now(), ended: Some(Ok(())), ..Head::default() };
@@ -186,7 +191,7 @@ fn a_page_is_parsed_and_rendered_again_only_when_its_generation_changed() {
     bed.store(1, PAGE);
     bed.text();
     // Nobody writes a page without another generation: whoever sees this one has read it again.
-    bed.keys.store_page(&bed.host, 1, b"up 2\n").unwrap();
+    bed.keys.store_page(&bed.host, 1, stored(b"up 2\n")).unwrap();
     assert!(bed.text().contains("up{node=\"a\"} 1"));
     bed.store(2, b"up 3\n");
     assert!(bed.text().contains("up 3"));

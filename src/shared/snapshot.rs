@@ -1,12 +1,12 @@
 //! A source's snapshot in shared data: a small *head*, which every scrape reads, and the *page*, which a VM copies only
 //! when the head names another generation.
 //!
-//! The head is also what VMs agree on who pulls by: whoever moves `scheduled` on by compare-and-swap does. Several
-//! configurations that pull the same page (same cluster, authority, path and credential) share one snapshot.
+//! By the head VMs also agree on the one that pulls: the VM that moves `scheduled` on by compare-and-swap. Configurations
+//! that pull the same page and give it the same labels share one snapshot.
 //!
 //! ```text
 //! head    version:u8 flags:u8 ended:u8 0:u8  cause:u32  then u64s, little-endian, in the order of `Head`'s fields
-//! page    version:u8  generation:u64  the page as `Page::as_text` gives it
+//! page    a stored page (`metrics/stored.rs`)  generation:u64  version:u8
 //! wanted  version:u8  time:u64 (nanoseconds)
 //! ```
 //! A value that is shorter, longer or of another version is treated as absent.
@@ -14,7 +14,7 @@
 use super::LAYOUT;
 use super::record::nanoseconds;
 use crate::host::{Host, HostError, Time, Write};
-use crate::metrics::Reason;
+use crate::metrics::{Page, Reason};
 use crate::upstream::{Cause, Plain};
 use std::time::Duration;
 
@@ -138,19 +138,11 @@ pub struct ReadHead {
     guard: u32,
 }
 
-/// A page as read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredPage {
-    /// The generation it belongs to.
-    pub generation: u64,
-    /// What [`crate::metrics::Page::as_text`] gave.
-    pub bytes: Vec<u8>,
-}
-
 /// Version of the values.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const PULLING: u8 = 1;
-const PAGE_HEADER: usize = 1 + 8;
+const PAGE_TRAILER: usize = 8 + 1;
+const WANTED: usize = 1 + 8;
 /// How a pull ended, in a head: not yet, with a page, without.
 const NOT_YET: u8 = 0;
 const WITH_PAGE: u8 = 1;
@@ -191,42 +183,49 @@ impl Keys {
         host.share(&self.head, &encode_head(head), Write::IfUnchanged(read.guard))
     }
 
-    /// The page.
+    /// The page and its generation.
     #[must_use]
-    pub fn page(&self, host: &dyn Host) -> Option<StoredPage> {
-        let mut bytes = host.shared(&self.page)?.value;
-        let header: &[u8; PAGE_HEADER] = bytes.first_chunk()?;
-        let [version, generation @ ..] = header;
-        let generation = u64::from_le_bytes(*generation);
-        if *version != VERSION {
-            return None;
-        }
-        bytes.drain(..PAGE_HEADER);
-        Some(StoredPage { generation, bytes })
+    pub fn page(&self, host: &dyn Host) -> Option<(u64, Page)> {
+        let (generation, bytes) = self.stored(host)?;
+        Some((generation, Page::from_stored(bytes)?))
     }
 
-    /// Stores a page. To be called before the head that names its generation is written.
+    /// Returns true if this is the stored page of this generation.
+    #[must_use]
+    pub fn has_page(&self, host: &dyn Host, generation: u64, stored: &[u8]) -> bool {
+        self.stored(host).is_some_and(|(have, bytes)| have == generation && bytes == stored)
+    }
+
+    fn stored(&self, host: &dyn Host) -> Option<(u64, Vec<u8>)> {
+        let mut bytes = host.shared(&self.page)?.value;
+        let &[generation @ .., version] = bytes.last_chunk::<PAGE_TRAILER>()?;
+        if version != VERSION {
+            return None;
+        }
+        bytes.truncate(bytes.len() - PAGE_TRAILER);
+        Some((u64::from_le_bytes(generation), bytes))
+    }
+
+    /// Stores a page, as [`Page::into_stored`] gives it, before the head that names its generation is written.
     ///
     /// # Errors
-    /// Where the host cannot store it.
+    /// If the host cannot store it.
     pub fn store_page(
         &self,
         host: &dyn Host,
         generation: u64,
-        bytes: &[u8],
+        mut stored: Vec<u8>,
     ) -> Result<(), HostError> {
-        let mut value = Vec::with_capacity(PAGE_HEADER + bytes.len());
-        value.push(VERSION);
-        value.extend_from_slice(&generation.to_le_bytes());
-        value.extend_from_slice(bytes);
-        host.share(&self.page, &value, Write::Always)
+        stored.extend_from_slice(&generation.to_le_bytes());
+        stored.push(VERSION);
+        host.share(&self.page, &stored, Write::Always)
     }
 
     /// When a scrape last wanted this source.
     #[must_use]
     pub fn wanted(&self, host: &dyn Host) -> Option<Time> {
         let stored = host.shared(&self.wanted)?;
-        match <[u8; PAGE_HEADER]>::try_from(stored.value).ok()? {
+        match <[u8; WANTED]>::try_from(stored.value).ok()? {
             [VERSION, time @ ..] => Some(Duration::from_nanos(u64::from_le_bytes(time))),
             _ => None,
         }
@@ -299,8 +298,17 @@ fn decode_head(value: &[u8]) -> Option<Head> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exposition::parse;
     use crate::host::fake::FakeHost;
     use proptest::prelude::*;
+
+    fn page() -> Page {
+        parse::text(b"x 1\n".to_vec()).unwrap()
+    }
+
+    fn stored() -> Vec<u8> {
+        page().into_stored()
+    }
 
     fn head() -> Head {
         Head {
@@ -342,7 +350,7 @@ mod tests {
     fn sources_do_not_see_each_other() {
         let host = FakeHost::default();
         Keys::new("a").create_head(&host);
-        Keys::new("a").store_page(&host, 1, b"x 1\n").unwrap();
+        Keys::new("a").store_page(&host, 1, stored()).unwrap();
         assert!(Keys::new("b").head(&host).is_none());
         assert_eq!(Keys::new("b").page(&host), None);
     }
@@ -350,9 +358,12 @@ mod tests {
     #[test]
     fn a_page_and_a_wish_come_back_as_they_were_written() {
         let (host, keys) = (FakeHost::default(), Keys::new("a"));
-        keys.store_page(&host, 7, b"x 1\n").unwrap();
+        keys.store_page(&host, 7, stored()).unwrap();
+        assert!(keys.has_page(&host, 7, &stored()) && !keys.has_page(&host, 8, &stored()));
+        assert!(!keys.has_page(&host, 7, &Page::default().into_stored()));
         keys.want(&host, Duration::from_secs(5));
-        assert_eq!(keys.page(&host), Some(StoredPage { generation: 7, bytes: b"x 1\n".to_vec() }));
+        assert_eq!(keys.page(&host).unwrap().0, 7);
+        assert_eq!(keys.page(&host).unwrap().1.as_text(), page().as_text());
         assert_eq!(keys.wanted(&host), Some(Duration::from_secs(5)));
     }
 

@@ -1,8 +1,9 @@
 use super::*;
-use crate::exposition::parse;
-use crate::metrics::{Page, PageBuilder, Part, merge};
+use crate::exposition::{Format, parse, render};
+use crate::metrics::{Page, PageBuilder, Part, Selection, merge};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::rc::Rc;
 
 macro_rules! capture {
     ($name:literal) => {
@@ -15,10 +16,10 @@ fn page(source: &str) -> Page {
 }
 
 fn rendered(page: &Page, indent: Option<usize>) -> String {
-    let part = Part { page, labels: &[], gateway_families: true };
-    let mut out = Vec::new();
-    render(&merge(&[part]), &Selection::default(), indent, &mut out);
-    String::from_utf8(out).unwrap()
+    let page = Rc::new(page.clone());
+    let merged = merge(&[Part { page, labels: &[], gateway_families: true }]);
+    let indent = indent.map(|indent| u8::try_from(indent).unwrap_or(u8::MAX));
+    String::from_utf8(render(merged, &Selection::default(), Format::Json { indent })).unwrap()
 }
 
 fn parsed(page: &Page) -> Value {

@@ -1,24 +1,26 @@
 //! JSON, token by token, laid out as Python's `json.dumps` lays it out.
 
-/// Appends JSON to bytes.
-pub(super) struct Writer<'a> {
-    out: &'a mut Vec<u8>,
-    /// Blanks for each level; 0 is one line.
+/// Writes JSON.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) out: Vec<u8>,
+    /// Blanks per level; 0 for a single line.
     indent: usize,
     depth: usize,
-    /// Whether nothing stands yet in the object or array at hand.
+    /// True while the current object or array is empty.
     is_empty: bool,
 }
 
 /// A state to go back to.
+#[derive(Debug)]
 pub(super) struct Mark {
     len: usize,
     is_empty: bool,
 }
 
-impl<'a> Writer<'a> {
-    pub(super) const fn new(out: &'a mut Vec<u8>, indent: usize) -> Self {
-        Self { out, indent, depth: 0, is_empty: true }
+impl Writer {
+    pub(super) const fn new(indent: usize) -> Self {
+        Self { out: Vec::new(), indent, depth: 0, is_empty: true }
     }
 
     /// Begins an object or an array, by its bracket.
@@ -73,7 +75,7 @@ impl<'a> Writer<'a> {
         self.out.push(b'"');
     }
 
-    /// Writes what stands first, where that is more than a plain byte. Says how many bytes it was.
+    /// Writes the first character, which is not a plain byte, and returns the number of bytes that it took.
     fn special(&mut self, bytes: &[u8]) -> usize {
         let (width, escape) = match bytes {
             [b'\\', b'n', ..] => (2, r"\n"),
@@ -106,7 +108,7 @@ impl<'a> Writer<'a> {
         Mark { len: self.out.len(), is_empty: self.is_empty }
     }
 
-    /// Takes back what was written since, at the level where that was.
+    /// Discards everything that was written since the mark, at the same level.
     pub(super) fn rewind(&mut self, mark: Mark) {
         self.out.truncate(mark.len);
         self.is_empty = mark.is_empty;

@@ -1,46 +1,50 @@
-//! Which names the families of a page may have, when types reserve some beyond those of their samples.
+//! The names of families, when types reserve some beyond those of their samples.
 
-use super::Values;
-use crate::exposition::sound::{Soundness, soundness};
+use crate::exposition::render::without_type;
 use crate::metrics::merge::MergedFamily;
-use crate::metrics::{Kind, Merged};
+use crate::metrics::{Conformance, Kind, Merged};
 use std::collections::HashMap;
 
 /// The families of a page by name.
-pub(super) struct Names<'a, 'm> {
-    ids: HashMap<&'a str, usize>,
-    merged: &'m Merged<'a>,
-    values: Values,
+pub(in crate::exposition) struct Names<'m> {
+    kinds: HashMap<&'m str, Kind>,
 }
 
-impl<'a, 'm> Names<'a, 'm> {
-    pub(super) fn of(merged: &'m Merged<'a>, values: Values) -> Self {
-        let ids = merged.families().enumerate().map(|(id, family)| (family.name(), id)).collect();
-        Self { ids, merged, values }
+impl<'m> Names<'m> {
+    pub(in crate::exposition) fn of(merged: &'m Merged) -> Self {
+        let kinds = merged.families().iter().map(|family| (family.name.as_str(), family.kind));
+        Self { kinds: kinds.collect() }
     }
 
-    /// The name under which a family keeps its type, if it can.
-    pub(super) fn of_family(&self, family: &MergedFamily<'a>) -> Option<&'a str> {
-        let name = match family.kind() {
-            Kind::Gauge | Kind::Untyped => return Some(family.name()),
-            Kind::Counter => {
-                family.name().strip_suffix("_total").filter(|name| !name.is_empty())?
-            }
-            Kind::Histogram | Kind::Summary => family.name(),
+    /// The blocks of a family: one under the name with which it keeps its type, if it can.
+    pub(in crate::exposition) fn blocks(
+        &self,
+        family: &MergedFamily,
+    ) -> Vec<(String, Kind, Option<&'static str>)> {
+        match self.typed(family) {
+            Some(name) => vec![(name.to_owned(), family.kind, None)],
+            None => without_type(family),
+        }
+    }
+
+    fn typed<'f>(&self, family: &'f MergedFamily) -> Option<&'f str> {
+        let name = family.name.as_str();
+        let name = match family.kind {
+            Kind::Gauge | Kind::Untyped => return Some(name),
+            Kind::Counter => name.strip_suffix("_total").filter(|name| !name.is_empty())?,
+            Kind::Histogram | Kind::Summary => name,
         };
         let reserved = ["", "_total", "_bucket", "_sum", "_count", "_created"].into_iter();
-        let mut reserved = reserved.filter(|suffix| reserves(family.kind(), suffix));
-        let is_free = reserved.all(|suffix| self.is_left(&[name, suffix].concat(), family));
-        let is_sound =
-            || self.values == Values::Places || soundness(self.merged, family) > Soundness::Broken;
-        (is_free && is_sound()).then_some(name)
+        let mut reserved = reserved.filter(|suffix| reserves(family.kind, suffix));
+        let is_free = reserved.all(|suffix| self.is_free(&[name, suffix].concat(), &family.name));
+        (is_free && family.conformance > Conformance::Broken).then_some(name)
     }
 
-    /// Whether no other family has this name or reserves it.
-    fn is_left(&self, name: &str, family: &MergedFamily<'a>) -> bool {
+    /// Returns true if no family but this one has the name or reserves it.
+    fn is_free(&self, name: &str, family: &str) -> bool {
         let kind_of_another = |name: &str| {
-            let other = self.merged.families().nth(*self.ids.get(name)?)?;
-            (other.name() != family.name()).then(|| other.kind())
+            let kind = self.kinds.get(name)?;
+            (name != family).then_some(*kind)
         };
         let is_counter =
             |base: &str| kind_of_another(&[base, "_total"].concat()) == Some(Kind::Counter);
@@ -55,7 +59,7 @@ impl<'a, 'm> Names<'a, 'm> {
     }
 }
 
-/// Whether a type reserves its family's name with this suffix. Of a counter the family's name is without `_total`.
+/// Returns true if a type reserves its family's name with this suffix. The name of a counter's family is without `_total`.
 fn reserves(kind: Kind, suffix: &str) -> bool {
     match kind {
         Kind::Counter => matches!(suffix, "" | "_total" | "_created"),

@@ -1,6 +1,7 @@
-use super::*;
-use crate::exposition::parse;
-use crate::metrics::{Page, Part, merge};
+use crate::exposition::{Extras, Format, Renderer, parse, render};
+use crate::metrics::{Page, Part, Selection, merge};
+use std::rc::Rc;
+use std::time::Duration;
 
 fn page(source: &str) -> Page {
     let page = parse::text(source.as_bytes().to_vec()).unwrap();
@@ -9,11 +10,9 @@ fn page(source: &str) -> Page {
 }
 
 fn rendered(source: &str) -> String {
-    let page = page(source);
-    let part = Part { page: &page, labels: &[], gateway_families: true };
-    let mut out = Vec::new();
-    render(&merge(&[part]), &Selection::default(), Values::Real, &mut out);
-    String::from_utf8(out).unwrap()
+    let page = Rc::new(page(source));
+    let merged = merge(&[Part { page, labels: &[], gateway_families: true }]);
+    String::from_utf8(render(merged, &Selection::default(), Format::OpenMetrics)).unwrap()
 }
 
 /// The header lines of what is made of these samples.
@@ -140,18 +139,19 @@ fn exemplars_stand_behind_their_samples_whatever_labels_these_get() {
     for (labels, [plain, more]) in
         [(&[][..], ["", "{"]), (&site, ["{site=\"east\"}", "{site=\"east\","])]
     {
-        let mut out = Vec::new();
-        let merged = merge(&[Part { page: &page, labels, gateway_families: true }]);
-        render(&merged, &Selection::default(), Values::Real, &mut out);
+        let page = Rc::new(page.clone().with_labels(labels).unwrap());
+        let rendered = |format| {
+            let page = Rc::clone(&page);
+            let merged = merge(&[Part { page, labels, gateway_families: true }]);
+            String::from_utf8(render(merged, &Selection::default(), format)).unwrap()
+        };
         let expected = format!(
             "# TYPE a counter\na_total{plain} 1 2.000 # {{id=\"x\"}} 1 2.5\n# TYPE h histogram\n\
              h_bucket{more}le=\"+Inf\"}} 1 # {{}} 3\nh_sum{plain} 3\nh_count{plain} 1\n\
              # TYPE z_total unknown\nz_total{plain} -1\n"
         );
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
-        let mut out = Vec::new();
-        crate::exposition::text::render(&merged, &Selection::default(), &mut out);
-        let text = String::from_utf8(out).unwrap();
+        assert_eq!(rendered(Format::OpenMetrics), expected);
+        let text = rendered(Format::Text);
         assert!(!text.contains(" # "), "{text}");
         assert_eq!(text.lines().count(), 8, "{text}");
     }
@@ -166,12 +166,15 @@ fn since_when_counters_count_is_said_where_it_is_known() {
     let (own, other) = (page(source), page("# TYPE o_total counter\no_total 1\n"));
     let site = [("site".to_owned(), "east".to_owned())];
     for (labels, site) in [(&[][..], ""), (&site, "site=\"east\",")] {
-        let own = Part { page: &own, labels, gateway_families: true };
-        let other = Part { page: &other, labels: &[], gateway_families: true };
-        let mut out = Vec::new();
+        let page = Rc::new(own.clone().with_labels(labels).unwrap());
+        let own = Part { page, labels, gateway_families: true };
+        let page = Rc::new(other.clone());
+        let other = Part { page, labels: &[], gateway_families: true };
         let created = Some(Duration::from_millis(1_700_000_000_025));
-        let merged = merge(&[own, other]);
-        render_since(&merged, &Selection::default(), (Values::Real, created), &mut out);
+        let extras = Extras { created, ..Extras::default() };
+        let merged = Rc::new(merge(&[own, other]));
+        let everything = Selection::default();
+        let out = Renderer::new(merged, &everything, Format::OpenMetrics, extras).finish();
         let out = String::from_utf8(out).unwrap();
         let lines: Vec<_> = out.lines().filter(|line| line.contains("_created")).collect();
         let expected = [("a", 1), ("a", 2), ("h", 1)]

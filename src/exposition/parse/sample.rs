@@ -5,8 +5,8 @@ use super::escape::Escapes;
 use super::openmetrics::milliseconds;
 use super::{Format, Name, Reader, Unreadable, place};
 use crate::limits;
-use crate::metrics::draft::{DraftSample, offset};
-use crate::metrics::{Reason, SampleSpan, label, name, number};
+use crate::metrics::draft::{DraftSample, SampleSpan, offset};
+use crate::metrics::{Reason, label, name, number};
 use std::fmt::Write;
 
 /// A label of the line at hand: its name, and its value escaped.
@@ -254,8 +254,7 @@ impl<'a> Reader<'a> {
             Some(Timestamp::Computed(stamp)) => drop(write!(out, " {stamp}")),
         }
         out.push_str(&self.exemplar);
-        let value = line.number.value;
-        (SampleSpan { value, start, name_end, labels_end, value_end }, base + offset(out))
+        (SampleSpan { start, name_end, labels_end, value_end }, base + offset(out))
     }
 }
 
@@ -280,7 +279,7 @@ impl Tokens<'_> {
             _ => value_end,
         };
         let name_end = place(self.name.start + self.name.text.len());
-        let (value, start) = (self.number.value, place(self.name.start));
-        (SampleSpan { value, start, name_end, labels_end, value_end }, end)
+        let start = place(self.name.start);
+        (SampleSpan { start, name_end, labels_end, value_end }, end)
     }
 }

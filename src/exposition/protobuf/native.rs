@@ -1,6 +1,5 @@
 //! Native histograms, which no other format has. In a message `Histogram` they stand beside the classic buckets.
 
-use super::Native;
 use super::wire::{close, open, push_float, push_signed, push_whole};
 use crate::metrics::builder::Value;
 use crate::metrics::{Kind, NativeHistogram, Page, PageBuilder, Sink};
@@ -20,14 +19,14 @@ mod field {
 #[derive(Debug, Default)]
 pub struct Draft {
     page: PageBuilder,
-    natives: Vec<Native>,
+    natives: Vec<(&'static str, NativeHistogram)>,
 }
 
 impl Draft {
     /// The page, and which of its families are native histograms.
     #[must_use]
-    pub fn finish(self) -> (Page, Vec<Native>) {
-        (self.page.build(), self.natives)
+    pub fn finish(self) -> (Page, Vec<(&'static str, NativeHistogram)>) {
+        (self.page.build_conforming(), self.natives)
     }
 }
 
@@ -80,9 +79,9 @@ pub(super) fn push(native: &NativeHistogram, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::parse;
-    use crate::exposition::protobuf::render_since;
+    use crate::exposition::{Extras, Format, Renderer, parse};
     use crate::metrics::{Part, Selection, merge};
+    use std::rc::Rc;
 
     #[test]
     fn buckets_stand_in_spans_and_each_count_as_what_it_adds_to_the_last() {
@@ -136,9 +135,10 @@ mod tests {
             );
             let other = parse::text(other.into_bytes()).unwrap();
             let part = |page| Part { page, labels: &[], gateway_families: true };
-            let merged = merge(&[part(&own), part(&other)]);
-            let mut out = Vec::new();
-            render_since(&merged, &Selection::default(), (&natives, None), &mut out);
+            let merged = Rc::new(merge(&[part(Rc::new(own.clone())), part(Rc::new(other))]));
+            let extras = Extras { natives: natives.clone(), created: None };
+            let everything = Selection::default();
+            let out = Renderer::new(merged, &everything, Format::Protobuf, extras).finish();
             let found = out.windows(pushed.len()).filter(|bytes| *bytes == pushed).count();
             assert_eq!(found, times, "one of them is broken: {}", times == 0);
         }

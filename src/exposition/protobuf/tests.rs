@@ -1,13 +1,15 @@
-use super::*;
-use crate::exposition::parse;
-use crate::metrics::{Part, merge};
+use crate::exposition::{Extras, Format, Renderer, parse, render};
+use crate::metrics::{Page, Part, Selection, merge};
+use std::rc::Rc;
+use std::time::Duration;
 
 fn rendered(source: &str) -> Vec<u8> {
-    let page = parse::text(source.as_bytes().to_vec()).unwrap();
-    let part = Part { page: &page, labels: &[], gateway_families: true };
-    let mut out = Vec::new();
-    render(&merge(&[part]), &Selection::default(), &mut out);
-    out
+    rendered_page(parse::text(source.as_bytes().to_vec()).unwrap())
+}
+
+fn rendered_page(page: Page) -> Vec<u8> {
+    let merged = merge(&[Part { page: Rc::new(page), labels: &[], gateway_families: true }]);
+    render(merged, &Selection::default(), Format::Protobuf)
 }
 
 #[test]
@@ -34,10 +36,7 @@ fn exemplars_stand_in_counters_and_buckets() {
         "# TYPE a_total counter\na_total 1 # {b=\"\\n\"} 2 1.25\n# TYPE h histogram\n",
         "h_bucket{le=\"+Inf\"} 1 # {} 2\nh_sum 3\nh_count 1\n",
     );
-    let page = parse::canonical(page.into()).unwrap();
-    let mut out = Vec::new();
-    let merged = merge(&[Part { page: &page, labels: &[], gateway_families: true }]);
-    render(&merged, &Selection::default(), &mut out);
+    let out = rendered_page(parse::canonical(page.into()).unwrap());
     let two = 2.0_f64.to_le_bytes();
     let exemplar = [
         &[18, 26, 10, 6, 10, 1, b'b', 18, 1, b'\n', 17][..],
@@ -55,11 +54,12 @@ fn since_when_counters_count_is_said_of_the_first_page_alone() {
     let page = "# TYPE a counter\na 1\n# TYPE g gauge\ng 1\n# TYPE h histogram\n\
                 h_bucket{le=\"+Inf\"} 1\nh_sum 3\nh_count 1\n";
     let [own, other] = [page, &page.replace(['a', 'h', 'g'], "z")]
-        .map(|page| parse::text(page.as_bytes().to_vec()).unwrap());
-    let parts = [&own, &other].map(|page| Part { page, labels: &[], gateway_families: true });
-    let mut out = Vec::new();
+        .map(|page| Rc::new(parse::text(page.as_bytes().to_vec()).unwrap()));
+    let parts = [own, other].map(|page| Part { page, labels: &[], gateway_families: true });
     let created = Some(Duration::from_millis(1_250));
-    render_since(&merge(&parts), &Selection::default(), (&[], created), &mut out);
+    let extras = Extras { created, ..Extras::default() };
+    let (merged, everything) = (Rc::new(merge(&parts)), Selection::default());
+    let out = Renderer::new(merged, &everything, Format::Protobuf, extras).finish();
     let moment = [7, 8, 1, 16, 0x80, 0xe5, 0x9a, 0x77];
     let fields: Vec<_> = (1..out.len() - moment.len())
         .filter(|at| out[*at..].starts_with(&moment))

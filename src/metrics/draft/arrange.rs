@@ -3,7 +3,7 @@
 use super::{Draft, DraftFamily, DraftSample, count, offset, piece};
 use crate::metrics::label::Labels;
 use crate::metrics::order::{self, Key};
-use crate::metrics::{FamilySpan, Kind, Page, Reason, SampleSpan, exemplar, number};
+use crate::metrics::{Conformance, FamilySpan, Kind, Page, Reason, exemplar, number};
 use std::cmp::Ordering;
 
 /// Writes a page family by family. What families need in passing is kept and used again.
@@ -11,8 +11,10 @@ pub(super) struct Arranger<'a> {
     ink: &'a str,
     samples: &'a [DraftSample],
     pub(super) page: Page,
-    /// Whether the family at hand has any.
+    /// Of the current family.
     has_exemplars: bool,
+    has_timestamps: bool,
+    written: u32,
     scratch: Scratch<'a>,
 }
 
@@ -54,12 +56,19 @@ impl<'a> Arranger<'a> {
         let page = Page {
             text: String::with_capacity(draft.text_len().min(most)),
             families: Vec::with_capacity(draft.families.len()),
-            samples: Vec::with_capacity(draft.samples.len()),
             report: draft.report.clone(),
             ..Page::default()
         };
         let (samples, scratch) = (&draft.samples, Scratch::default());
-        Self { ink, samples, page, has_exemplars: false, scratch }
+        Self {
+            ink,
+            samples,
+            page,
+            has_exemplars: false,
+            has_timestamps: false,
+            written: 0,
+            scratch,
+        }
     }
 
     pub(super) fn family(&mut self, family: &DraftFamily, members: &[u32]) {
@@ -76,8 +85,9 @@ impl<'a> Arranger<'a> {
             _ => self.write_sorted(members, kind),
         }
         span.has_exemplars = std::mem::take(&mut self.has_exemplars);
+        span.has_timestamps = std::mem::take(&mut self.has_timestamps);
+        span.samples = std::mem::take(&mut self.written);
         span.end = offset(&self.page.text);
-        span.samples.1 = count(&self.page.samples);
         self.page.families.push(span);
     }
 
@@ -97,9 +107,19 @@ impl<'a> Arranger<'a> {
         let name_start = offset(text);
         push_all(text, &[name, " ", kind.as_str(), "\n"]);
         let name = (name_start, name_start + (family.name.1 - family.name.0));
-        let (body, first) = (offset(text), count(&self.page.samples));
-        let samples = (first, first);
-        FamilySpan { kind, start, help, name, body, end: body, samples, has_exemplars: false }
+        let body = offset(text);
+        FamilySpan {
+            start,
+            help,
+            name,
+            body,
+            end: body,
+            samples: 0,
+            kind,
+            has_exemplars: false,
+            has_timestamps: false,
+            conformance: Conformance::Whole,
+        }
     }
 
     /// Whether labels only ascend: then nothing is to be sorted, and no series stands twice.
@@ -206,10 +226,10 @@ impl<'a> Arranger<'a> {
     /// Writes a sample, and its exemplar where it may have one.
     fn write(&mut self, at: u32, may_have_exemplar: bool) {
         let Some(&DraftSample { span, end, .. }) = self.samples.get(at as usize) else { return };
-        let start = offset(&self.page.text);
         let mut line = piece(self.ink, (span.start, end));
-        let behind = piece(self.ink, (span.value_end, end));
-        if let (timestamp, Some(_)) = exemplar::split(behind) {
+        let (timestamp, exemplar) = exemplar::split(piece(self.ink, (span.value_end, end)));
+        self.has_timestamps |= !timestamp.is_empty();
+        if exemplar.is_some() {
             self.has_exemplars |= may_have_exemplar;
             if !may_have_exemplar {
                 self.page.report.dropped.add(Reason::Exemplar, 1);
@@ -218,13 +238,7 @@ impl<'a> Arranger<'a> {
         }
         self.page.text.push_str(line);
         self.page.text.push('\n');
-        self.page.samples.push(SampleSpan {
-            value: span.value,
-            start,
-            name_end: span.name_end - span.start + start,
-            labels_end: span.labels_end - span.start + start,
-            value_end: span.value_end - span.start + start,
-        });
+        self.written += 1;
     }
 }
 

@@ -1,12 +1,11 @@
-//! Series that several pages have. By sorting, like those within a page.
+//! Finds the series that several pages have, by sorting, as within a page.
 
-use super::{Added, MergedFamily, Piece};
+use super::{Merged, MergedFamily};
 use crate::metrics::draft::{count, offset};
-use crate::metrics::label;
 use crate::metrics::order::{self, Key};
-use crate::metrics::{Kind, Sample};
+use crate::metrics::{Kind, Sample, label};
 
-/// Looks for series that several pieces of a family have. What it needs is kept from family to family.
+/// Compares the parts of families. Its memory is kept from family to family.
 #[derive(Default)]
 pub(super) struct Search {
     ink: String,
@@ -15,17 +14,17 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// The pieces and places of all samples but the first of each series, in order.
-    pub(super) fn duplicates(
+    /// The part and the index of every sample whose series an earlier part has; and true if several parts have samples of
+    /// one histogram or summary.
+    pub(super) fn look(
         &mut self,
-        family: &MergedFamily<'_>,
-        added: &[Added<'_>],
-    ) -> Vec<(usize, u32)> {
-        self.sort(family, added, Identity::Series);
-        let Self { ink, keys, rows } = self;
-        let bytes = ink.as_bytes();
-        let mut repeats = vec![false; rows.len()];
-        for pair in keys.windows(2) {
+        merged: &Merged,
+        family: &MergedFamily,
+    ) -> (Vec<(usize, u32)>, bool) {
+        self.sort(merged, family, Identity::Series);
+        let bytes = self.ink.as_bytes();
+        let mut repeats = vec![false; self.rows.len()];
+        for pair in self.keys.windows(2) {
             if let [kept, later] = pair
                 && kept.of(bytes) == later.of(bytes)
                 && let Some(repeat) = repeats.get_mut(later.index as usize)
@@ -33,62 +32,59 @@ impl Search {
                 *repeat = true;
             }
         }
-        rows.iter().zip(repeats).filter_map(|(&row, repeat)| repeat.then_some(row)).collect()
+        let rows = self.rows.iter().zip(repeats);
+        let rows = rows.filter_map(|(&row, repeat)| repeat.then_some(row)).collect();
+        (rows, self.mixes_groups(merged, family))
     }
 
-    /// Whether several pieces have samples of one histogram or summary.
-    pub(super) fn mixes_groups(&mut self, family: &MergedFamily<'_>, added: &[Added<'_>]) -> bool {
-        self.sort(family, added, Identity::Group);
+    fn mixes_groups(&mut self, merged: &Merged, family: &MergedFamily) -> bool {
+        if !matches!(family.kind, Kind::Histogram | Kind::Summary) {
+            return false;
+        }
+        self.sort(merged, family, Identity::Group);
         let Self { ink, keys, rows } = self;
-        let piece = |key: &Key| rows.get(key.index as usize).map(|(piece, _)| *piece);
+        let part = |key: &Key| rows.get(key.index as usize).map(|(part, _)| *part);
         keys.windows(2).any(|pair| match pair {
-            [a, b] => a.of(ink.as_bytes()) == b.of(ink.as_bytes()) && piece(a) != piece(b),
+            [a, b] => a.of(ink.as_bytes()) == b.of(ink.as_bytes()) && part(a) != part(b),
             _ => false,
         })
     }
 
-    fn sort(&mut self, family: &MergedFamily<'_>, added: &[Added<'_>], identity: Identity) {
+    fn sort(&mut self, merged: &Merged, family: &MergedFamily, identity: Identity) {
         let Self { ink, keys, rows } = self;
         ink.clear();
         keys.clear();
         rows.clear();
-        for (number, piece) in family.pieces().enumerate() {
-            let added = added.get(piece.part as usize).map_or(&[][..], |added| &added.labels);
-            for (at, sample) in (0..).zip(piece.family.samples()) {
+        for (number, (part, of_page)) in merged.parts(family).enumerate() {
+            for (index, sample) in part.samples(of_page) {
                 let start = offset(ink);
-                identity.write(piece, sample, added, ink);
+                identity.write(family.kind, sample, ink);
                 keys.push(Key::new(start, offset(ink), count(rows)));
-                rows.push((number, at));
+                rows.push((number, index));
             }
         }
         order::sort(ink.as_bytes(), keys, &mut |a, b| a.cmp(&b));
     }
 }
 
-/// What samples are told apart by.
+/// The text that two samples are compared by.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Identity {
     /// The suffix and all labels, by name.
     Series,
-    /// The labels but `le` or `quantile`.
+    /// The labels without `le` or `quantile`.
     Group,
 }
 
 impl Identity {
-    fn write<'a>(
-        self,
-        piece: &Piece<'a>,
-        sample: Sample<'a>,
-        added: &[(&str, String)],
-        ink: &mut String,
-    ) {
-        let added = added.iter().map(|(name, value)| (*name, value.as_str()));
-        let mut labels: Vec<_> = added.chain(piece.labels(sample)).collect();
+    fn write(self, kind: Kind, sample: Sample<'_>, ink: &mut String) {
+        let mut labels: Vec<_> = sample.labels().collect();
         label::put_in_order(&mut labels);
         if self == Self::Group {
-            let point = if piece.family.kind() == Kind::Summary { "quantile" } else { "le" };
+            let point = if kind == Kind::Summary { "quantile" } else { "le" };
             labels.retain(|(name, _)| *name != point);
-        } else {
+        } else if matches!(kind, Kind::Histogram | Kind::Summary) {
+            // In other families all samples have the same name.
             ink.push_str(sample.suffix());
         }
         for (name, value) in labels {

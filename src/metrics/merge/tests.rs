@@ -1,5 +1,5 @@
 use super::*;
-use crate::exposition::{parse, text};
+use crate::exposition::{Format, parse, render};
 use crate::metrics::{Kind, PageBuilder, Selection};
 use proptest::prelude::*;
 
@@ -13,14 +13,14 @@ fn labels(labels: &[(&str, &str)]) -> Labels {
     labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn part<'a>(page: &'a Page, labels: &'a Labels) -> Part<'a> {
+/// A page whose samples get these labels.
+fn part<'a>(page: &Page, labels: &'a Labels) -> Part<'a> {
+    let page = Rc::new(page.clone().with_labels(labels).unwrap());
     Part { page, labels, gateway_families: false }
 }
 
-fn rendered(merged: &Merged<'_>) -> String {
-    let mut out = Vec::new();
-    text::render(merged, &Selection::default(), &mut out);
-    String::from_utf8(out).unwrap()
+fn rendered(merged: Merged) -> String {
+    String::from_utf8(render(merged, &Selection::default(), Format::Text)).unwrap()
 }
 
 /// Merges sources with labels: what is rendered, and what each lost for which reason.
@@ -28,7 +28,8 @@ fn merged<const N: usize>(sources: [(&str, &[(&str, &str)]); N]) -> (String, [Dr
     let sources = sources.map(|(source, added)| (page(source), labels(added)));
     let parts = sources.each_ref().map(|(page, labels)| part(page, labels));
     let merged = merge(&parts);
-    (rendered(&merged), std::array::from_fn(|at| merged.dropped(at)))
+    let dropped = std::array::from_fn(|at| merged.dropped(at));
+    (rendered(merged), dropped)
 }
 
 fn lost(reason: Reason, samples: usize) -> Dropped {
@@ -47,17 +48,8 @@ fn one_page_without_labels_stays_as_it_is() {
 
 #[test]
 fn nothing_merges_to_nothing() {
-    assert_eq!(rendered(&merge(&[])), "");
+    assert_eq!(rendered(merge(&[])), "");
     assert_eq!(merge(&[]).dropped(0), NOTHING);
-}
-
-#[test]
-fn labels_are_added_to_each_sample_and_escaped() {
-    let source = "a 1\na{b=\"c\"} 2 7\n";
-    let (page, _) = merged([(source, &[("site", "ea\"st"), ("x", "\\\n")])]);
-    let added = r#"site="ea\"st",x="\\\n""#;
-    let expected = format!("# TYPE a untyped\na{{{added}}} 1\na{{{added},b=\"c\"}} 2 7\n");
-    assert_eq!(page, expected);
 }
 
 #[test]
@@ -74,14 +66,37 @@ fn a_family_stands_once_with_its_first_help_and_the_samples_of_all() {
     assert_eq!((page.as_str(), dropped), (expected, [NOTHING; 3]));
 }
 
+/// The samples that lose their type, and those that are left out.
+fn conflicts(samples: usize, duplicates: usize) -> Dropped {
+    let mut dropped = lost(Reason::TypeConflict, samples);
+    dropped.add(Reason::Duplicate, duplicates);
+    dropped
+}
+
 #[test]
-fn a_family_that_changes_its_type_loses_its_samples() {
+fn a_family_with_two_types_keeps_all_series_and_loses_its_type() {
     let (page, dropped) = merged([
         ("# TYPE a gauge\na 1\n", &[("source", "x")]),
         ("# TYPE a counter\na 2\na{b=\"c\"} 3\nd 4\n", &[("source", "y")]),
     ]);
-    let expected = "# TYPE a gauge\na{source=\"x\"} 1\n# TYPE d untyped\nd{source=\"y\"} 4\n";
-    assert_eq!((page.as_str(), dropped), (expected, [NOTHING, lost(Reason::TypeConflict, 2)]));
+    let expected = "# TYPE a untyped\na{source=\"x\"} 1\na{source=\"y\"} 2\n\
+                    a{source=\"y\",b=\"c\"} 3\n# TYPE d untyped\nd{source=\"y\"} 4\n";
+    assert_eq!((page.as_str(), dropped), (expected, [conflicts(1, 0), conflicts(2, 0)]));
+}
+
+#[test]
+fn a_histogram_and_a_gauge_of_one_name_keep_all_series() {
+    let (page, dropped) = merged([
+        ("# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_sum 2\na_count 1\n", &[("s", "x")]),
+        ("# TYPE a gauge\na 3\n# TYPE a_sum gauge\na_sum 4\n", &[("s", "y")]),
+    ]);
+    let expected = concat!(
+        "# TYPE a untyped\na{s=\"y\"} 3\n",
+        "# TYPE a_bucket untyped\na_bucket{s=\"x\",le=\"+Inf\"} 1\n",
+        "# TYPE a_sum untyped\na_sum{s=\"x\"} 2\na_sum{s=\"y\"} 4\n",
+        "# TYPE a_count untyped\na_count{s=\"x\"} 1\n",
+    );
+    assert_eq!((page.as_str(), dropped), (expected, [conflicts(3, 0), conflicts(2, 0)]));
 }
 
 #[test]
@@ -89,9 +104,11 @@ fn a_name_is_not_at_once_a_family_and_part_of_a_histogram() {
     let histogram = "# TYPE h histogram\nh_sum 1\nh_count 2\n";
     let gauge = "# TYPE h_count gauge\nh_count 3\n";
     let (page, dropped) = merged([(histogram, &[]), (gauge, &[])]);
-    assert_eq!((page.as_str(), dropped), (histogram, [NOTHING, lost(Reason::TypeConflict, 1)]));
+    let expected = "# TYPE h_sum untyped\nh_sum 1\n# TYPE h_count untyped\nh_count 2\n";
+    assert_eq!((page.as_str(), dropped), (expected, [conflicts(2, 0), conflicts(1, 1)]));
     let (page, dropped) = merged([(gauge, &[]), (histogram, &[])]);
-    assert_eq!((page.as_str(), dropped), (gauge, [NOTHING, lost(Reason::TypeConflict, 2)]));
+    let expected = "# TYPE h_count untyped\nh_count 3\n# TYPE h_sum untyped\nh_sum 1\n";
+    assert_eq!((page.as_str(), dropped), (expected, [conflicts(1, 0), conflicts(2, 1)]));
     let buckets = "# TYPE s_bucket gauge\ns_bucket 3\n";
     let summary = "# TYPE s summary\ns_sum 1\n";
     let (page, dropped) = merged([(summary, &[]), (buckets, &[])]);
@@ -99,58 +116,16 @@ fn a_name_is_not_at_once_a_family_and_part_of_a_histogram() {
 }
 
 #[test]
-fn a_histogram_that_goes_on_takes_no_name_of_another_family() {
+fn a_summary_with_the_name_of_another_pages_gauge_loses_its_type() {
     let both = "# TYPE s summary\ns{quantile=\"1\"} 1\n# TYPE s_sum gauge\ns_sum 2\n";
     let (page, dropped) = merged([(both, &[]), ("# TYPE s summary\ns_sum 3\ns_count 4\n", &[])]);
-    assert_eq!((page.as_str(), dropped), (both, [NOTHING, lost(Reason::TypeConflict, 2)]));
+    let expected = concat!(
+        "# TYPE s untyped\ns{quantile=\"1\"} 1\n# TYPE s_sum untyped\ns_sum 2\n",
+        "# TYPE s_count untyped\ns_count 4\n",
+    );
+    assert_eq!((page.as_str(), dropped), (expected, [conflicts(2, 0), conflicts(2, 1)]));
     let (page, dropped) = merged([(both, &[("a", "1")]), (both, &[("a", "2")])]);
     assert_eq!((page.lines().count(), dropped), (6, [NOTHING; 2]));
-}
-
-#[test]
-fn a_label_that_meets_an_added_one_is_exported() {
-    let (page, _) = merged([("a{source=\"p\",z=\"1\"} 1\na{z=\"2\"} 2\n", &[("source", "x")])]);
-    let expected = concat!(
-        "# TYPE a untyped\na{source=\"x\",exported_source=\"p\",z=\"1\"} 1\n",
-        "a{source=\"x\",z=\"2\"} 2\n",
-    );
-    assert_eq!(page, expected);
-}
-
-#[test]
-fn a_label_of_an_exemplar_takes_no_name_from_those_of_samples() {
-    let source = "# TYPE a counter\na{source=\"1\"} 4 # {exported_source=\"2\",source=\"3\"} 5\n";
-    let page = parse::canonical(source.into()).unwrap();
-    let labels = labels(&[("source", "x")]);
-    let expected = "# TYPE a counter\na{source=\"x\",exported_source=\"1\"} 4\n";
-    assert_eq!(rendered(&merge(&[part(&page, &labels)])), expected);
-}
-
-#[test]
-fn the_prefix_is_repeated_until_the_name_is_free() {
-    let source = "a{source=\"1\",exported_source=\"2\",exported_exported_source=\"3\"} 4\n";
-    let (page, _) = merged([(source, &[("exported_source", "x"), ("source", "y")])]);
-    // The shorter name first: `source` takes the next free one, `exported_source` the one after it.
-    let free = "exported_exported_exported_source";
-    let expected = format!(
-        "# TYPE a untyped\na{{exported_source=\"x\",source=\"y\",exported_exported_source=\"3\",\
-         exported_{free}=\"2\",{free}=\"1\"}} 4\n"
-    );
-    assert_eq!(page, expected);
-}
-
-#[test]
-fn a_name_that_is_exported_hundreds_of_times_over_is_exported_once_more() {
-    let name = |times: usize| "exported_".repeat(times) + "x";
-    let labels: Vec<_> = (0..400).map(|times| format!("{}=\"\"", name(times))).collect();
-    let (page, _) = merged([(&format!("a{{{}}} 1\n", labels.join(",")), &[("x", "1")])]);
-    assert!(page.contains(&format!(",{}=\"\"}} 1\n", name(400))));
-}
-
-#[test]
-fn a_name_in_a_value_meets_nothing() {
-    let (page, _) = merged([("a{b=\",source=\\\"\"} 1\n", &[("source", "x")])]);
-    assert_eq!(page, "# TYPE a untyped\na{source=\"x\",b=\",source=\\\"\"} 1\n");
 }
 
 #[test]
@@ -182,11 +157,11 @@ fn series_may_become_equal_by_what_is_added() {
 fn a_page_keeps_the_gateways_families_only_if_it_is_said_to() {
     let page =
         page("# TYPE awx_gateway_up gauge\nawx_gateway_up 1\n# TYPE awx_up gauge\nawx_up 2\n");
-    let dropped = Part { page: &page, labels: &[], gateway_families: false };
-    assert_eq!(rendered(&merge(&[dropped])), "# TYPE awx_up gauge\nawx_up 2\n");
-    let kept = Part { gateway_families: true, ..dropped };
-    assert_eq!(rendered(&merge(&[kept])), page.as_text());
-    assert_eq!(merge(&[dropped]).dropped(0), NOTHING);
+    let dropped = || Part { page: Rc::new(page.clone()), labels: &[], gateway_families: false };
+    assert_eq!(rendered(merge(&[dropped()])), "# TYPE awx_up gauge\nawx_up 2\n");
+    let kept = Part { gateway_families: true, ..dropped() };
+    assert_eq!(rendered(merge(&[kept])), page.as_text());
+    assert_eq!(merge(&[dropped()]).dropped(0), NOTHING);
 }
 
 #[test]
@@ -229,11 +204,12 @@ proptest! {
     ) {
         let parts: Vec<_> = parts.iter().map(|(page, labels)| part(page, labels)).collect();
         let merged = merge(&parts);
-        let read = page(&rendered(&merged));
+        let dropped = (0..parts.len()).map(|at| merged.dropped(at).of(Reason::Duplicate));
+        let dropped: u64 = dropped.sum();
+        let read = page(&rendered(merged));
         prop_assert_eq!(read.report().unreadable_lines, 0);
         prop_assert_eq!(read.report().dropped, NOTHING);
         let given: usize = parts.iter().map(|part| part.page.report().samples).sum();
-        let dropped: u64 = (0..parts.len()).map(|at| merged.dropped(at).of(Reason::Duplicate)).sum();
         prop_assert_eq!(read.report().samples as u64 + dropped, given as u64);
     }
 
@@ -243,7 +219,7 @@ proptest! {
     ) {
         let parts = [part(&one, &these), part(&other, &those)];
         let series = |parts: &[Part<'_>]| {
-            let rendered = rendered(&merge(parts));
+            let rendered = rendered(merge(parts));
             let mut series: Vec<_> = page(&rendered)
                 .families()
                 .flat_map(|family| family.samples())
@@ -252,7 +228,7 @@ proptest! {
             series.sort_unstable();
             series
         };
-        prop_assert_eq!(series(&parts), series(&[parts[1], parts[0]]));
+        prop_assert_eq!(series(&parts), series(&[parts[1].clone(), parts[0].clone()]));
     }
 
     #[test]
@@ -260,7 +236,7 @@ proptest! {
         let (these, those) = (labels(&[("source", "x")]), labels(&[("source", "y")]));
         let merged = merge(&[part(&one, &these), part(&other, &those)]);
         prop_assert_eq!((merged.dropped(0), merged.dropped(1)), (NOTHING, NOTHING));
-        let read = page(&rendered(&merged));
+        let read = page(&rendered(merged));
         prop_assert_eq!(read.report().samples, one.report().samples + other.report().samples);
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
-use crate::exposition::{json, parse, text};
+use crate::exposition::{Format, parse, render};
 use crate::metrics::{Page, Part, merge};
+use std::rc::Rc;
 
 macro_rules! capture {
     ($name:literal) => {
@@ -19,10 +20,13 @@ fn page(source: &str) -> Page {
 }
 
 fn rendered(page: &Page, selection: &Selection) -> String {
-    let part = Part { page, labels: &[], gateway_families: true };
-    let mut out = Vec::new();
-    text::render(&merge(&[part]), selection, &mut out);
-    String::from_utf8(out).unwrap()
+    String::from_utf8(rendered_as(page, selection, Format::Text)).unwrap()
+}
+
+fn rendered_as(page: &Page, selection: &Selection, format: Format) -> Vec<u8> {
+    let page = Rc::new(page.clone());
+    let merged = merge(&[Part { page, labels: &[], gateway_families: true }]);
+    render(merged, selection, format)
 }
 
 /// The series of a page, values left out: the captures were taken at different moments.
@@ -38,11 +42,8 @@ fn series(page: &str) -> Vec<&str> {
 fn assert_gives(selection: &Selection, captured: &str) {
     let ours = rendered(&page(WHOLE), selection);
     assert_eq!(series(&ours), series(captured), "{selection:?}");
-    let mut out = Vec::new();
-    let whole = page(WHOLE);
-    let part = Part { page: &whole, labels: &[], gateway_families: true };
-    json::render(&merge(&[part]), selection, None, &mut out);
-    let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let json = rendered_as(&page(WHOLE), selection, Format::Json { indent: None });
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     let samples = json.as_object().unwrap().values();
     let samples: usize = samples.map(|it| it["samples"].as_array().unwrap().len()).sum();
     assert_eq!(samples, series(captured).len(), "{selection:?}");

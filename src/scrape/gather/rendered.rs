@@ -1,4 +1,4 @@
-//! What a VM has rendered of the sources' pages, so that the next scrape of the same kind only copies it.
+//! The renderings of the sources' pages that a VM keeps, so that the next scrape of the same kind only copies one.
 
 use crate::auth::Visibility;
 use crate::exposition::Format;
@@ -9,33 +9,39 @@ use crate::metrics::{Dropped, Selection};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// What a rendering depends on.
+/// The properties of a scrape that its rendering depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct Wanted {
     pub(super) format: Format,
     pub(super) selection: Selection,
-    pub(super) view: Rc<Visibility>,
-    /// Of each source, in the configuration's order; 0 for one that is not served.
-    pub(super) generations: Vec<u64>,
+    pub(super) visibility: Rc<Visibility>,
 }
 
 /// A page as it was served last.
 #[derive(Debug)]
 pub(super) struct Rendering {
+    pub(super) wanted: Wanted,
+    /// The generation of each source, in the configuration's order; 0 for one that is not served.
+    pub(super) generations: Vec<u64>,
     /// The sources' families and, behind them, the gateway's: these are written anew for each scrape, in the same place.
     pub(super) page: Rc<Vec<u8>>,
     /// Bytes of the sources' families.
     pub(super) pulled: usize,
-    /// What of each source's page is not served beside the others'.
+    /// The samples of each source's page that are left out beside the others'.
     pub(super) withheld: Vec<Dropped>,
     /// The gateway's families without their numbers.
     pub(super) own: Form,
-    /// The sources' families compressed, once somebody asked for that.
+    /// The sources' families compressed, once a client asked for that.
     pub(super) compressed: Option<Prefix>,
 }
 
 impl Rendering {
-    /// The page compressed, where that is worth it: what stays of it once, what stands behind that each time.
+    /// Returns true if the sources' families are to be compressed first.
+    pub(super) fn lacks_compression(&self) -> bool {
+        self.compressed.is_none() && gzip::is_worthwhile(self.pulled)
+    }
+
+    /// The page compressed, if that is worthwhile: its unchanged part once, the rest each time.
     pub(super) fn compressed(&mut self) -> Option<Rc<Vec<u8>>> {
         let (pulled, own) = self.page.split_at_checked(self.pulled)?;
         if !gzip::is_worthwhile(self.page.len()) {
@@ -50,26 +56,30 @@ impl Rendering {
 
 /// The latest renderings, the one used last at the end; at most [`limits::RENDERINGS`].
 #[derive(Default)]
-pub(super) struct Rendered(VecDeque<(Key, Rendering)>);
+pub(super) struct Rendered(VecDeque<Rendering>);
 
 impl Rendered {
-    /// Takes out the rendering for `key`.
-    pub(super) fn take(&mut self, key: &Key) -> Option<Rendering> {
-        let place = self.0.iter().position(|(have, _)| have == key)?;
-        self.0.remove(place).map(|(_, rendering)| rendering)
+    /// Takes out a rendering of the same kind. One of other generations is dropped: it will not be asked for again, and its
+    /// memory is needed for the new one.
+    pub(super) fn take(&mut self, wanted: &Wanted, generations: &[u64]) -> Option<Rendering> {
+        let index = self.0.iter().position(|have| have.wanted == *wanted)?;
+        self.0.remove(index).filter(|have| have.generations == generations)
     }
 
     /// Puts a rendering in, or back.
-    pub(super) fn keep(&mut self, key: Key, rendering: Rendering) {
-        // Renderings of other generations will not be asked for again. Who may see other sources has others.
-        self.0.retain(|(have, _)| have.view != key.view || have.generations == key.generations);
+    pub(super) fn keep(&mut self, rendering: Rendering) {
+        // Clients that may see other sources have other generations.
+        self.0.retain(|have| {
+            have.wanted.visibility != rendering.wanted.visibility
+                || have.generations == rendering.generations
+        });
         if self.0.len() >= limits::RENDERINGS {
             self.0.pop_front();
         }
-        self.0.push_back((key, rendering));
+        self.0.push_back(rendering);
     }
 
-    /// How many there are.
+    /// The number of renderings.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()

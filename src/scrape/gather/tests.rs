@@ -3,6 +3,7 @@
 use super::*;
 use crate::auth::AuthOutcome;
 use crate::auth::Scheme;
+use crate::exposition::parse;
 use crate::host::fake::FakeHost;
 use crate::metrics::Kind;
 use crate::scrape::query::Query;
@@ -63,7 +64,10 @@ impl Bed {
     }
 
     fn store(&self, keys: &Keys, generation: u64, page: &str) {
-        keys.store_page(&self.host, generation, page.as_bytes()).unwrap();
+        let index = self.gatherer.keys.iter().position(|have| std::ptr::eq(have, keys)).unwrap();
+        let page = parse::text(page.into()).unwrap();
+        let page = page.with_labels(&self.gatherer.config.sources[index].labels).unwrap();
+        keys.store_page(&self.host, generation, page.into_stored()).unwrap();
         let read = keys.head(&self.host).unwrap();
         let succeeded = self.host.now();
         let head = Head { generation, succeeded, ended: Some(Ok(())), ..Head::default() };
@@ -79,7 +83,7 @@ impl Bed {
     ) -> Rc<Vec<u8>> {
         let selection = Query::parse(query.as_bytes()).selection;
         let wanted = (format, Encoding::Identity);
-        self.gatherer.page(&self.host, recorder, &Permit::of(view), &selection, wanted).1
+        self.gatherer.page(&self.host, recorder, &Permit::of(view), &selection, wanted).unwrap().1
     }
 
     fn page(&self, view: Visibility, query: &str) -> String {
@@ -286,7 +290,8 @@ fn a_compressed_page_is_the_page_and_begins_as_it_did_before() {
     let zipped = |query: &str, format| {
         let selection = Query::parse(query.as_bytes()).selection;
         let permit = Permit::of(Visibility::default());
-        bed.gatherer.page(&bed.host, &teller, &permit, &selection, (format, Encoding::Gzip))
+        let wanted = (format, Encoding::Gzip);
+        bed.gatherer.page(&bed.host, &teller, &permit, &selection, wanted).unwrap()
     };
     for format in [Format::Text, Format::OpenMetrics, Format::Json { indent: None }] {
         for query in ["", "gateway=only"] {
@@ -317,7 +322,8 @@ fn a_stored_page_that_cannot_be_read_is_a_source_that_is_down_and_the_last_one_g
         bed.host.pass(stale_after / 2);
         bed.store(keys, 2, "up 7\n");
         // Of another generation, or beyond the limits.
-        keys.store_page(&bed.host, if garbage.len() > 9 { 2 } else { 3 }, garbage).unwrap();
+        let other = if garbage.len() > 9 { 2 } else { 3 };
+        keys.store_page(&bed.host, other, garbage.to_vec()).unwrap();
         let page = bed.page(Visibility::default(), "");
         assert!(page.contains("up{source=\"a\"} 1\n"), "{page}");
         assert!(page.contains("awx_gateway_source_up{gateway=\"g\",source=\"a\"} 0\n"), "{page}");

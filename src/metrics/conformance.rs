@@ -1,13 +1,14 @@
-//! Whether a family's samples are what its type promises. Text says no more than the type, but OpenMetrics and protobuf
-//! have rules for each (OpenMetrics 1.0, "Metric Types"), and the controller's pages do not keep all of them.
+//! [`Conformance`]: how far the samples of a family follow the rules of its type. Text only names the type, but OpenMetrics
+//! and protobuf have rules for each (OpenMetrics 1.0, "Metric Types"), and the controller's pages break some of them.
+//!
+//! It is determined once per page, where the page is read or stored, and is part of the page's index.
 
-use crate::metrics::merge::MergedFamily;
-use crate::metrics::{Kind, Merged, Sample, number};
+use super::{Family, FamilySpan, Kind, Page, Sample, number};
 
-/// How far samples keep the rules of their type.
+/// How far samples follow the rules of their type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Soundness {
-    /// Not: they may stand without a type only.
+pub enum Conformance {
+    /// They do not, and are only legal without a type.
     Broken,
     /// They do, but some histogram or summary has neither sum nor count.
     Partial,
@@ -15,59 +16,82 @@ pub(super) enum Soundness {
     Whole,
 }
 
-use Soundness::{Broken, Partial, Whole};
+use Conformance::{Broken, Partial, Whole};
 
-/// How far a family does: as far as the worst of its parts.
-pub(super) fn soundness(merged: &Merged<'_>, family: &MergedFamily<'_>) -> Soundness {
-    let samples = || family.pieces().flat_map(|piece| piece.samples());
-    match family.kind() {
-        Kind::Gauge | Kind::Untyped => Whole,
-        Kind::Counter if samples().all(|sample| sample.value() >= 0.0) => Whole,
-        Kind::Counter => Broken,
-        Kind::Histogram | Kind::Summary if merged.mixes_groups(family) => Broken,
-        kind @ (Kind::Histogram | Kind::Summary) => {
-            family.pieces().map(|piece| of_groups(piece.samples(), kind)).min().unwrap_or(Whole)
-        }
+impl Conformance {
+    /// All of them, in the order in which they are stored.
+    pub(super) const ALL: [Self; 3] = [Broken, Partial, Whole];
+}
+
+impl Page {
+    /// Determines the conformance of each family.
+    pub(crate) fn check_conformance(&mut self) {
+        let Self { text, families, .. } = self;
+        families.iter_mut().for_each(|span| check(text, span));
+    }
+
+    /// Determines the conformance of the last family again, whose labels changed.
+    pub(super) fn check_last_family(&mut self) {
+        let Self { text, families, .. } = self;
+        families.last_mut().into_iter().for_each(|span| check(text, span));
     }
 }
 
-/// The label that tells the points of a histogram or summary from each other.
-pub(super) const fn point_label(kind: Kind) -> &'static str {
+fn check(text: &str, span: &mut FamilySpan) {
+    span.conformance = of_family(Family { text, span }, |_| true);
+}
+
+/// How far those samples of a family do that are not left out.
+pub(crate) fn of_family<'a>(
+    family: Family<'a>,
+    is_served: impl FnMut(&Sample<'a>) -> bool,
+) -> Conformance {
+    let mut samples = family.samples().filter(is_served);
+    match family.kind() {
+        Kind::Gauge | Kind::Untyped => Whole,
+        Kind::Counter if samples.all(|sample| sample.value() >= 0.0) => Whole,
+        Kind::Counter => Broken,
+        kind @ (Kind::Histogram | Kind::Summary) => of_groups(samples, kind),
+    }
+}
+
+/// The label that distinguishes the points of a histogram or summary.
+pub(crate) const fn point_label(kind: Kind) -> &'static str {
     match kind {
         Kind::Summary => "quantile",
         _ => "le",
     }
 }
 
-/// Whether samples are of one histogram or summary.
-pub(super) fn is_same_group(one: Sample<'_>, other: Sample<'_>, kind: Kind) -> bool {
+/// True if the samples belong to one histogram or summary.
+pub(crate) fn is_same_group(one: Sample<'_>, other: Sample<'_>, kind: Kind) -> bool {
     let is_of_group = |(name, _): &(&str, &str)| *name != point_label(kind);
     one.labels().filter(is_of_group).eq(other.labels().filter(is_of_group))
 }
 
 /// The value of a bound or a quantile, as it is spelt and as a number.
-pub(super) fn point_of(sample: Sample<'_>, kind: Kind) -> Option<(&str, f64)> {
+pub(crate) fn point_of(sample: Sample<'_>, kind: Kind) -> Option<(&str, f64)> {
     let (_, token) = sample.labels().find(|(name, _)| *name == point_label(kind))?;
     Some((token, number::read(token)?.value))
 }
 
-fn of_groups<'a>(samples: impl Iterator<Item = Sample<'a>>, kind: Kind) -> Soundness {
+fn of_groups<'a>(samples: impl Iterator<Item = Sample<'a>>, kind: Kind) -> Conformance {
     let mut worst = Whole;
     let mut group: Option<Group<'a>> = None;
     for sample in samples {
         let is_next = group.as_ref().is_none_or(|it| !is_same_group(it.first, sample, kind));
         if is_next {
             let before = group.replace(Group::beginning_with(sample));
-            worst = worst.min(before.map_or(Whole, |group| group.soundness(kind)));
+            worst = worst.min(before.map_or(Whole, |group| group.conformance(kind)));
         }
         if group.as_mut().is_none_or(|group| group.add(sample, kind).is_none()) {
             return Broken;
         }
     }
-    worst.min(group.map_or(Whole, |group| group.soundness(kind)))
+    worst.min(group.map_or(Whole, |group| group.conformance(kind)))
 }
 
-/// One histogram or summary, as far as it was read.
+/// The part of a histogram or summary that was read.
 struct Group<'a> {
     first: Sample<'a>,
     bound: f64,
@@ -90,7 +114,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// None where the sample breaks a rule.
+    /// Returns `None` if the sample breaks a rule.
     fn add(&mut self, sample: Sample<'a>, kind: Kind) -> Option<()> {
         let value = sample.value();
         let is_count = value >= 0.0 && value.is_finite() && value.fract() == 0.0;
@@ -105,7 +129,7 @@ impl<'a> Group<'a> {
             }
             _ if kind == Kind::Summary => {
                 let (_, quantile) = point_of(sample, kind)?;
-                // NaN is what a summary has that saw nothing of late.
+                // A summary that observed nothing of late has NaN.
                 (0.0..=1.0).contains(&quantile) && (value >= 0.0 || value.is_nan())
             }
             _ => is_count && self.add_bucket(point_of(sample, kind)?, value),
@@ -114,7 +138,7 @@ impl<'a> Group<'a> {
     }
 
     fn add_bucket(&mut self, (token, bound): (&str, f64), value: f64) -> bool {
-        // Other spellings of it are no bound that a reader has to know.
+        // OpenMetrics requires this spelling of the last bound.
         let is_legal = !bound.is_nan() && (bound != f64::INFINITY || token == "+Inf");
         let ascends = self.bound.is_nan() || bound > self.bound;
         let is_cumulative = value >= self.cumulative;
@@ -123,7 +147,7 @@ impl<'a> Group<'a> {
         is_legal && ascends && is_cumulative
     }
 
-    fn soundness(&self, kind: Kind) -> Soundness {
+    fn conformance(&self, kind: Kind) -> Conformance {
         let is_histogram = kind == Kind::Histogram;
         if is_histogram && self.bound != f64::INFINITY {
             return Broken;
@@ -142,14 +166,11 @@ impl<'a> Group<'a> {
 mod tests {
     use super::*;
     use crate::exposition::parse;
-    use crate::metrics::{Part, merge};
 
-    fn of(kind: &str, samples: &str) -> Soundness {
+    fn of(kind: &str, samples: &str) -> Conformance {
         let page = parse::text(format!("# TYPE a {kind}\n{samples}").into_bytes()).unwrap();
         assert_eq!((page.report().unreadable_lines, page.report().dropped.total()), (0, 0));
-        let part = Part { page: &page, labels: &[], gateway_families: true };
-        let merged = merge(&[part]);
-        merged.families().map(|family| soundness(&merged, family)).min().unwrap()
+        page.families().map(|family| family.conformance()).min().unwrap()
     }
 
     #[test]
@@ -213,15 +234,5 @@ mod tests {
         assert_eq!(of("summary", "a{quantile=\"0.5\"} -1\n"), Broken);
         assert_eq!(of("summary", "a_sum -1\n"), Broken);
         assert_eq!(of("summary", "a_count 0.5\n"), Broken);
-    }
-
-    #[test]
-    fn histograms_that_several_pages_have_a_part_of_are_not_put_together() {
-        let pages = ["a_bucket{le=\"+Inf\"} 3\n", "a_sum 1\na_count 3\n"].map(|samples| {
-            parse::text(format!("# TYPE a histogram\n{samples}").into_bytes()).unwrap()
-        });
-        let parts = pages.each_ref().map(|page| Part { page, labels: &[], gateway_families: true });
-        let merged = merge(&parts);
-        assert!(merged.families().all(|family| soundness(&merged, family) == Broken));
     }
 }

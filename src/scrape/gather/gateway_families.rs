@@ -1,4 +1,4 @@
-//! The gateway's own families: what it knows of itself and of its sources.
+//! The gateway's own families about itself and its sources.
 
 use crate::config::{Config, GatewayLabels, Source};
 use crate::host::Host;
@@ -6,37 +6,37 @@ use crate::metrics::builder::Value;
 use crate::metrics::{Dropped, Kind, Reason, Sink};
 use crate::shared::snapshot::{Head, Outcome};
 
-/// What does not change while a configuration lives.
-pub(super) struct Own {
+/// Writes them. Contains the values that do not change while a configuration lives.
+pub(super) struct GatewayFamilies {
     labels: Vec<(String, String)>,
     hash: String,
-    /// Why a source cannot be pulled at all, if it cannot.
+    /// The reason why a source cannot be pulled at all, if there is one, for each source.
     problems: Vec<Option<String>>,
 }
 
-/// A source, as a scrape finds it.
-pub(super) struct State<'a> {
+/// The status of a source at the time of a scrape.
+pub(super) struct SourceStatus<'a> {
     pub(super) source: &'a Source,
     pub(super) head: &'a Head,
-    /// Why it cannot be pulled at all, if it cannot.
+    /// The reason why it cannot be pulled at all, if there is one.
     pub(super) unsent: Option<&'a str>,
-    /// Whether its page is young enough to be served.
+    /// True if its page is young enough to be served.
     pub(super) fresh: bool,
-    /// Whether the last good pull is too long ago.
+    /// True if the last good pull is too long ago.
     pub(super) is_old: bool,
-    /// Whether that is the page of the last good pull: else this one could not be read back.
+    /// True if that is the page of the last good pull, false if that one could not be read back.
     pub(super) is_read: bool,
-    /// What of its page another source's page leaves no room for.
+    /// The samples of its page that are left out beside other sources' pages.
     pub(super) withheld: Dropped,
 }
 
-impl State<'_> {
+impl SourceStatus<'_> {
     fn is_up(&self) -> bool {
         self.fresh && self.is_read && self.head.ended == Some(Ok(()))
     }
 }
 
-impl Own {
+impl GatewayFamilies {
     /// Reads the gateway's label and the environment, once.
     pub(super) fn new(config: &Config, host: &dyn Host) -> Self {
         let problem = |source: &Source| {
@@ -50,9 +50,9 @@ impl Own {
         }
     }
 
-    /// Why the source at this place of the configuration cannot be pulled, if it cannot.
-    pub(super) fn problem(&self, place: usize) -> Option<&str> {
-        self.problems.get(place)?.as_deref()
+    /// The reason why the source with this index cannot be pulled, if there is one.
+    pub(super) fn problem(&self, source: usize) -> Option<&str> {
+        self.problems.get(source)?.as_deref()
     }
 
     /// The labels that every series of the gateway carries.
@@ -61,7 +61,7 @@ impl Own {
     }
 
     /// Writes the families.
-    pub(super) fn write(&self, page: &mut dyn Sink, sources: &[State<'_>]) {
+    pub(super) fn write(&self, page: &mut dyn Sink, sources: &[SourceStatus<'_>]) {
         page.family("awx_gateway_build_info", Kind::Gauge, "The Envoy filter that answers");
         page.sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1_u64.into());
         page.family("awx_gateway_config_info", Kind::Gauge, "The Envoy filter's configuration");
@@ -73,17 +73,16 @@ impl Own {
     }
 }
 
-/// The shape of a source without a problem: no cause's code, as are those below it.
+/// The shape of a source without a problem. It and the numbers below it are no code of a cause.
 const UP: u32 = u32::MAX;
 
-fn problem_info(page: &mut dyn Sink, sources: &[State<'_>]) {
+fn problem_info(page: &mut dyn Sink, sources: &[SourceStatus<'_>]) {
     page.family(
         "awx_gateway_source_problem_info",
         Kind::Gauge,
         "Why the Envoy filter has no current page of a source, while it has none",
     );
     for state in sources {
-        // Numbers that no cause has come first.
         let (shape, reason) = match state.head.ended {
             _ if state.is_up() => (UP, None),
             None => (UP - 1, Some("not pulled yet".into())),
@@ -102,8 +101,8 @@ fn problem_info(page: &mut dyn Sink, sources: &[State<'_>]) {
     }
 }
 
-fn gauges(page: &mut dyn Sink, sources: &[State<'_>]) {
-    type Gauge = (&'static str, &'static str, fn(&State<'_>) -> Value);
+fn gauges(page: &mut dyn Sink, sources: &[SourceStatus<'_>]) {
+    type Gauge = (&'static str, &'static str, fn(&SourceStatus<'_>) -> Value);
     let gauges: [Gauge; 4] = [
         (
             "awx_gateway_source_up",
@@ -132,7 +131,7 @@ fn gauges(page: &mut dyn Sink, sources: &[State<'_>]) {
     }
 }
 
-fn counters(page: &mut dyn Sink, sources: &[State<'_>]) {
+fn counters(page: &mut dyn Sink, sources: &[SourceStatus<'_>]) {
     page.family(
         "awx_gateway_source_fetches_total",
         Kind::Counter,
@@ -165,12 +164,12 @@ fn counters(page: &mut dyn Sink, sources: &[State<'_>]) {
     }
 }
 
-/// A gauge: which samples collide is a matter of the present pages, and every VM finds the same.
-fn withheld(page: &mut dyn Sink, sources: &[State<'_>]) {
+/// A gauge: the collisions depend on the present pages, and every VM finds the same.
+fn withheld(page: &mut dyn Sink, sources: &[SourceStatus<'_>]) {
     page.family(
         "awx_gateway_source_withheld_samples",
         Kind::Gauge,
-        "Samples of a source's page that the Envoy filter leaves out beside other sources' pages",
+        "Samples of a source's page that the Envoy filter leaves out beside other sources' pages, or serves without their type",
     );
     for state in sources {
         for reason in Reason::OF_MERGING {
@@ -184,7 +183,7 @@ fn gateway_labels(labels: &GatewayLabels, host: &dyn Host) -> Vec<(String, Strin
     match labels {
         GatewayLabels::Set(labels) => labels.clone(),
         GatewayLabels::NodeId => {
-            // `node` itself is none of Envoy's properties: the node stands under `xds`.
+            // Envoy has the node's properties under `xds`.
             let node = host.property(&["xds", "node", "id"]).unwrap_or_default();
             let node = String::from_utf8_lossy(&node).into_owned();
             if node.is_empty() { vec![] } else { vec![("gateway".to_owned(), node)] }

@@ -1,0 +1,246 @@
+//! Renders a merged page step by step, in any format: a large page takes longer than the requests beside it can wait.
+//!
+//! A [`Renderer`] walks over the families, their parts and their samples, and keeps its position between steps; an
+//! [`Encoder`] writes what it is given. A family that a format writes as it is on its page is copied whole.
+
+use super::Format;
+use super::{json, openmetrics, protobuf, text};
+use crate::host::Time;
+use crate::metrics::merge::{FamilyPart, MergedFamily, Place};
+use crate::metrics::select::Share;
+use crate::metrics::{Family, Kind, Merged, NativeHistogram, Sample, Selection};
+use std::rc::Rc;
+
+/// What the first page has beyond its samples: the gateway's own families are the first page.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// Families that are native histograms too, by name. Only protobuf has them.
+    pub natives: Vec<(&'static str, NativeHistogram)>,
+    /// The time at which its counters began, except those about sources. Text and JSON do not have it.
+    pub created: Option<Time>,
+}
+
+/// A family as a format shows it: under one name, with one type.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// The index of the merged family.
+    pub(super) family: usize,
+    /// Only samples with this suffix.
+    pub(super) suffix: Option<&'static str>,
+    /// Only samples of the selected nodes.
+    pub(super) is_filtered: bool,
+}
+
+/// Writes blocks in one format.
+pub(super) trait Encoder {
+    /// Begins a block.
+    fn begin(&mut self, block: &Block, help: &str);
+
+    /// Returns true if the lines of a part can be copied, which has no samples left out.
+    fn copies(&self, _block: &Block, _part: &FamilyPart, _family: Family<'_>) -> bool {
+        false
+    }
+
+    /// Writes lines that can be copied.
+    fn copy(&mut self, _lines: &str) {}
+
+    /// Writes a sample.
+    fn sample(&mut self, block: &Block, part: &FamilyPart, sample: Sample<'_>);
+
+    /// Ends the samples of a part.
+    fn end_part(&mut self, _block: &Block, _part: &FamilyPart) {}
+
+    /// Ends a block. One whose samples are all filtered out leaves no trace.
+    fn end(&mut self, block: &Block);
+
+    /// Bytes written so far.
+    fn written(&self) -> usize;
+
+    /// Ends the page.
+    fn finish(self: Box<Self>) -> Vec<u8>;
+}
+
+/// A page that is being rendered.
+pub struct Renderer {
+    merged: Rc<Merged>,
+    selection: Selection,
+    blocks: std::vec::IntoIter<Block>,
+    current: Option<Current>,
+    encoder: Box<dyn Encoder>,
+}
+
+/// The position within a block.
+struct Current {
+    block: Block,
+    part: usize,
+    place: Place,
+}
+
+impl Renderer {
+    /// Begins to render the selected families.
+    #[must_use]
+    pub fn new(merged: Rc<Merged>, selection: &Selection, format: Format, extras: Extras) -> Self {
+        let blocks = |plan: &dyn Fn(&MergedFamily) -> Vec<(String, Kind, Option<&'static str>)>| {
+            plan_blocks(&merged, selection, plan)
+        };
+        let (blocks, encoder): (Vec<Block>, Box<dyn Encoder>) = match format {
+            Format::Text | Format::Html => (
+                blocks(&|family| vec![(family.name.clone(), family.kind, None)]),
+                Box::new(text::Text::default()),
+            ),
+            Format::OpenMetrics => {
+                let names = openmetrics::Names::of(&merged);
+                let encoder = openmetrics::OpenMetrics::new(extras.created);
+                (blocks(&|family| names.blocks(family)), Box::new(encoder))
+            }
+            Format::Json { indent } => {
+                let names = json::Names::of(&merged);
+                let encoder = json::Json::new(&merged, indent.map(usize::from));
+                (blocks(&|family| vec![names.block(family)]), Box::new(encoder))
+            }
+            Format::Protobuf => {
+                (blocks(&protobuf::blocks), Box::new(protobuf::Protobuf::new(extras)))
+            }
+        };
+        Self {
+            blocks: blocks.into_iter(),
+            current: None,
+            selection: selection.clone(),
+            encoder,
+            merged,
+        }
+    }
+
+    /// Writes about this many bytes. Returns true when the page is complete.
+    pub fn step(&mut self, bytes: usize) -> bool {
+        let stop = self.encoder.written().saturating_add(bytes);
+        while self.encoder.written() < stop {
+            let current = match self.current.take() {
+                Some(current) => current,
+                None => match self.blocks.next() {
+                    Some(block) => self.begin(block),
+                    None => return true,
+                },
+            };
+            self.current = self.advance(current, stop);
+        }
+        self.current.is_none() && self.blocks.len() == 0
+    }
+
+    /// Renders the rest, and returns the page.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        while !self.step(usize::MAX) {}
+        self.encoder.finish()
+    }
+
+    fn begin(&mut self, block: Block) -> Current {
+        let family = self.merged.families().get(block.family);
+        let help = family.map_or("", |family| self.merged.help(family));
+        self.encoder.begin(&block, help);
+        Current { block, part: 0, place: Place::default() }
+    }
+
+    /// Writes from a position on until the block ends or so many bytes are written. Returns the position, unless the block
+    /// ended.
+    fn advance(&mut self, mut current: Current, stop: usize) -> Option<Current> {
+        let Self { merged, selection, encoder, .. } = self;
+        let family = merged.families().get(current.block.family)?;
+        for (part, of_page) in merged.parts(family).skip(current.part) {
+            let block = &current.block;
+            let is_whole = part.is_whole() && block.suffix.is_none() && !block.is_filtered;
+            if is_whole && encoder.copies(block, part, of_page) {
+                encoder.copy(of_page.lines());
+            } else {
+                while let Some(sample) = part.next(of_page, &mut current.place) {
+                    let has_suffix = block.suffix.is_none_or(|suffix| sample.suffix() == suffix);
+                    if has_suffix && (!block.is_filtered || selection.has_node(sample)) {
+                        encoder.sample(block, part, sample);
+                    }
+                    if encoder.written() >= stop {
+                        return Some(current);
+                    }
+                }
+                encoder.end_part(block, part);
+            }
+            current.part += 1;
+            current.place = Place::default();
+        }
+        encoder.end(&current.block);
+        None
+    }
+}
+
+/// Renders the selected families of a merged page at once.
+#[must_use]
+pub fn render(merged: Merged, selection: &Selection, format: Format) -> Vec<u8> {
+    Renderer::new(Rc::new(merged), selection, format, Extras::default()).finish()
+}
+
+fn plan_blocks(
+    merged: &Merged,
+    selection: &Selection,
+    plan: &dyn Fn(&MergedFamily) -> Vec<(String, Kind, Option<&'static str>)>,
+) -> Vec<Block> {
+    let mut blocks = Vec::with_capacity(merged.families().len());
+    for (index, family) in merged.families().iter().enumerate() {
+        let is_filtered = match selection.share_of(&family.name) {
+            Share::Nothing => continue,
+            Share::All => false,
+            Share::Nodes => true,
+        };
+        for (name, kind, suffix) in plan(family) {
+            blocks.push(Block { name, kind, family: index, suffix, is_filtered });
+        }
+    }
+    blocks
+}
+
+/// The blocks of a family that cannot keep its type: untyped, and the parts of a histogram or summary each on its own.
+pub(super) fn without_type(family: &MergedFamily) -> Vec<(String, Kind, Option<&'static str>)> {
+    match family.kind {
+        Kind::Histogram | Kind::Summary => ["", "_bucket", "_sum", "_count"]
+            .map(|suffix| ([&family.name, suffix].concat(), Kind::Untyped, Some(suffix)))
+            .into(),
+        _ => vec![(family.name.clone(), Kind::Untyped, None)],
+    }
+}
+
+/// A buffer that a block is written to, and the position to which it is cut if the block stays without samples.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    pub(super) bytes: Vec<u8>,
+    block: usize,
+    header_end: usize,
+}
+
+impl Output {
+    pub(super) const fn begin(&mut self) {
+        self.block = self.bytes.len();
+    }
+
+    pub(super) const fn end_header(&mut self) {
+        self.header_end = self.bytes.len();
+    }
+
+    /// Cuts off a block without samples. A whole family without samples keeps its header, unless `always`.
+    pub(super) fn end(&mut self, block: &Block, always: bool) -> bool {
+        let is_part = block.is_filtered || block.suffix.is_some();
+        let is_empty = self.bytes.len() == self.header_end;
+        if is_empty && (is_part || always) {
+            self.bytes.truncate(self.block);
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn push(&mut self, parts: &[&str]) {
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part.as_bytes()));
+    }
+
+    pub(super) const fn block_start(&self) -> usize {
+        self.block
+    }
+}
