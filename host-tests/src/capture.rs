@@ -65,7 +65,7 @@ pub fn services() -> Vec<Capture> {
 }
 
 fn read(wanted: impl Fn(&str) -> bool) -> Vec<Capture> {
-    let table = fs::read_to_string(file("captures.tsv")).expect("the table");
+    let table = fs::read_to_string(directory().join("captures.tsv")).expect("the table");
     let rows = table.lines().skip(1).map(|row| row.split('\t').collect::<Vec<_>>());
     rows.filter(|row| wanted(row[0]))
         .map(|row| Capture::read(row[0], row[2].trim_matches('`')))
@@ -95,17 +95,23 @@ impl Capture {
 
     fn read(name: &str, arguments: &str) -> Self {
         let request = Request::of(arguments);
-        let mut reply = fs::read(file(&format!("{name}.headers"))).expect("the headers");
+        let mut reply = fs::read(part(name, "headers")).expect("the headers");
         // For HEAD the body's file repeats the headers, as curl wrote them.
         if request.method != "HEAD" {
-            reply.extend(fs::read(file(&format!("{name}.body"))).expect("the body"));
+            reply.extend(fs::read(part(name, "body")).expect("the body"));
         }
         Self { name: name.to_owned(), request, reply: Reply::parse(&reply) }
     }
 }
 
-fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures").join(name)
+/// A file of a capture. Its folder is the first part of the capture's name.
+fn part(name: &str, extension: &str) -> PathBuf {
+    let folder = name.split('-').next().unwrap_or(name);
+    directory().join(folder).join(format!("{name}.{extension}"))
+}
+
+fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures")
 }
 
 impl Reply {

@@ -255,7 +255,7 @@ fn run(command: &mut Command, input: &[u8]) -> io::Result<Output> {
 mod tests {
     use super::*;
 
-    const CAPTURED: &str = include_str!("../fixtures/captures/m-bearer-read.body");
+    const CAPTURED: &str = include_str!("../fixtures/captures/m/m-bearer-read.body");
 
     #[test]
     fn a_page_is_read_with_escapes_types_and_odd_values() {
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn the_stand_ins_json_is_what_prometheus_client_reads_with_the_last_value_of_a_duplicate() {
-        let captured = include_str!("../fixtures/captures/m-admin-json.body");
+        let captured = include_str!("../fixtures/captures/m/m-admin-json.body");
         let mut last = BTreeMap::new();
         for family in families(CAPTURED, Format::Text).unwrap() {
             last.insert(family.name.clone(), family);

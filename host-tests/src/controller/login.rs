@@ -8,8 +8,8 @@ use super::call::Call;
 use super::reply::{HTML, Reply, VARY};
 use super::{locked, secrets};
 
-const FORM: &str = include_str!("../../fixtures/captures/login-get.body");
-const REFUSED: &str = include_str!("../../fixtures/captures/login-post-bad.body");
+const FORM: &str = include_str!("../../fixtures/captures/login/login-get.body");
+const REFUSED: &str = include_str!("../../fixtures/captures/login/login-post-bad.body");
 const FORM_VARY: &str = "Cookie, Accept-Language, origin";
 const AFTER: &str = "/api/";
 

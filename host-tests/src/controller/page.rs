@@ -10,7 +10,7 @@ use super::call::Call;
 use super::state::State;
 
 /// The page the controller answered to an admin's bearer.
-const CAPTURED: &str = include_str!("../../fixtures/captures/m-bearer-read.body");
+const CAPTURED: &str = include_str!("../../fixtures/captures/m/m-bearer-read.body");
 
 /// Lines that no parser of the text format reads, as a node with a quote in its name or a broken writer leaves them.
 pub const ILLEGAL_LINES: [&[u8]; 8] = [

@@ -9,9 +9,9 @@ use super::auth::{CSRF_COOKIE, SESSION_COOKIE};
 use super::state::SESSION_LIFE;
 use super::{clock, secrets};
 
-const SERVER_ERROR: &str = include_str!("../../fixtures/captures/dbdown-admin.body");
-const NOT_FOUND: &str = include_str!("../../fixtures/captures/notfound-admin.body");
-const CSRF_FAILED: &str = include_str!("../../fixtures/captures/login-post-nocsrf.body");
+const SERVER_ERROR: &str = include_str!("../../fixtures/captures/dbdown/dbdown-admin.body");
+const NOT_FOUND: &str = include_str!("../../fixtures/captures/notfound/notfound-admin.body");
+const CSRF_FAILED: &str = include_str!("../../fixtures/captures/login/login-post-nocsrf.body");
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 

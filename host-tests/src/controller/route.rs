@@ -5,7 +5,7 @@ use hyper::Method;
 use super::call::Call;
 use super::state::Template;
 
-const API_V2: &str = include_str!("../../fixtures/captures/api-v2-root-anon.body");
+const API_V2: &str = include_str!("../../fixtures/captures/api/api-v2-root-anon.body");
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 macro_rules! capture {
     ($name:literal) => {
-        include_str!(concat!("../../../host-tests/fixtures/captures/", $name, ".body"))
+        include_str!(concat!("../../../host-tests/fixtures/captures/m/", $name, ".body"))
     };
 }
 

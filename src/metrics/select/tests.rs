@@ -4,7 +4,7 @@ use crate::metrics::{Page, Part, merge};
 
 macro_rules! capture {
     ($name:literal) => {
-        include_str!(concat!("../../../host-tests/fixtures/captures/", $name, ".body"))
+        include_str!(concat!("../../../host-tests/fixtures/captures/m/", $name, ".body"))
     };
 }
 

@@ -6,11 +6,12 @@ use super::{Body, Outcome};
 use crate::controller::negotiate::Renderer;
 use crate::controller::route::Resource;
 
-pub(super) const API: &str = include_str!("../../../fixtures/captures/api-root.body");
-pub(super) const API_V2: &str = include_str!("../../../fixtures/captures/api-v2-root-anon.body");
-pub(super) const PING: &str = include_str!("../../../fixtures/captures/ping-anon.body");
-const METRICS_JSON: &str = include_str!("../../../fixtures/captures/m-admin-OPTIONS.body");
-const METRICS_REPR: &str = include_str!("../../../fixtures/captures/m-admin-OPTIONS-text.body");
+pub(super) const API: &str = include_str!("../../../fixtures/captures/api/api-root.body");
+pub(super) const API_V2: &str =
+    include_str!("../../../fixtures/captures/api/api-v2-root-anon.body");
+pub(super) const PING: &str = include_str!("../../../fixtures/captures/ping/ping-anon.body");
+const METRICS_JSON: &str = include_str!("../../../fixtures/captures/m/m-admin-OPTIONS.body");
+const METRICS_REPR: &str = include_str!("../../../fixtures/captures/m/m-admin-OPTIONS-text.body");
 
 const READ: &str = "GET, HEAD, OPTIONS";
 const READ_AND_CREATE: &str = "GET, POST, HEAD, OPTIONS";

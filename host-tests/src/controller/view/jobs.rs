@@ -8,9 +8,9 @@ use crate::controller::state::{Job, JobStatus, LaunchType, Template};
 use crate::controller::{clock, locked};
 
 /// A captured launch of template 0 as job 241; every job's JSON is made from it.
-const LAUNCHED: &str = include_str!("../../../fixtures/captures/jt-launch-post.body");
-const LAUNCHABLE: &str = include_str!("../../../fixtures/captures/jt-launch-get.body");
-const RELAUNCHABLE: &str = include_str!("../../../fixtures/captures/job-relaunch-get.body");
+const LAUNCHED: &str = include_str!("../../../fixtures/captures/jt/jt-launch-post.body");
+const LAUNCHABLE: &str = include_str!("../../../fixtures/captures/jt/jt-launch-get.body");
+const RELAUNCHABLE: &str = include_str!("../../../fixtures/captures/job/job-relaunch-get.body");
 
 impl Ask<'_> {
     pub(super) fn launch(&self, template: Option<Template>) -> Result<Outcome, Refusal> {

@@ -9,7 +9,7 @@ use crate::controller::negotiate::Renderer;
 use crate::controller::reply::{Reply, VARY};
 use crate::controller::secrets;
 
-const PAGE: &str = include_str!("../../../fixtures/captures/m-format-api.body");
+const PAGE: &str = include_str!("../../../fixtures/captures/m/m-format-api.body");
 const VERSION: &str = "24.6.2.dev145+ge21dd0a093";
 const CHALLENGE: &str = "Bearer realm=api authorization_url=/api/o/authorize/";
 const LOG_IN: &str = " To establish a login session, visit /api/login/.";
