@@ -20,7 +20,7 @@
 //! | Where are the programs that `make tools` installs? | [`tools`] |
 //!
 //! The programs are in `src/bin`: `run`, `check-config` and `credential` are for operators, `controller` is the stand-in
-//! alone, `bench` and `screenshot` are for contributors. The tests are in `tests/it`.
+//! alone, `bench` and `screenshot` are for contributors. `tests/it` tests the filter, and `tests/harness` our own host.
 //!
 //! Without the feature `suite` only the modules that the operators' programs need are built: no wasmtime.
 
