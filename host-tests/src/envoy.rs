@@ -21,6 +21,9 @@ use crate::tools::{self, Release};
 /// How long Envoy may take to serve. It compiles the module for each of its threads first.
 const START: Duration = Duration::from_secs(60);
 
+/// The longest time that requests may take to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A running Envoy. It ends with its value.
 #[derive(Debug)]
 pub struct Envoy {
@@ -127,6 +130,21 @@ impl Envoy {
     #[must_use]
     pub fn traps(&self) -> Vec<String> {
         lines(&self.log(), |line| line.contains("[wasm]") && line.contains("] Function: "))
+    }
+
+    /// Waits until every request has been logged: Envoy counts a request as active until then. A client may have the whole
+    /// reply before that.
+    ///
+    /// # Panics
+    /// If requests are still active after half a minute.
+    pub async fn idle(&self) {
+        let idle = process::eventually(PATIENCE, async || {
+            let stats = self.admin().get("/stats?filter=downstream_rq_active").await.ok()?;
+            let stats = String::from_utf8_lossy(stats.body()).into_owned();
+            let mut others = stats.lines().filter(|line| !line.starts_with("http.admin."));
+            others.all(|line| line.ends_with(": 0")).then_some(())
+        });
+        idle.await.expect("the requests end");
     }
 
     /// Waits until it ends by itself.

@@ -229,6 +229,12 @@ impl WasmtimeGateway {
         &self.world
     }
 
+    /// True if every request has been logged.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.world.active_requests() == 0
+    }
+
     /// Every trap so far.
     #[must_use]
     pub fn traps(&self) -> Vec<Trap> {

@@ -15,6 +15,7 @@ pub use shared::{CasMismatch, Queues, SharedData};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use wasmtime::{Config, Engine, Module};
@@ -103,6 +104,7 @@ pub struct World {
     traps: Mutex<Vec<Trap>>,
     counts: Mutex<Vec<(String, Arc<Mutex<Counts>>)>>,
     hook: RwLock<Option<Hook>>,
+    active_requests: AtomicUsize,
 }
 
 impl World {
@@ -123,6 +125,7 @@ impl World {
             traps: Mutex::default(),
             counts: Mutex::default(),
             hook: RwLock::default(),
+            active_requests: AtomicUsize::new(0),
         }))
     }
 
@@ -165,6 +168,20 @@ impl World {
     pub fn move_cluster(&self, name: &str, addresses: Vec<SocketAddr>) {
         let mut clusters = self.clusters.write().unwrap_or_else(PoisonError::into_inner);
         clusters.insert(name.to_owned(), addresses);
+    }
+
+    /// The number of requests that began and have not been logged.
+    #[must_use]
+    pub fn active_requests(&self) -> usize {
+        self.active_requests.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn request_began(&self) {
+        self.active_requests.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn request_logged(&self) {
+        self.active_requests.fetch_sub(1, Ordering::SeqCst);
     }
 
     pub(crate) fn hook(&self) -> Option<Hook> {

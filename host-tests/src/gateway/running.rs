@@ -15,6 +15,9 @@ use crate::proxy::WasmtimeGateway;
 use crate::tools::Release;
 use crate::world::World;
 
+/// The longest time that requests may take to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What runs the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
@@ -114,20 +117,18 @@ impl Gateway {
         }
     }
 
-    /// Waits until no request is under way, as far as the host says: Envoy counts one as long as it is not logged, which a
-    /// busy machine may hold up when its reply is long there. Our own host has no such count.
+    /// Waits until every request has been logged. A client may have the whole reply before that.
     ///
     /// # Panics
-    /// Where requests go on for half a minute.
+    /// If requests are still active after half a minute.
     pub async fn idle(&self) {
-        let Some(envoy) = self.envoy() else { return };
-        let none = eventually(Duration::from_secs(30), async || {
-            let stats = envoy.admin().get("/stats?filter=downstream_rq_active").await.ok()?;
-            let stats = String::from_utf8_lossy(stats.body()).into_owned();
-            let mut others = stats.lines().filter(|line| !line.starts_with("http.admin."));
-            others.all(|line| line.ends_with(": 0")).then_some(())
-        });
-        none.await.expect("the requests end");
+        match &self.running {
+            Running::Envoy(envoy) => envoy.idle().await,
+            Running::Wasmtime(gateway) => {
+                let idle = eventually(PATIENCE, async || gateway.is_idle().then_some(()));
+                idle.await.expect("the requests end");
+            }
+        }
     }
 
     /// The Envoy that the filter runs on, where it is one.

@@ -63,6 +63,7 @@ impl Stream {
             failed: false,
             held: Default::default(),
         });
+        worker.world.request_began();
         Self {
             worker: Rc::clone(worker),
             listener: Arc::clone(listener),
@@ -176,6 +177,7 @@ impl Stream {
             let Ok(root) = self.worker.root(logger) else { continue };
             let _ = self.worker.enter(root, |vm, root| vm.log_at_root(root, &self.exchange));
         }
+        self.worker.world.request_logged();
     }
 
     fn open(&mut self, place: usize) -> Result<(), Stop> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use host_tests::client::Client;
 use host_tests::envoy::{Bootstrap, Cluster, Envoy, EnvoyOptions, Listener};
@@ -68,7 +67,7 @@ impl Changing {
     async fn counts_on(&mut self, serving: &str) {
         let more = send(self.envoy.listeners()[0], SOME).await;
         self.sent = std::mem::take(&mut self.sent).and(more);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.envoy.idle().await;
         let client = Client::http(self.envoy.listeners()[0]).bearer(TOKEN);
         let page = scrape(&client, "?gateway=only").await;
         let label = format!("configuration=\"{serving}\"");

@@ -1,7 +1,5 @@
 //! Two configurations in one VM, which have nothing in common but the VM.
 
-use std::time::Duration;
-
 use host_tests::controller::{Controller, ControllerConfig, Mode};
 use host_tests::gateway::{GatewaySpec, Host, ListenerSpec};
 use host_tests::on_both_hosts;
@@ -52,7 +50,7 @@ on_both_hosts! {
             let two = Two::start(host, by, ["first", "second"]).await;
             let first = send(two.gateway.address_of(0), MORE).await;
             let second = send(two.gateway.address_of(1), LESS).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            two.gateway.idle().await;
             first.assert_counted(&two.page(0).await);
             second.assert_counted(&two.page(1).await);
 
@@ -69,12 +67,12 @@ on_both_hosts! {
             let two = Two::start(host, by, ["same", "same"]).await;
             let first = send(two.gateway.address_of(0), MORE).await;
             let second = send(two.gateway.address_of(1), LESS).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            two.gateway.idle().await;
             let mut sent = first.and(second);
             sent.assert_counted(&two.page(0).await);
             // That scrape, seen from the other one.
             sent.count(KINDS.iter().find(|kind| kind.known && kind.code == 200).unwrap(), 1);
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            two.gateway.idle().await;
             sent.assert_counted(&two.page(1).await);
         }
     }
