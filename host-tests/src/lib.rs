@@ -9,7 +9,7 @@
 //! | How does our own host serve HTTP: workers, streams, upstreams, local replies? | [`proxy`] |
 //! | What does a test see of a callback that did not return? | [`trap`] |
 //! | How is the filter's module found, or a fixture's built? | [`module`], [`tools`] |
-//! | How does a VM die on real Envoy? | [`doomed`] |
+//! | How does a VM die on real Envoy? | [`fault_injection`] |
 //! | What does the stand-in for the controller answer? | [`controller`] |
 //! | What did a real controller answer? | [`capture`] |
 //! | How does a test send a request, over TLS or plain HTTP? | [`client`], [`certificate`] |
@@ -31,9 +31,9 @@ pub mod capture;
 pub mod certificate;
 pub mod client;
 pub mod controller;
-#[cfg(feature = "suite")]
-pub mod doomed;
 pub mod envoy;
+#[cfg(feature = "suite")]
+pub mod fault_injection;
 pub mod gateway;
 #[cfg(feature = "suite")]
 pub mod module;

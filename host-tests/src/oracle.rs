@@ -258,7 +258,7 @@ mod tests {
     const CAPTURED: &str = include_str!("../fixtures/captures/m/m-bearer-read.body");
 
     #[test]
-    fn a_page_is_read_with_escapes_types_and_odd_values() {
+    fn escapes_types_and_special_values_are_read() {
         let page = "# HELP a A \\\\ slash\n# TYPE a gauge\na{x=\"q\\\"\\n\",b=\"é\"} NaN\na{} +Inf\n# TYPE c_total counter\nc_total 1e16\n";
         let families = families(page, Format::Text).unwrap();
         let names = families.iter().map(|family| (family.name.as_str(), family.kind.as_str()));
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn many_pages_are_read_at_once_and_a_refused_one_does_not_stop_the_others() {
+    fn a_refused_page_does_not_stop_the_reading_of_others() {
         let pages = [
             ("a 1\n", Format::Text),
             ("a{ 1\n", Format::Text),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_series_that_stands_twice_the_first_value_counts() {
+    fn if_a_page_repeats_a_series_the_first_value_is_kept() {
         let families = families(CAPTURED, Format::Text).unwrap();
         let series = series(&families);
         let labels = vec![("node".to_owned(), "awx-1".to_owned())];
@@ -300,7 +300,8 @@ mod tests {
     }
 
     #[test]
-    fn the_stand_ins_json_is_what_prometheus_client_reads_with_the_last_value_of_a_duplicate() {
+    fn the_stand_ins_json_has_the_series_that_prometheus_client_reads_and_the_last_value_of_a_duplicate()
+     {
         let captured = include_str!("../fixtures/captures/m/m-admin-json.body");
         let mut last = BTreeMap::new();
         for family in families(CAPTURED, Format::Text).unwrap() {
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn promtool_passes_a_clean_page_and_names_what_is_wrong_with_another() {
+    fn promtool_accepts_a_clean_page_and_names_the_faults_of_another() {
         let clean = "# HELP a_bytes Size.\n# TYPE a_bytes gauge\na_bytes 1\n";
         assert_eq!(promtool(clean).unwrap(), Vec::<String>::new());
         let lines = promtool("# TYPE a_total gauge\na_total 1\n").unwrap();

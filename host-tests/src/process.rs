@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_program_prints_is_kept_whichever_stream_it_takes() {
+    async fn the_output_of_a_program_is_kept_from_both_streams() {
         let directory = tempfile::tempdir().unwrap();
         let mut process = shell("echo out; echo err >&2", &directory);
         let status = eventually(Duration::from_secs(10), async || process.ended()).await.unwrap();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_ends_with_its_value() {
+    async fn dropping_a_process_ends_its_program() {
         let directory = tempfile::tempdir().unwrap();
         let process = shell("exec sleep 600", &directory);
         let proc = PathBuf::from(format!("/proc/{}", process.id()));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiting_ends_when_the_time_is_over() {
+    async fn waiting_ends_at_the_time_limit() {
         assert_eq!(eventually(Duration::ZERO, async || None::<()>).await, None);
     }
 }

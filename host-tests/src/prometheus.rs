@@ -37,31 +37,31 @@ pub struct ScrapeConfig {
     /// `scrape_interval`, as Prometheus writes it.
     pub interval: &'static str,
     /// What it asks for.
-    pub asking: Asking,
+    pub format: ScrapeFormat,
 }
 
 /// What Prometheus asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asking {
+pub enum ScrapeFormat {
     /// What it asks for by itself: OpenMetrics before text.
-    ByItself,
+    Preferred,
     /// Text alone: Prometheus 2 by the parameter `format`, Prometheus 3 by `scrape_protocols`.
-    ForText,
+    Text,
     /// Protobuf before all else, for the sake of native histograms: up to Prometheus 3.7 by the feature of that name, later
     /// by `scrape_native_histograms`.
-    ForProtobuf,
+    Protobuf,
     /// What it asks for by itself, but not compressed. Prometheus 2.42 cannot.
     Uncompressed,
 }
 
-impl Asking {
+impl ScrapeFormat {
     /// Its line of the scrape's configuration.
     fn yaml(self, major: Major, is_native_a_setting: bool) -> &'static str {
         match (self, major) {
-            (Self::ForProtobuf, _) if is_native_a_setting => "scrape_native_histograms: true",
-            (Self::ByItself | Self::ForProtobuf, _) => "",
-            (Self::ForText, Major::Two) => "params: {format: [txt]}",
-            (Self::ForText, Major::Three) => {
+            (Self::Protobuf, _) if is_native_a_setting => "scrape_native_histograms: true",
+            (Self::Preferred | Self::Protobuf, _) => "",
+            (Self::Text, Major::Two) => "params: {format: [txt]}",
+            (Self::Text, Major::Three) => {
                 "scrape_protocols: [PrometheusText1.0.0, PrometheusText0.0.4]"
             }
             (Self::Uncompressed, _) => "enable_compression: false",
@@ -71,7 +71,7 @@ impl Asking {
     /// Its features, those that all have among them.
     fn features(self, is_native_a_setting: bool) -> &'static str {
         match self {
-            Self::ForProtobuf if !is_native_a_setting => "exemplar-storage,native-histograms",
+            Self::Protobuf if !is_native_a_setting => "exemplar-storage,native-histograms",
             _ => "exemplar-storage",
         }
     }
@@ -110,11 +110,11 @@ impl ScrapeConfig {
     scrape_timeout: {interval}
     scheme: https
     {credential}
-    {asking}
+    {format}
     static_configs:
       - targets: ['{target}']
 ",
-            asking = self.asking.yaml(self.major, is_native_a_setting),
+            format = self.format.yaml(self.major, is_native_a_setting),
             interval = self.interval,
             target = self.target,
         )
@@ -182,7 +182,7 @@ impl Prometheus {
     pub async fn start(config: &ScrapeConfig) -> Result<Self, StartError> {
         let is_native_a_setting = is_native_a_setting(config.major)?;
         let yaml = config.yaml(is_native_a_setting);
-        Self::start_with(config.major, &yaml, config.asking.features(is_native_a_setting)).await
+        Self::start_with(config.major, &yaml, config.format.features(is_native_a_setting)).await
     }
 
     async fn start_with(major: Major, config: &str, features: &str) -> Result<Self, StartError> {

@@ -116,14 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn a_new_token_is_unlike_the_last_one() {
+    fn two_new_tokens_differ() {
         let tokens = [(); 2].map(|()| random_text::<TOKEN_BYTES>().unwrap());
         assert_eq!(tokens[0].len(), 40);
         assert_ne!(tokens[0], tokens[1]);
     }
 
     #[test]
-    fn a_password_becomes_djangos_hash_with_a_salt_of_its_own() {
+    fn a_password_becomes_a_django_hash_with_its_own_salt() {
         let entries = [(); 2].map(|()| user_entry("admin", "password").unwrap());
         assert_ne!(entries[0], entries[1]);
         let hash = entries[0]["password_hash"].as_str().unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_configuration_would_refuse_is_refused() {
+    fn input_that_a_configuration_would_refuse_is_refused() {
         assert_eq!(
             user_entry("a:b", "password").unwrap_err(),
             "auth.users[0].name: may hold only printable characters, no colon"

@@ -61,7 +61,7 @@ mod tests {
     use super::normal;
 
     #[test]
-    fn spellings_of_one_path_become_one() {
+    fn spellings_of_one_path_have_one_normal_form() {
         for path in [
             "/a/b/",
             "//a///b//",

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_body_there_is_neither_type_nor_length() {
+    fn a_reply_without_a_body_has_no_type_and_no_length() {
         let headers = Headers::from_iter([("content-type", "text/x"), ("x", "y")]);
         let reply = LocalReply { status: 204, headers, ..LocalReply::default() };
         assert_eq!(headers_of(&reply), Headers::from_iter([(":status", "204"), ("x", "y")]));

@@ -145,13 +145,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn headers_are_read_back_as_they_were_written() {
         let headers = Headers::from_iter([(":path", &b"/"[..]), ("x", b"\xff\0"), ("x", b"")]);
         assert_eq!(Headers::from_bytes(&headers.to_bytes()), headers);
     }
 
     #[test]
-    fn a_torn_map_has_no_lines() {
+    fn a_truncated_map_has_no_headers() {
         let bytes = Headers::from_iter([("name", "value")]).to_bytes();
         for end in 0..bytes.len() {
             assert!(Headers::from_bytes(&bytes[..end]).is_empty(), "cut at {end}");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn replacing_leaves_one_line_in_the_first_place() {
+    fn replacing_a_header_leaves_one_in_the_first_position() {
         let mut headers = Headers::from_iter([("a", "1"), ("b", "2"), ("a", "3")]);
         headers.replace("A", "4");
         assert_eq!(headers, Headers::from_iter([("a", "4"), ("b", "2")]));

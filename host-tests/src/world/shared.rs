@@ -108,14 +108,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_key_ignores_the_number() {
+    fn a_write_to_a_missing_key_ignores_the_cas_number() {
         let shared = SharedData::default();
         assert_eq!(shared.write(b"k", b"v", 77), Ok(()));
         assert_eq!(shared.value(b"k").unwrap().0, b"v");
     }
 
     #[test]
-    fn a_number_that_is_out_of_date_writes_nothing() {
+    fn an_outdated_cas_number_writes_nothing() {
         let shared = SharedData::default();
         shared.write(b"k", b"1", 0).unwrap();
         let (_, cas) = shared.value(b"k").unwrap();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_writes_whatever_stands_there() {
+    fn the_cas_number_zero_overwrites_any_value() {
         let shared = SharedData::default();
         shared.write(b"k", b"1", 0).unwrap();
         shared.write(b"k", b"2", 0).unwrap();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_gives_in_the_order_it_took() {
+    fn a_queue_is_first_in_first_out() {
         let queues = Queues::default();
         let queue = queues.register(b"q");
         assert_eq!(queues.register(b"q"), queue);

@@ -1,12 +1,12 @@
 //! Who is let in by what the gateway knows itself, and what is said to the others.
 
-mod asked;
 mod attacks;
 mod captured;
 mod down;
 mod forwarded;
 mod guessing;
 mod settings;
+mod verdicts;
 
 use std::collections::BTreeMap;
 
@@ -271,7 +271,7 @@ async fn what_nobody_can_render_is_406_and_only_for_those_who_are_let_in(stage: 
 }
 
 on_both_hosts! {
-    async fn what_the_gateway_can_decide_it_decides_in_the_controllers_words(host) {
+    async fn the_gateway_refuses_in_the_controllers_words(host) {
         let plugins =
             [false, true].map(|anonymous| having(plugin(0), "/auth", captured_people(anonymous)));
         let stage = Stage::of(host, &plugins).await.up_for(CONTROLLER_TOKEN).await;
@@ -293,21 +293,21 @@ on_both_hosts! {
         assert!(least.iter().all(|(status, least)| seen[status] >= *least), "{seen:?}");
     }
 
-    async fn only_the_right_credentials_open_and_the_others_are_told_why(host) {
+    async fn only_valid_credentials_are_accepted_and_a_refusal_gives_its_reason(host) {
         let stage = Stage::start(host).await;
         the_right_credentials_open_however_their_scheme_is_written(&stage).await;
         an_odd_header_is_refused_in_the_controllers_words(&stage).await;
         two_headers_are_refused_even_where_each_is_right(&stage).await;
     }
 
-    async fn what_is_asked_for_is_answered_or_refused_by_name(host) {
+    async fn every_method_and_format_is_answered_or_refused(host) {
         let stage = Stage::start(host).await;
         every_method_is_answered_or_refused_by_name(&stage).await;
         a_method_that_http_1_has_not_is_refused_before_the_filter_sees_it(&stage).await;
         what_nobody_can_render_is_406_and_only_for_those_who_are_let_in(&stage).await;
     }
 
-    async fn anonymous_lets_in_who_shows_nothing_and_refuses_a_wrong_password(host) {
+    async fn anonymous_access_needs_no_credentials_but_refuses_a_wrong_password(host) {
         let open = having(plugin(0), "/auth", having(auth(), "/anonymous", json!(true)));
         let stage = Stage::with(host, &open).await;
         let as_anybody = stage.gateway.client();
@@ -325,7 +325,7 @@ on_both_hosts! {
         }
     }
 
-    async fn without_a_way_in_nobody_is_let_in_and_the_log_says_so(host) {
+    async fn without_a_way_to_authenticate_every_client_is_refused_and_the_log_says_so(host) {
         let stage = Stage::with(host, &having(plugin(0), "/auth", json!({}))).await;
         for client in
             [stage.gateway.client(), stage.prometheus(), stage.gateway.client().basic("", "")]

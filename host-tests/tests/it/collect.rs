@@ -128,11 +128,11 @@ async fn on_the_oldest_envoy_the_same_failures_have_the_same_names() {
 
 on_both_hosts! {
     /// Each failure on a listener and a controller of its own, all at once.
-    async fn whatever_fails_the_last_good_page_stays_and_the_failure_is_named(host) {
+    async fn after_any_failure_the_last_good_page_stays_and_the_failure_is_named(host) {
         failures_leave_the_last_good_page(host).await;
     }
 
-    async fn a_source_that_never_was_up_costs_nothing_but_its_own_series(host) {
+    async fn a_source_that_was_never_up_affects_only_its_own_series(host) {
         let plugin = |(source, ..): &(Value, _, _)| json!({"sources": [source], "auth": auth()});
         let plugins: Vec<_> = unfit_sources().iter().map(plugin).collect();
         let stage = Stage::of(host, &plugins).await;
@@ -145,7 +145,7 @@ on_both_hosts! {
         }
     }
 
-    async fn what_can_be_read_of_a_page_is_served_and_the_rest_is_counted(host) {
+    async fn the_valid_part_of_a_page_is_served_and_the_rest_is_counted(host) {
         let controller = Controller::start(ControllerConfig::default());
         controller.set_mode(Mode::IllegalLines);
         let spec = spec(&[plugin(0)], std::slice::from_ref(&controller));
@@ -164,7 +164,7 @@ on_both_hosts! {
         assert_eq!(controllers_part(&broken), controllers_part(&whole));
     }
 
-    async fn a_page_grows_stale_and_comes_back_with_its_controller(host) {
+    async fn a_page_becomes_stale_and_recovers_with_its_controller(host) {
         let plugin = having(plugin(0), "/sources/0/stale_after", json!("2s"));
         let stage = Stage::with(host, &plugin).await.up().await;
         stage.controller().set_mode(Mode::Gone);
@@ -177,7 +177,7 @@ on_both_hosts! {
     }
 
     /// Neither VMs nor scrapes add to them. Each is counted, once.
-    async fn the_pulls_are_one_an_interval_while_everybody_scrapes(host) {
+    async fn there_is_one_pull_per_interval_however_many_clients_scrape(host) {
         let controller = Controller::start(ControllerConfig::default());
         let started = Instant::now();
         let spec = spec(&[plugin(0)], std::slice::from_ref(&controller)).workers(4);
@@ -217,7 +217,7 @@ on_both_hosts! {
         assert!(agent.starts_with("awx-metrics-filter/"), "{agent}");
     }
 
-    async fn an_unset_variable_takes_only_its_own_source_down_and_says_which(host) {
+    async fn an_unset_variable_takes_down_only_its_own_source_and_is_named(host) {
         let variable = json!({"bearer_env": "CONTROLLER_TOKEN"});
         let deaf = having(source(1), "/credential", variable);
         let deaf = having(deaf, "/name", json!("deaf"));
@@ -246,7 +246,7 @@ on_both_hosts! {
         until_up(&gateway.client().bearer(TOKEN)).await;
     }
 
-    async fn of_several_sources_each_series_names_its_own(host) {
+    async fn with_several_sources_each_series_names_its_own(host) {
         let named = |place, name: &str| having(source(place), "/name", json!(name));
         let sources = json!([named(0, "east"), named(1, "west")]);
         let plugin = json!({"sources": sources, "auth": auth()});
@@ -266,7 +266,7 @@ on_both_hosts! {
         assert_eq!(page.matches("# TYPE awx_sessions_total ").count(), 1);
     }
 
-    async fn a_label_of_the_page_makes_way_for_a_configured_one(host) {
+    async fn a_configured_label_replaces_a_label_of_the_page(host) {
         let labels = json!({"site": "east \"1\"", "node": "edge"});
         let stage = Stage::with(host, &having(plugin(0), "/sources/0/labels", labels)).await;
         let page = stage.up().await.scrape("").await;
@@ -280,7 +280,7 @@ on_both_hosts! {
         assert!(!line("awx_gateway_source_up{").contains("site"), "{page}");
     }
 
-    async fn a_gateway_behind_a_gateway_is_told_apart_or_left_out(host) {
+    async fn the_families_of_a_gateway_behind_a_gateway_are_labelled_or_dropped(host) {
         let inner = Stage::start(host).await.up().await;
         let outer = |what: &str| {
             let source = json!({
@@ -368,7 +368,7 @@ async fn pulled(controller: &Controller, pulls: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_stopped_clock_the_number_of_pulls_is_exactly_that_of_intervals() {
+async fn on_a_stopped_clock_there_is_exactly_one_pull_per_interval() {
     let (controller, gateway) = many_vms(&plugin(0)).await;
     let (world, client) = (gateway.world().unwrap(), gateway.client().bearer(TOKEN));
     pulled(&controller, 1).await;
@@ -393,7 +393,7 @@ async fn on_a_stopped_clock_the_number_of_pulls_is_exactly_that_of_intervals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_scrapes_and_the_pulls_become_rare_until_somebody_does() {
+async fn pulls_become_rare_without_scrapes_and_resume_with_the_next_one() {
     let plugin = having(plugin(0), "/sources/0/idle_after", json!("2s"));
     let (controller, gateway) = many_vms(&plugin).await;
     let world = gateway.world().unwrap();

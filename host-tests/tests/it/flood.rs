@@ -59,7 +59,7 @@ fn shared_bytes(driven: &Driven) -> usize {
 }
 
 #[test]
-fn a_flood_of_wrong_credentials_stays_within_its_bounds_and_the_right_ones_are_served() {
+fn a_flood_of_wrong_credentials_stays_within_its_bounds_and_valid_ones_are_served() {
     // Two ticks to check, each of them full.
     let laborious = format!("pbkdf2_sha256$8000$salt${}", STANDARD.encode([7; 32]));
     let mut driven =
@@ -104,7 +104,7 @@ fn a_flood_of_wrong_credentials_stays_within_its_bounds_and_the_right_ones_are_s
 }
 
 #[test]
-fn whoever_may_scrape_cannot_fill_the_memory_by_asking_otherwise_each_time() {
+fn a_permitted_client_cannot_fill_the_memory_with_different_queries() {
     let mut driven = Driven::new(&plugin(0));
     let right = format!("Bearer {TOKEN}");
     let home = SocketAddr::from(([127, 0, 0, 1], 9_090));
@@ -195,12 +195,12 @@ async fn flooded(host: Host, stage: &Stage, permitted: &Client) {
 }
 
 on_both_hosts! {
-    async fn others_are_served_through_a_flood(host) {
+    async fn other_clients_are_served_during_a_flood(host) {
         let stage = Stage::start(host).await.up().await;
         flooded(host, &stage, &stage.prometheus()).await;
     }
 
-    async fn a_flood_leaves_the_controller_alone_and_permits_where_they_are(host) {
+    async fn a_flood_neither_overloads_the_controller_nor_evicts_permits(host) {
         let asking = json!({"cluster": cluster(0), "allow_for": "10m"});
         let stage = Stage::with(host, &having(plugin(0), "/auth/controller", asking)).await.up().await;
         let permitted = stage.gateway.client().bearer(CONTROLLER_TOKEN);

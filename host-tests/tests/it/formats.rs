@@ -109,7 +109,7 @@ fn every_format_has_the_series_of_every_captured_page() {
 }
 
 #[test]
-fn every_format_has_the_series_of_pages_full_of_clashes() {
+fn every_format_has_the_series_of_pages_with_name_clashes() {
     let pages: Vec<_> = models::pages(800).iter().map(|page| text_page(page)).collect();
     let mut rendered: Vec<_> = pages.iter().map(Rendered::of_page).collect();
     rendered.extend(pages.windows(2).map(|pair| {
@@ -192,7 +192,7 @@ on_both_hosts! {
         }
     }
 
-    async fn each_prometheus_gets_what_it_asks_for(host) {
+    async fn each_prometheus_gets_the_format_that_it_requests(host) {
         let stage = Stage::start(host).await.up().await;
         for (name, expected) in [
             ("m-admin-prom2", OPENMETRICS.to_owned()),
@@ -213,7 +213,7 @@ on_both_hosts! {
         }
     }
 
-    async fn what_no_format_of_ours_has_a_place_for_is_counted(host) {
+    async fn content_that_no_format_can_express_is_counted(host) {
         let page = "# TYPE x counter\nx_total 1 # {trace=\"a\"} 0.5\nx_created 5\n# TYPE y gauge\n\
                     y 1 # {} 1\n# EOF\n";
         let (_stage, clients) = sending(host, &[page], OPENMETRICS).await;
@@ -228,7 +228,7 @@ on_both_hosts! {
         assert_eq!(dropped("exemplar"), dropped("created"), "{page}");
     }
 
-    async fn what_some_reader_would_refuse_never_leaves_and_is_counted_by_its_reason(host) {
+    async fn lines_that_some_reader_refuses_are_dropped_and_counted_by_reason(host) {
         let value = "x".repeat(70_000);
         let page = format!(
             "a 3 -1\n{{\"b.c\"}} 1\nd{{e=\"{value}\"}} 1\nf{{__g=\"h\"}} 1\ni{{u=\"CORP\\svc\"}} 1\n"
@@ -278,7 +278,7 @@ on_both_hosts! {
         assert!((latency.sum - sum_of("sum")).abs() < 1e-9, "{latency:?}");
     }
 
-    async fn since_when_the_gateway_counts_is_said_where_it_is_configured(host) {
+    async fn the_start_of_counting_is_shown_if_configured(host) {
         let mut plugin = plugin(0);
         plugin["gateway"] = serde_json::json!({"created": true});
         let before = unix_time();
@@ -306,7 +306,7 @@ on_both_hosts! {
         assert!(!text.contains("_created{") && !text.contains("_created "), "{text}");
     }
 
-    async fn gzip_saves_most_of_a_page_and_takes_nothing_from_it(host) {
+    async fn gzip_makes_a_page_much_smaller_and_loses_nothing(host) {
         let captured = capture::named("m-bearer-read").reply.text();
         let (_stage, clients) = sending(host, &[&captured], "text/plain; charset=utf-8").await;
         let client = &clients[0];

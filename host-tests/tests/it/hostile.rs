@@ -196,7 +196,7 @@ async fn offend(address: SocketAddr, bytes: Vec<u8>) {
 }
 
 on_both_hosts! {
-    async fn whatever_bytes_come_nothing_traps_and_everybody_else_is_served(host) {
+    async fn no_bytes_trap_the_filter_and_other_clients_are_served(host) {
         let stage = Stage::start(host).await.up().await;
         let address = stage.gateway.address();
         let mut all = requests(&mut Noise(0x5eed));

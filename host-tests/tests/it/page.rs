@@ -1,9 +1,9 @@
 //! The page for people, in a real browser.
 
 mod access;
-mod asking;
-mod lately;
 mod login;
+mod recent;
+mod refresh;
 mod served;
 
 use host_tests::browser::{Browser, Prompt};
@@ -69,7 +69,7 @@ fn assert_quiet(browser: &Browser, gateway: &Gateway) {
 }
 
 on_both_hosts! {
-    async fn the_browsers_prompt_opens_the_page_and_its_numbers_follow_the_controller(host) {
+    async fn the_page_opens_after_the_browsers_prompt_and_follows_the_controllers_numbers(host) {
         let stage = Stage::start(host).await.up().await;
         let browser = opened(&stage).await;
         assert_eq!(browser.prompts(), ["api"]);
@@ -117,7 +117,7 @@ __proto__ 2
 "##;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_source_says_is_text_and_nothing_else() {
+async fn the_content_of_a_source_is_shown_as_text_only() {
     let controller = Controller::start(ControllerConfig::default());
     controller.set_mode(Mode::Page(HOSTILE.into(), "text/plain; version=0.0.4".into()));
     let controllers = [controller];
@@ -142,7 +142,7 @@ async fn what_a_source_says_is_text_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sources_stand_with_their_age_and_state() {
+async fn sources_are_shown_with_their_age_and_state() {
     let second = having(source(1), "/name", "second".into());
     let plugin = having(plugin(0), "/sources", json!([source(0), second]));
     let controllers = [0, 1].map(|_| Controller::start(ControllerConfig::default()));
@@ -165,7 +165,7 @@ async fn sources_stand_with_their_age_and_state() {
 
 /// Ten thousand series of one family, two thousand families of one.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_thousands_of_series_only_what_is_in_view_becomes_rows() {
+async fn of_thousands_of_series_only_the_visible_ones_become_rows() {
     use std::fmt::Write;
     let mut page = String::from("# HELP many many\n# TYPE many gauge\n");
     (0..10_000).for_each(|i| writeln!(page, "many{{node=\"node-{i}\"}} {i}").unwrap());

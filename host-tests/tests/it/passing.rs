@@ -161,19 +161,19 @@ async fn no_other_path_is_answered_here_and_none_gets_the_controllers_page(stage
 }
 
 on_both_hosts! {
-    async fn requests_and_replies_pass_whole(host) {
+    async fn requests_and_replies_pass_unchanged(host) {
         let stage = Stage::start(host).await;
         a_request_reaches_the_controller_whole(&stage).await;
         a_reply_comes_back_whole(&stage).await;
     }
 
-    async fn all_spellings_of_the_path_are_answered_here_and_those_of_no_other(host) {
+    async fn all_spellings_of_the_metrics_path_are_answered_and_no_other_path(host) {
         let stage = Stage::start(host).await;
         every_spelling_of_the_path_is_answered_here(&stage).await;
         no_other_path_is_answered_here_and_none_gets_the_controllers_page(&stage).await;
     }
 
-    async fn of_other_hosts_nothing_is_answered(host) {
+    async fn requests_for_other_hosts_are_not_answered(host) {
         let plugin = having(plugin(0), "/hosts", json!(["metrics.example", "other.example:8443"]));
         let stage = Stage::with(host, &plugin).await;
         let status = async |name: &str| {

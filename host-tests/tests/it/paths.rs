@@ -321,19 +321,19 @@ fn plugin() -> Value {
 }
 
 on_both_hosts! {
-    async fn every_spelling_has_its_fate_where_paths_stay_as_they_come(host) {
+    async fn every_spelling_is_handled_as_listed_without_path_normalisation(host) {
         let scene = Scene::start(host, ListenerSpec::new(&plugin()).paths_as_they_come()).await;
         scene.decides_the_fates(host, |spelling| spelling.1).await;
     }
 
-    async fn every_spelling_has_its_fate_where_paths_are_normalised(host) {
+    async fn every_spelling_is_handled_as_listed_with_path_normalisation(host) {
         let scene = Scene::start(host, ListenerSpec::new(&plugin())).await;
         scene.decides_the_fates(host, |spelling| spelling.2).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_spelling_leads_past_the_route_on_which_the_access_log_style_has_its_filter() {
+async fn no_spelling_bypasses_the_filters_route_in_the_access_log_style() {
     let plugin = having(plugin(), "/observe", json!({"by": "access_log"}));
     let host = Host::Envoy(Release::Newest);
     let scene = Scene::start(host, ListenerSpec::new(&plugin)).await;
@@ -341,7 +341,7 @@ async fn no_spelling_leads_past_the_route_on_which_the_access_log_style_has_its_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_spelling_leads_past_the_filter_of_the_oldest_envoy() {
+async fn no_spelling_bypasses_the_filter_on_the_oldest_envoy() {
     for listener in
         [ListenerSpec::new(&plugin()), ListenerSpec::new(&plugin()).paths_as_they_come()]
     {
@@ -353,7 +353,7 @@ async fn no_spelling_leads_past_the_filter_of_the_oldest_envoy() {
 }
 
 #[test]
-fn the_table_has_each_spelling_once_and_every_fate() {
+fn the_table_has_each_spelling_once_and_every_outcome() {
     let spellings: BTreeSet<_> = SPELLINGS.iter().map(|spelling| spelling.0).collect();
     assert_eq!(spellings.len(), SPELLINGS.len());
     let count = |fate| SPELLINGS.iter().filter(|spelling| spelling.1 == fate).count();

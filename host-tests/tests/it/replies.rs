@@ -81,22 +81,22 @@ async fn a_format_for_all_replies_is_found_at_the_first_scrape(release: Release)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_shipped_mapper_leaves_pages_alone_on_the_newest_envoy() {
+async fn the_shipped_mapper_leaves_pages_unchanged_on_the_newest_envoy() {
     the_shipped_mapper_leaves_pages_alone(Release::Newest).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_shipped_mapper_leaves_pages_alone_on_the_oldest_envoy() {
+async fn the_shipped_mapper_leaves_pages_unchanged_on_the_oldest_envoy() {
     the_shipped_mapper_leaves_pages_alone(Release::Oldest).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rewritten_page_is_found_at_the_first_scrape_on_the_newest_envoy() {
+async fn a_rewritten_page_is_detected_at_the_first_scrape_on_the_newest_envoy() {
     a_format_for_all_replies_is_found_at_the_first_scrape(Release::Newest).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rewritten_page_is_found_at_the_first_scrape_on_the_oldest_envoy() {
+async fn a_rewritten_page_is_detected_at_the_first_scrape_on_the_oldest_envoy() {
     a_format_for_all_replies_is_found_at_the_first_scrape(Release::Oldest).await;
 }
 
@@ -111,7 +111,7 @@ fn large_page() -> Vec<u8> {
 }
 
 on_both_hosts! {
-    async fn a_client_that_closes_and_reads_slowly_gets_a_large_page_whole(host) {
+    async fn a_client_that_closes_and_reads_slowly_gets_all_of_a_large_page(host) {
         let controller = Controller::start(ControllerConfig::default());
         controller.set_mode(Mode::Page(large_page(), "text/plain; version=0.0.4".into()));
         let controllers = [controller];

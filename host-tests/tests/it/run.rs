@@ -49,7 +49,7 @@ async fn stops(mut run: Process) {
 }
 
 #[tokio::test]
-async fn it_serves_the_stand_ins_page_and_stops_all_it_started() {
+async fn the_program_serves_the_stand_ins_page_and_stops_all_that_it_started() {
     let files = tempfile::tempdir().unwrap();
     let run = start(&files, &[]);
     let http = announced(&run, "curl", "http://").await;
@@ -94,7 +94,7 @@ fn start_before(controller: &Controller, files: &TempDir) -> Process {
 }
 
 #[tokio::test]
-async fn before_a_real_controller_its_own_tokens_users_and_sessions_open_the_page() {
+async fn with_a_real_controller_its_own_tokens_users_and_sessions_open_the_page() {
     let files = tempfile::tempdir().unwrap();
     let controller = Controller::start(ControllerConfig { tls: true, ..Default::default() });
     let run = start_before(&controller, &files);

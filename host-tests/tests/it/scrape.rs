@@ -117,7 +117,7 @@ fn sample_type(family: &OracleFamily, sample: &OracleSample) -> String {
 }
 
 on_both_hosts! {
-    async fn every_captured_page_comes_out_as_it_went_in(host) {
+    async fn every_captured_page_is_served_as_it_was_pulled(host) {
         let captured = text_pages();
         assert!(captured.len() >= 13, "{}", captured.len());
         let pages: Vec<_> = captured.iter().map(|page| page.reply.text()).collect();
@@ -139,7 +139,7 @@ on_both_hosts! {
         }
     }
 
-    async fn the_json_is_what_the_controller_itself_makes_of_its_page(host) {
+    async fn the_json_equals_the_controllers_own_json_of_its_page(host) {
         let pages: Vec<_> =
             AS_JSON.iter().map(|(text, _, _)| capture::named(text).reply.text()).collect();
         let (_stage, clients) = serving(host, &pages).await;
@@ -165,7 +165,7 @@ on_both_hosts! {
         assert_same_json(&pairs);
     }
 
-    async fn promtool_has_nothing_to_say_but_lints_of_the_controllers_own_names(host) {
+    async fn promtool_reports_only_lints_of_the_controllers_own_names(host) {
         let (_stage, clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
         let page = scrape(&clients[0], "").await;
         let complaints = oracle::promtool(&page).unwrap();
@@ -177,7 +177,7 @@ on_both_hosts! {
         assert_eq!(oracle::promtool(&own).unwrap(), [""; 0]);
     }
 
-    async fn prometheus_client_accepts_every_text_page_whatever_state_the_gateway_is_in(host) {
+    async fn prometheus_client_accepts_every_text_page_in_every_state_of_the_gateway(host) {
         let modes =
             [Mode::Normal, Mode::IllegalLines, Mode::Failing(500), Mode::RedisEmpty, Mode::Gone];
         let plugins: Vec<_> = (0..modes.len()).map(plugin).collect();
@@ -194,7 +194,7 @@ on_both_hosts! {
         assert_eq!(read(&pages, Format::Text).len(), pages.len());
     }
 
-    async fn a_head_has_the_length_of_the_page_and_no_body(host) {
+    async fn the_reply_to_head_has_the_length_of_the_page_and_no_body(host) {
         let (_stage, clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
         let get = clients[0].get("/api/v2/metrics?gateway=none").await.unwrap();
         let head =
@@ -205,7 +205,7 @@ on_both_hosts! {
         assert!(head.body().is_empty());
     }
 
-    async fn a_scrape_asks_the_controller_nothing(host) {
+    async fn a_scrape_sends_no_request_to_the_controller(host) {
         let stage = Stage::start(host).await.up().await;
         for path in [
             "/api/v2/metrics",
@@ -317,7 +317,7 @@ fn is_lint_of_a_controllers_name(complaint: &str, page: &str) -> bool {
 }
 
 on_both_hosts! {
-    async fn a_format_is_chosen_as_the_controller_chooses(host) {
+    async fn the_format_is_negotiated_as_the_controller_does_it(host) {
         let stage = Stage::start(host).await.up().await;
         for (accept, wanted) in [
             ("application/json, */*", "application/json"),
@@ -338,7 +338,7 @@ on_both_hosts! {
         assert_eq!(refused.unwrap().status(), 406);
     }
 
-    async fn a_token_in_the_url_opens_nothing_and_the_refusal_names_the_header(host) {
+    async fn a_token_in_the_url_is_refused_and_the_refusal_names_the_header(host) {
         let stage = Stage::start(host).await;
         let client = stage.gateway.client();
         let said = async |query: &str| {

@@ -195,7 +195,7 @@ fn mistakes() -> Vec<String> {
 }
 
 on_both_hosts! {
-    async fn nothing_that_the_filter_writes_has_a_secret_in_it(host) {
+    async fn nothing_that_the_filter_writes_contains_a_secret(host) {
         let controllers: Vec<_> =
             (0..3).map(|_| Controller::start(ControllerConfig::default())).collect();
         let gateway = Watched::start(host, &secretive_spec(&controllers)).await;
@@ -230,7 +230,7 @@ on_both_hosts! {
         }
     }
 
-    async fn no_mistake_in_a_configuration_tells_what_else_is_in_it(host) {
+    async fn no_configuration_error_quotes_another_part_of_the_configuration(host) {
         for mistake in mistakes() {
             let spec = GatewaySpec::new(&json!({})).plugin(&mistake).workers(1).traced();
             let spec = spec.cluster("controller", ([127, 0, 0, 1], 1).into());
@@ -249,7 +249,7 @@ on_both_hosts! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_vm_that_dies_with_a_secret_in_hand_does_not_tell_it() {
+async fn a_vm_that_traps_does_not_reveal_the_secrets_in_its_memory() {
     let controllers: Vec<_> =
         (0..3).map(|_| Controller::start(ControllerConfig::default())).collect();
     for callback in
@@ -276,7 +276,7 @@ async fn a_vm_that_dies_with_a_secret_in_hand_does_not_tell_it() {
 }
 
 #[test]
-fn nothing_that_is_printed_for_debugging_has_a_secret_in_it() {
+fn no_debug_output_contains_a_secret() {
     let config = Config::parse(secretive().to_string().as_bytes()).unwrap();
     tell_nothing("configuration", &format!("{config:?} {config:#?}"));
     tell_nothing("configuration", &format!("{:?} {}", config.warnings(), config.hash()));

@@ -56,7 +56,7 @@ fn every_row_of_the_threat_model_belongs_to_a_table() {
 }
 
 #[test]
-fn every_line_of_the_threat_model_names_a_test_that_there_is() {
+fn every_row_of_the_threat_model_names_tests_that_exist() {
     let top = tools::repository();
     let sources: String = ["src", "host-tests/src", "host-tests/tests"]
         .map(|folder| sources(&top.join(folder)))
@@ -84,7 +84,7 @@ fn every_line_of_the_threat_model_names_a_test_that_there_is() {
 }
 
 #[test]
-fn every_bound_of_the_threat_model_is_one() {
+fn every_bound_of_the_threat_model_exists() {
     let limits = fs::read_to_string(tools::repository().join("src/limits.rs")).unwrap();
     let bounds: Vec<_> = rows().into_iter().flat_map(|row| quoted(row[0])).collect();
     let bounds: Vec<_> = bounds

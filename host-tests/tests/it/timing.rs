@@ -112,7 +112,7 @@ fn assert_same(seen: &[Seen]) {
 }
 
 #[test]
-fn a_token_that_is_nearly_right_takes_what_one_takes_that_is_all_wrong() {
+fn a_nearly_correct_token_takes_as_much_work_as_an_entirely_wrong_one() {
     // All but the last digits is right; none is.
     assert_same(&compare([
         |number| bearer(&format!("demonstration-only{}", digits(number))),
@@ -121,7 +121,7 @@ fn a_token_that_is_nearly_right_takes_what_one_takes_that_is_all_wrong() {
 }
 
 #[test]
-fn a_token_that_is_one_character_off_takes_what_one_takes_that_is_all_wrong() {
+fn a_token_with_one_wrong_character_takes_as_much_work_as_an_entirely_wrong_one() {
     let off: fn(u32) -> String = |number| {
         let mut token = b"demonstration-only".to_vec();
         let place = number as usize % token.len();
@@ -155,7 +155,7 @@ fn assert_alike([one, other]: &[Seen; 2]) {
 }
 
 #[test]
-fn an_unknown_user_takes_what_a_wrong_password_takes_however_near() {
+fn an_unknown_user_takes_as_much_work_as_a_wrong_password() {
     assert_alike(&compare([
         |number| basic("known", &format!("password{}", digits(number))),
         |number| basic("wrong", &format!("########{}", digits(number))),

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_is_accounted_to_its_thread() {
+    fn cpu_time_is_counted_for_its_thread() {
         let before = of_this_thread().unwrap();
         let started = Instant::now();
         let mut sum = 0_u64;
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_is_accounted_to_its_process() {
+    async fn cpu_time_is_counted_for_its_process() {
         let directory = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "while :; do :; done"]);

@@ -86,14 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_is_read_off_the_scripts_line() {
+    fn a_round_is_parsed_from_the_line_that_the_script_prints() {
         let output = b"Running 1s test\n\n{\"requests\":5,\"failed\":0,\"refused\":0,\"p50_us\":70,\"p99_us\":900}\n";
         let expected = Outcome { requests: 5, p50_us: 70, p99_us: 900, failed: 0, refused: 0 };
         assert_eq!(Outcome::parse(output).unwrap(), expected);
     }
 
     #[test]
-    fn a_round_with_errors_or_without_answers_is_none() {
+    fn a_round_with_errors_or_without_responses_is_refused() {
         for counts in [
             "5,\"failed\":1,\"refused\":0",
             "5,\"failed\":0,\"refused\":2",

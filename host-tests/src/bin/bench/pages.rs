@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_has_hardly_fewer_samples_than_asked_for() {
+    fn a_page_has_almost_as_many_samples_as_requested() {
         for wanted in [1_000, 100_000] {
             let samples = samples(&page(wanted, 1));
             let wanted = wanted as u64;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn editions_differ_and_are_equally_long() {
+    fn versions_of_a_page_differ_and_have_the_same_length() {
         let (first, second) = (page(1_000, 1), page(1_000, 2));
         assert_ne!(first, second);
         assert_eq!(first.len(), second.len());

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_says_whether_its_ratio_keeps_to_the_target() {
+    fn a_row_shows_if_its_ratio_meets_the_target() {
         let row = |value| Row::new("a", quantity(value, "us")).against("b", quantity(10.0, "us"));
         assert_eq!(row(10.8).at_most(1.08).met(), Some(true));
         assert_eq!(row(10.9).at_most(1.08).met(), Some(false));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_line_for_each_row_and_columns_under_each_other() {
+    fn the_table_has_one_line_per_row_and_aligned_columns() {
         let mut report = Report::default();
         report.row(Row::new("module", quantity(1_234_567.0, "B")));
         report

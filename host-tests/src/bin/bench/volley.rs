@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_read_to_its_end() {
+    fn a_response_is_read_to_its_end() {
         assert!(read(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").is_ok());
         assert!(
             read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n\r\n")
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_no_answer_and_neither_is_half_of_one() {
+    fn an_error_and_a_truncated_response_are_refused() {
         let refused = read(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
         assert!(matches!(refused, Err(LoadError::Unreadable(_))));
         assert!(matches!(read(b"HTTP/1.1 200 OK\r\n"), Err(LoadError::Io(_))));

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_gateway_would_ignore_in_a_url_is_refused() {
+    fn parts_of_a_url_that_the_gateway_would_ignore_are_refused() {
         for url in [
             "http://awx.example",
             "awx.example:443",
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_goes_unchecked_only_on_demand() {
+    fn a_certificate_is_unchecked_only_on_request() {
         assert_eq!(trust(None, None).unwrap(), Trust::System);
         assert_eq!(trust(None, Some("1".into())).unwrap(), Trust::Anybody);
         assert!(matches!(trust(None, Some("yes".into())), Err(SettingsError::Insecure)));

@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use super::asked::{ADMIN, asking, questions, stage, status};
+use super::verdicts::{ADMIN, asking, questions, stage, status};
 use super::*;
 use crate::stage::{PATIENCE, Watched, scrape, spec};
 use crate::wire;
@@ -133,7 +133,7 @@ async fn strangers_are_served(stage: &Stage) -> Duration {
 
 on_both_hosts! {
     /// A NUL in a user's name has the controller answer 500, which is neither permit nor refusal.
-    async fn clients_at_other_addresses_come_in_while_one_makes_the_controller_fail(host) {
+    async fn clients_at_other_addresses_are_permitted_while_one_makes_the_controller_fail(host) {
         let stage = stage(host, json!({})).await;
         let attack = Attack::start(stage.gateway.address(), 64, |number| {
             basic(&format!("nobody-{number}\0"), "x")
@@ -173,10 +173,10 @@ on_both_hosts! {
         println!("{host:?}: {statuses:?}, the slowest stranger took {slowest:.1?}");
         assert!(statuses[&503] >= 1, "{statuses:?}");
         let page = stage.scrape("").await;
-        assert_eq!(super::asked::attempts(&page, "bearer", "allowed_while_down"), 0.0);
+        assert_eq!(super::verdicts::attempts(&page, "bearer", "allowed_while_down"), 0.0);
     }
 
-    async fn a_stranger_whose_pull_fails_keeps_the_page_from_nobody(host) {
+    async fn an_unknown_client_whose_pull_fails_does_not_keep_the_page_from_others(host) {
         let plugin = having(asking(0, json!({})), "/sources/0/credential", json!("forward"));
         let stage = Stage::with(host, &having(plugin, "/sources/0/interval", json!("1s"))).await;
         let permitted = stage.gateway.client().bearer(ADMIN);
@@ -205,7 +205,7 @@ on_both_hosts! {
         assert_eq!(crate::stage::fetches(&page, "status"), 0.0, "{page}");
     }
 
-    async fn cookies_beside_one_valid_token_push_nobody_out(host) {
+    async fn cookies_beside_one_valid_token_evict_no_other_permits(host) {
         let stage = stage(host, json!({"allow_for": "10m"})).await;
         let others = ["AuditorTokenRead00000000000001", "AdminTokenRead0000000000000001"];
         let known = others.map(|token| stage.gateway.client().bearer(token));
@@ -226,7 +226,7 @@ on_both_hosts! {
         assert!((1..=workers).contains(&new), "{new} questions");
     }
 
-    async fn guesses_at_one_time_are_no_more_than_promised(host) {
+    async fn simultaneous_guesses_do_not_exceed_the_limit(host) {
         let workers = 4;
         let controller = Controller::start(ControllerConfig::default());
         let spec = spec(&[plugin(0)], std::slice::from_ref(&controller)).workers(workers);

@@ -45,7 +45,7 @@ impl State {
 }
 
 on_both_hosts! {
-    async fn whom_the_controller_lets_in_is_let_in_and_the_others_hear_what_it_says(host) {
+    async fn the_filter_permits_what_the_controller_permits_and_repeats_its_refusals(host) {
         let plugins = [asking(0, false), asking(1, true), asking(2, false)];
         let stage = Stage::of(host, &plugins).await;
         stage.controllers[1].allow_metrics_for_anonymous_users(true);

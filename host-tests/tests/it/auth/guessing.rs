@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use host_tests::client::Client;
 
-use super::asked::{ADMIN, attempts, stage, status};
+use super::verdicts::{ADMIN, attempts, stage, status};
 use super::*;
 
 /// Failures until a client has to wait (`limits::CLIENT_FAILURES`), and what one may do beyond that while they go on.
@@ -27,7 +27,7 @@ async fn guess(client: impl Fn(usize) -> Client) -> usize {
 }
 
 on_both_hosts! {
-    async fn guessing_tokens_that_the_controller_has_is_slowed_down(host) {
+    async fn guesses_of_the_controllers_tokens_are_rate_limited(host) {
         let stage = stage(host, json!({})).await;
         let gateway = &stage.gateway;
         assert_eq!(status(&gateway.client().bearer(ADMIN)).await, 200);
@@ -45,7 +45,7 @@ on_both_hosts! {
         assert!(attempts(&stage.scrape("").await, "bearer", "throttled") >= 2.0);
     }
 
-    async fn guessing_a_password_that_is_known_here_is_slowed_down(host) {
+    async fn guesses_of_a_local_password_are_rate_limited(host) {
         let stage = Stage::start(host).await;
         let admin = |password: &str| stage.gateway.client().basic("admin", password);
         assert_eq!(status(&admin("password")).await, 200);

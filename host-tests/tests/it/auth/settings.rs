@@ -61,7 +61,7 @@ async fn a_body_does_not_let_an_undecided_request_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_the_oldest_envoy_too_a_body_does_not_let_an_undecided_request_through() {
+async fn on_the_oldest_envoy_a_body_does_not_let_an_undecided_request_through() {
     a_body_does_not_let_a_request_through_while_its_password_is_checked(Release::Oldest).await;
 }
 
@@ -106,12 +106,12 @@ async fn forged_addresses_are_warned_about(release: Release) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_envoy_takes_addresses_from_a_header_the_log_says_what_that_means() {
+async fn if_envoy_takes_addresses_from_a_header_the_log_warns() {
     forged_addresses_are_warned_about(Release::Newest).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_the_oldest_envoy_too_the_log_says_that_addresses_come_from_a_header() {
+async fn on_the_oldest_envoy_the_log_warns_of_addresses_from_a_header() {
     forged_addresses_are_warned_about(Release::Oldest).await;
 }
 
@@ -133,16 +133,16 @@ async fn the_connections_address_counts_whatever_the_header_says(release: Releas
     }
     assert!(statuses[&429] >= 10, "{statuses:?}");
     let elsewhere = client.at(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)));
-    let victim = elsewhere.header("x-forwarded-for", victim).bearer(super::asked::ADMIN);
+    let victim = elsewhere.header("x-forwarded-for", victim).bearer(super::verdicts::ADMIN);
     assert_eq!(victim.get(METRICS).await.unwrap().status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_filter_state_tells_the_connections_address() {
+async fn the_filter_state_provides_the_connections_address() {
     the_connections_address_counts_whatever_the_header_says(Release::Newest).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_the_oldest_envoy_too_the_filter_state_tells_the_connections_address() {
+async fn on_the_oldest_envoy_the_filter_state_provides_the_connections_address() {
     the_connections_address_counts_whatever_the_header_says(Release::Oldest).await;
 }

@@ -117,7 +117,7 @@ fn changed<'a>(sent: &'a [Sent], rendered: &[Rendered]) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn good_pages_come_out_series_by_series_and_bad_ones_never_as_an_illegal_page() {
+fn good_pages_keep_every_series_and_bad_pages_never_make_an_illegal_page() {
     let sent = sent();
     let pages: Vec<_> = sent.iter().map(|sent| sent.read().unwrap_or_default()).collect();
     let rendered: Vec<_> = pages.iter().map(Rendered::of_page).collect();
@@ -198,7 +198,7 @@ async fn scraped(client: &Client) -> Rendered {
 }
 
 on_both_hosts! {
-    async fn pages_of_others_are_pulled_as_they_were_sent(host) {
+    async fn pages_of_the_corpus_are_served_as_they_were_sent(host) {
         let sent = sent();
         let rendered = pulled(host, &sent).await;
         let changed = changed(&sent, &rendered);

@@ -195,7 +195,7 @@ fn sharing() -> impl Strategy<Value = Vec<Page>> {
 
 proptest! {
     #[test]
-    fn what_is_rendered_is_read_back_as_it_was_in_every_format(
+    fn every_format_is_read_back_as_it_was_rendered(
         page in models::page_with_exemplars(),
     ) {
         let mut read = ReadBack::of(&merge(&[Part { page: &page, labels: &[], gateway_families: true }]));
@@ -217,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn merging_commutes_in_every_format_where_labels_keep_the_sources_apart(
+    fn merging_commutes_in_every_format_if_labels_separate_the_sources(
         (pages, order) in sharing().prop_flat_map(|pages| {
             let order = Just((0..pages.len()).collect::<Vec<_>>()).prop_shuffle();
             (Just(pages), order)

@@ -93,7 +93,7 @@ const REFUSED_BY_SOME: [(&str, [bool; 3]); 9] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_that_some_reader_refuses_never_leaves() {
+async fn a_line_that_some_reader_refuses_is_never_served() {
     let pages: Vec<_> = REFUSED_BY_SOME.iter().map(|it| text_and_neighbour(it.0)).collect();
     let read = read_by_all(&pages, Format::Text).await;
     for ((line, expected), (page, read)) in REFUSED_BY_SOME.iter().zip(pages.iter().zip(&read)) {
@@ -144,7 +144,7 @@ fn renderings(pages: &[String]) -> Vec<Rendered> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_filter_makes_of_any_line_every_reader_reads_whole() {
+async fn every_reader_reads_all_that_the_filter_makes_of_any_line() {
     let rendered = renderings(&damaged());
     assert!(rendered.len() > 1000, "{}", rendered.len());
     let pages = rendered.iter().flat_map(|page| {
@@ -173,7 +173,7 @@ async fn what_the_filter_makes_of_any_line_every_reader_reads_whole() {
 
 /// But for bounds that are none, which have no place in a histogram.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_every_reader_keeps_the_filter_keeps() {
+async fn the_filter_keeps_every_line_that_all_readers_keep() {
     let pages: Vec<_> = damaged().into_iter().step_by(4).collect();
     let read = read_by_all(&pages, Format::Text).await;
     let is_kept =
@@ -213,7 +213,7 @@ async fn bound_of(page: &str) -> [[String; 3]; 2] {
 
 /// README, "Formats".
 #[tokio::test(flavor = "multi_thread")]
-async fn prometheus_3_makes_numbers_of_the_bounds_of_what_is_a_histogram_in_its_format() {
+async fn prometheus_3_parses_bounds_as_numbers_in_formats_that_declare_a_histogram() {
     let ends = "h_bucket{le=\"+Inf\"} 2\nh_sum 1\nh_count 2\n";
     let legal = format!("# TYPE h histogram\nh_bucket{{le=\"1\"}} 1\n{ends}");
     assert_eq!(bound_of(&legal).await, [["1", "1", "1.0"], ["1.0"; 3]]);

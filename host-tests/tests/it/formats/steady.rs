@@ -87,7 +87,7 @@ impl Served {
 }
 
 #[test]
-fn a_scrape_of_what_did_not_change_costs_the_same_however_large_the_page_is() {
+fn a_scrape_of_an_unchanged_page_costs_the_same_at_any_size() {
     let (mut small, mut large) = (Served::page(500), Served::page(50_000));
     for query in ["format=txt", "format=openmetrics", "format=json", "format=protobuf"] {
         for coding in ["identity", "gzip"] {

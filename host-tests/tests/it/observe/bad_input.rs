@@ -82,7 +82,7 @@ async fn counted_of(host: Host, upstream: &'static [u8], bytes: &[u8], is: (&str
 }
 
 on_both_hosts! {
-    async fn what_cannot_be_read_is_counted_once(host) {
+    async fn a_malformed_request_is_counted_once(host) {
         for by in STYLES {
             let (_upstream, gateway) = gateway(host, by, 2).await;
             let mut before = requests(&page(&gateway).await);
@@ -96,7 +96,7 @@ on_both_hosts! {
         }
     }
 
-    async fn a_client_that_leaves_in_the_middle_is_counted_without_a_status(host) {
+    async fn a_client_that_leaves_during_its_request_is_counted_without_a_status(host) {
         for by in STYLES {
             let (_upstream, gateway) = gateway(host, by, 2).await;
             let upload = b"POST /api/v2/tokens/ HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{";
@@ -116,7 +116,7 @@ on_both_hosts! {
         counted_of(host, agreed, &asks, ("GET", "websocket", 101)).await;
     }
 
-    async fn a_reply_that_breaks_off_is_counted_once_by_its_status(host) {
+    async fn a_truncated_reply_is_counted_once_by_its_status(host) {
         let half = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf";
         let asks = request(b"GET /api/v2/jobs/ HTTP/1.1", &[]);
         counted_of(host, half, &asks, ("GET", "jobs", 200)).await;

@@ -1,7 +1,7 @@
 //! Workers whose VMs die in the middle of counting: what was on a page stays on every page to come, and what comes after
 //! is counted.
 
-use host_tests::doomed;
+use host_tests::fault_injection;
 use host_tests::gateway::{Gateway, GatewaySpec, Host};
 use host_tests::on_both_hosts;
 use host_tests::process::eventually;
@@ -39,8 +39,8 @@ impl Mortal {
         let (upstream, module) = (Upstream::start().await, tempfile::tempdir().unwrap());
         let mut spec =
             GatewaySpec::new(&counting(by)).cluster("controller", upstream.address()).workers(1);
-        let file = module.path().join("doomed.wasm");
-        doomed::write(&spec.module, &file);
+        let file = module.path().join("trapping.wasm");
+        fault_injection::write(&spec.module, &file);
         spec.module = file;
         let gateway = Gateway::start(host, &spec).await.unwrap();
         let (deaths, counted) = (0, Requests::new());
@@ -51,7 +51,7 @@ impl Mortal {
     async fn die(&mut self, calls: usize) -> Fate {
         let before = self.page().await;
         let mut path = format!("{}?", FATAL.1);
-        path.extend(std::iter::repeat_n('x', doomed::LEAST + calls - path.len()));
+        path.extend(std::iter::repeat_n('x', fault_injection::TRIGGER_BYTES + calls - path.len()));
         // What it says depends on where the VM died.
         self.gateway.client().get(&path).await.unwrap();
         self.deaths += 1;

@@ -100,7 +100,7 @@ async fn count_as_refused_in_every_style(release: Release) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_request_counts_by_its_own_path_whatever_it_says() {
+async fn a_refused_request_counts_by_its_own_path_despite_a_forged_header() {
     count_as_refused_in_every_style(Release::Newest).await;
 }
 

@@ -73,7 +73,7 @@ async fn see_all(browser: &Browser, width: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_phone_shows_all_of_it_without_scrolling_sideways() {
+async fn a_phone_shows_the_page_without_horizontal_scrolling() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     // What stands out to a side of the window, and what is wider than its own place.
@@ -110,7 +110,7 @@ const BROKEN: &str = "(() => {
 })()";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_name_goes_on_in_the_next_line_between_its_words_only() {
+async fn a_long_name_wraps_only_between_its_words() {
     let stage = Stage::start(ENVOY).await.up().await;
     for path in ["/api/v2/ad_hoc_commands/1/relaunch/", "/api/v2/workflow_job_templates/1/launch/"]
     {
@@ -130,7 +130,7 @@ async fn a_long_name_goes_on_in_the_next_line_between_its_words_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_filter_names_its_key_but_on_a_phone() {
+async fn the_filter_field_names_its_key_except_on_a_phone() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = admin().await;
     let placeholder = "document.getElementById('filter').placeholder";
@@ -143,7 +143,7 @@ async fn the_filter_names_its_key_but_on_a_phone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_dark_for_who_prefers_that_and_nothing_moves_for_who_does_not_want_it() {
+async fn the_page_respects_the_preferences_for_dark_colors_and_reduced_motion() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     let style = |name: &str| format!("getComputedStyle(document.getElementById('tiles')).{name}");
@@ -173,7 +173,7 @@ const CONTRASTS: &str = "(() => {
 })()";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_color_of_text_can_be_read_in_the_light_and_in_the_dark() {
+async fn every_text_color_has_enough_contrast_in_light_and_dark() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     for scheme in ["light", "dark"] {

@@ -26,7 +26,7 @@ async fn log_in(browser: &Browser, user: &str, password: &str) {
 }
 
 on_both_hosts! {
-    async fn the_controllers_login_leads_to_the_page_and_its_logout_away(host) {
+    async fn the_controllers_login_opens_the_page_and_its_logout_closes_it(host) {
         let controllers = [Controller::start(ControllerConfig::default())];
         let mut spec = spec(&[decided_by_the_controller()], &controllers);
         // Its cookies are for https.

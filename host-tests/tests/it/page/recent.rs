@@ -53,8 +53,7 @@ async fn get(stage: &Stage, path: &str, times: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_requests_from_before_the_page_was_opened_leave_its_latency_with_the_first_fast_ones()
-{
+async fn slow_requests_before_the_page_was_opened_do_not_affect_its_recent_latency() {
     let stage = Stage::start(ENVOY).await.up().await;
     stage.controller().set_mode(Mode::Slow(Duration::from_millis(1_100)));
     get(&stage, "/api/login/", 3).await;
@@ -77,7 +76,7 @@ async fn slow_requests_from_before_the_page_was_opened_leave_its_latency_with_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_logins_from_before_the_page_was_opened_are_not_among_the_latest() {
+async fn failed_logins_before_the_page_was_opened_are_not_shown_as_recent() {
     let stage = Stage::start(ENVOY).await.up().await;
     fail_to_log_in(&stage, 3.0).await;
     let browser = opened(&stage).await;
@@ -137,7 +136,7 @@ async fn until_counted(browser: &Browser, count: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_gateway_counted_before_it_started_anew_or_came_is_not_of_the_last_minutes() {
+async fn counts_of_a_restarted_or_new_gateway_are_not_shown_as_recent() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     // All since it started, before it does so anew and then.

@@ -46,7 +46,7 @@ async fn answers(stage: &Stage) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tab_that_nobody_sees_asks_nothing_until_it_is_seen_again() {
+async fn a_hidden_tab_sends_no_requests_until_it_is_visible_again() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     leave(&browser).await;
@@ -100,7 +100,7 @@ async fn is_refused_once(stage: &Stage, browser: &Browser) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_ended_is_refused_once_and_the_page_goes_on_with_the_next_one() {
+async fn after_a_session_ends_the_page_is_refused_once_and_continues_with_the_next_session() {
     let (stage, browser, session) = with_a_session().await;
     assert!(stage.controller().log_out(&session));
     browser.until(LINK, |link| link == "/api/login/?next=%2Fapi%2Fv2%2Fmetrics").await;
@@ -108,7 +108,7 @@ async fn a_session_that_ended_is_refused_once_and_the_page_goes_on_with_the_next
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_see_it_any_more_reads_so_and_is_refused_once() {
+async fn a_client_that_lost_its_access_is_refused_once_and_sees_a_notice() {
     let (stage, browser, _) = with_a_session().await;
     log_in(&browser, &stage, "bob").await;
     let forbidden = "You do not have permission to perform this action.";
@@ -137,7 +137,7 @@ async fn waited_after(browser: &Browser, status: u16) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_is_told_to_wait_does_so_however_often_its_reader_comes_back() {
+async fn a_page_that_gets_retry_after_waits_however_often_its_tab_is_shown() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     let throttled = r#"{"detail": "Request was throttled. Expected available in 8 seconds."}"#;
@@ -158,7 +158,7 @@ async fn a_page_that_is_told_to_wait_does_so_however_often_its_reader_comes_back
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_that_counts_no_more_is_not_asked_for_until_its_reader_says_so() {
+async fn a_password_that_is_no_longer_valid_causes_no_prompt_until_the_user_retries() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     let challenge = ("www-authenticate", "Basic realm=\"api\"");
@@ -176,7 +176,7 @@ async fn a_password_that_counts_no_more_is_not_asked_for_until_its_reader_says_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_not_the_gateways_is_told_by_its_status() {
+async fn an_answer_of_another_server_is_shown_by_its_status() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     let html = ("content-type", "text/html");
@@ -211,7 +211,7 @@ async fn front(gateway: watch::Receiver<Option<SocketAddr>>) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_goes_and_comes_back_is_shown_again_without_another_prompt() {
+async fn after_an_outage_the_page_recovers_without_another_prompt() {
     let first = Stage::start(ENVOY).await.up().await;
     let (place, gateway) = watch::channel(Some(first.gateway.address()));
     let front = front(gateway).await;
