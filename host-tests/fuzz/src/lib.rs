@@ -47,5 +47,5 @@ pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
 
-/// Whether the faults are in.
+/// True if the faults are in.
 const PLANTED: bool = cfg!(feature = "planted");

@@ -116,7 +116,7 @@ fn name_and_password(encoded: &[u8]) -> Option<(String, String)> {
     text.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned()))
 }
 
-/// Whether the name of a Basic header has a NUL, on which the real controller's database query fails: 500.
+/// True if the name of a Basic header has a NUL, on which the real controller's database query fails: 500.
 pub(super) fn has_nul(call: &Call) -> bool {
     match words(call).as_slice() {
         [scheme, encoded] if is_scheme(scheme, "basic") => {
@@ -137,7 +137,7 @@ pub(super) fn delay(state: &State, call: &Call) -> Option<Duration> {
     }
 }
 
-/// Whether there is a bearer, of whatever use.
+/// True if there is a bearer, of whatever use.
 pub(super) fn shows_bearer(call: &Call) -> bool {
     words(call).first().is_some_and(|scheme| is_scheme(scheme, "bearer"))
 }

@@ -22,7 +22,7 @@ pub(super) fn masked(secret: &str) -> String {
     format!("{mask}{}", cipher.collect::<String>())
 }
 
-/// Whether `token` is `secret`, plain or masked.
+/// True if `token` is `secret`, plain or masked.
 pub(super) fn is_token_of(token: &str, secret: &str) -> bool {
     if !token.is_ascii() || token.len() != 2 * secret.len() {
         return token == secret;

@@ -72,7 +72,7 @@ impl Drop for Server {
     }
 }
 
-/// Whether somebody listens on the port.
+/// True if somebody listens on the port.
 enum Door {
     Open(TcpListener),
     /// Bound without listening: connections are refused, and nobody else can take the port.

@@ -18,7 +18,7 @@ use crate::world::World;
 /// The longest time that requests may take to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What runs the filter.
+/// The host of the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
     /// Our own host.
@@ -27,7 +27,7 @@ pub enum Host {
     Envoy(Release),
 }
 
-/// A running gateway. It stops with its value.
+/// A running gateway. Dropping it stops the gateway.
 #[derive(Debug)]
 pub struct Gateway {
     running: Running,
@@ -48,7 +48,7 @@ impl Gateway {
     /// See [`StartError`].
     ///
     /// # Panics
-    /// Where a tool is missing.
+    /// If a tool is missing.
     pub async fn start(host: Host, spec: &GatewaySpec) -> Result<Self, StartError> {
         let certificate = Certificate::for_this_machine().expect("randomness");
         let running = match host {
@@ -67,10 +67,10 @@ impl Gateway {
         self.client_of(0)
     }
 
-    /// A client of a listener, by its place in the spec.
+    /// A client of a listener, by its index in the spec.
     ///
     /// # Panics
-    /// Where there is none at this place.
+    /// If there is no such listener.
     #[must_use]
     pub fn client_of(&self, listener: usize) -> Client {
         let address = self.address_of(listener);
@@ -87,10 +87,10 @@ impl Gateway {
         self.address_of(0)
     }
 
-    /// A listener's address, by its place in the spec.
+    /// The address of a listener, by its index in the spec.
     ///
     /// # Panics
-    /// Where there is none at this place.
+    /// If there is no such listener.
     #[must_use]
     pub fn address_of(&self, listener: usize) -> SocketAddr {
         match &self.running {
@@ -99,7 +99,7 @@ impl Gateway {
         }
     }
 
-    /// All that was logged so far.
+    /// Its log so far.
     #[must_use]
     pub fn log(&self) -> String {
         match &self.running {
@@ -108,7 +108,7 @@ impl Gateway {
         }
     }
 
-    /// The log's lines about VMs that trapped. A scenario ends by finding none.
+    /// The log's lines about VMs that trapped. A scenario ends by checking that there are none.
     #[must_use]
     pub fn traps(&self) -> Vec<String> {
         match &self.running {
@@ -131,7 +131,7 @@ impl Gateway {
         }
     }
 
-    /// The Envoy that the filter runs on, where it is one.
+    /// The Envoy that runs the filter, if it is one.
     #[must_use]
     pub fn envoy(&self) -> Option<&Envoy> {
         match &self.running {
@@ -140,7 +140,8 @@ impl Gateway {
         }
     }
 
-    /// On our own host, what its VMs share: the clock, which a test may move, counts, shared data. Envoy shows nothing.
+    /// The state that the VMs share, on our own host: the clock, which a test may move, counts, shared data. Envoy
+    /// shows none of it.
     #[must_use]
     pub fn world(&self) -> Option<&Arc<World>> {
         match &self.running {
@@ -150,8 +151,8 @@ impl Gateway {
     }
 }
 
-/// Writes each scenario once and tests it on both hosts: `name::on_wasmtime`, `name::on_envoy`. Give the host a name in the
-/// scenario's argument, and start gateways with it.
+/// Writes each scenario once and tests it on both hosts: `name::on_wasmtime`, `name::on_envoy`. The argument of the
+/// scenario is the host to start gateways with.
 #[macro_export]
 macro_rules! on_both_hosts {
     ($( $(#[$about:meta])* async fn $name:ident($host:ident) $scenario:block )+) => { $(

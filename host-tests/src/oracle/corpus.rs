@@ -25,7 +25,7 @@ pub struct Corpus {
 /// [`OracleError::Python`] where a test fails.
 ///
 /// # Panics
-/// Where the tests or Python are not installed.
+/// If the tests or Python are not installed.
 pub fn corpus() -> Result<Corpus, OracleError> {
     let mut python = Command::new(tools::command("python3"));
     python.env("PYTHONPATH", tools::python_corpus()).args(["-c", SCRIPT]);

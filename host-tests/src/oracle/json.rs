@@ -31,7 +31,7 @@ struct Sample<'a> {
 /// [`Format::Json`](super::Format::Json); what JSON has no number for is a string.
 ///
 /// # Errors
-/// Where the bytes are no such JSON.
+/// If the bytes are no such JSON.
 pub fn families(page: &[u8]) -> Result<Vec<OracleFamily>, serde_json::Error> {
     let families: BTreeMap<String, Family<'_>> = serde_json::from_slice(page)?;
     let families = families.into_iter().map(|(name, family)| {

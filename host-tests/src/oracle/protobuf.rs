@@ -11,10 +11,10 @@ use super::{OracleExemplar, OracleFamily, OracleSample, python_float};
 /// [`super::with_points_as_numbers`].
 ///
 /// # Errors
-/// Where the bytes are no such messages.
+/// If the bytes are no such messages.
 ///
 /// # Panics
-/// Where the messages lack what Prometheus needs, or have fields that are not declared here.
+/// If the messages lack what Prometheus needs, or have fields that are not declared here.
 pub fn families(page: &[u8]) -> Result<Vec<OracleFamily>, DecodeError> {
     // One without metrics is passed over, as Prometheus does.
     let families = messages(page)?.into_iter().filter(|family| !family.metric.is_empty());
@@ -41,7 +41,7 @@ pub struct OracleNative {
 /// Reads the native histograms of a page.
 ///
 /// # Errors
-/// Where the bytes are no such messages.
+/// If the bytes are no such messages.
 ///
 /// # Panics
 /// As [`families`] does, and where spans and deltas do not fit.

@@ -34,10 +34,10 @@ pub type Reading = Result<Vec<Series>, String>;
 /// times are there.
 ///
 /// # Errors
-/// Where the server or Prometheus does not start.
+/// If the server or Prometheus does not start.
 ///
 /// # Panics
-/// Where Prometheus does not scrape them all, in good time.
+/// If Prometheus does not scrape them all, in good time.
 pub async fn readings(major: Major, pages: &[Page]) -> Result<Vec<Reading>, StartError> {
     let address = serve(pages.to_vec()).await?;
     let prometheus = Prometheus::start_with(major, &config(address, pages.len()), "").await?;

@@ -67,7 +67,7 @@ const JOINED: [&str; 14] = [
     "x-forwarded-for",
 ];
 
-/// Whether HTTP/1 has this method, as far as Envoy knows.
+/// True if HTTP/1 has this method, as far as Envoy knows.
 pub(super) fn is_known_method(method: &Method) -> bool {
     METHODS.contains(&method.as_str())
 }
@@ -146,7 +146,7 @@ pub(super) fn status(headers: &Headers) -> StatusCode {
     status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
-/// Whether this asks for, or is, another protocol.
+/// True if this asks for, or is, another protocol.
 pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
     let connection = headers.get_all(hyper::header::CONNECTION).iter();
     let words = connection.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));

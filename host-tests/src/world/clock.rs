@@ -37,7 +37,7 @@ impl Clock {
         *locked(&self.0) = Setting::Stopped(at);
     }
 
-    /// Whether it is stopped.
+    /// True if it is stopped.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         matches!(*locked(&self.0), Setting::Stopped(_))

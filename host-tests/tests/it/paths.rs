@@ -197,7 +197,7 @@ async fn answer(mut stream: TcpStream, kept: Arc<Mutex<Vec<Vec<u8>>>>) {
 /// What it says.
 const ANSWER: &str = "somebody else answered";
 
-/// Whether a front that decodes once, merges slashes and resolves dots, as nginx before the controller does, or one that
+/// True if a front that decodes once, merges slashes and resolves dots, as nginx before the controller does, or one that
 /// does some of it, would give this to the metrics view.
 fn reads_as_metrics(target: &[u8]) -> bool {
     let target = String::from_utf8_lossy(target).into_owned();
@@ -287,7 +287,7 @@ impl Scene {
         Reply::parse(&raw(self.gateway.address(), &request(&line(target), headers)).await)
     }
 
-    /// Whether the filter answers it, once the credentials are right.
+    /// True if the filter answers it, once the credentials are right.
     async fn is_ours(&self, target: &[u8]) -> bool {
         let header = format!("authorization: Bearer {TOKEN}");
         let reply = self.ask(target, &[header.as_bytes()]).await;

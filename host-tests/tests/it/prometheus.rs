@@ -209,7 +209,7 @@ with_both! {
     }
 }
 
-/// Whether its target is up.
+/// True if its target is up.
 const UP: &str = r#"up{job="controller"}"#;
 
 /// What of the scraped series is the controller's.

@@ -210,7 +210,7 @@ pub(crate) async fn until_up(client: &Client) {
     until(client, "?gateway=only", |page| is_up(page) == Some(true)).await;
 }
 
-/// Whether the page says that the source `controller` is up.
+/// True if the page says that the source `controller` is up.
 pub(crate) fn is_up(page: &str) -> Option<bool> {
     Some(sample(page, "awx_gateway_source_up", &[("source", "controller")])? == 1.0)
 }

@@ -132,7 +132,7 @@ fn renders_as_protobuf(merged: &Merged<'_>) {
     }
 }
 
-/// Whether seconds can say it to the millisecond. No moment is beyond that, and in OpenMetrics such a line is refused.
+/// True if seconds can say it to the millisecond. No moment is beyond that, and in OpenMetrics such a line is refused.
 fn is_exact(milliseconds: i64) -> bool {
     milliseconds.unsigned_abs() < 1 << 43
 }

@@ -102,7 +102,7 @@ fn api() -> Vec<Value> {
     ]
 }
 
-/// Whether what was sent was counted, to the last one.
+/// True if what was sent was counted, to the last one.
 fn check(who: &'static str, counted: u64, sent: u64) -> Result<(), BenchError> {
     if counted == sent { Ok(()) } else { Err(BenchError::Miscounted { who, counted, sent }) }
 }

@@ -15,7 +15,7 @@ use crate::controller::locked;
 pub(super) struct Pending(Mutex<Option<OnUpgrade>>);
 
 impl Pending {
-    /// Whether this request asks for a websocket.
+    /// True if this request asks for a websocket.
     pub(super) fn note(&self, request: &mut Request<Incoming>) -> bool {
         let upgrade = request.headers().get("upgrade");
         let asks = upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));

@@ -27,7 +27,7 @@ struct Mortal {
     _module: TempDir,
 }
 
-/// Whether what a VM died of had been counted by then.
+/// True if what a VM died of had been counted by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fate {
     Lost,

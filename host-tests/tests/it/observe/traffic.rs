@@ -25,7 +25,7 @@ pub(super) struct Kind {
     /// What the upstream is to answer, or the gateway answers.
     pub(super) code: u16,
     pub(super) resource: &'static str,
-    /// Whether it shows the token of Prometheus.
+    /// True if it shows the token of Prometheus.
     pub(super) known: bool,
 }
 
