@@ -1,4 +1,4 @@
-//! Moments in the controller's two spellings.
+//! Times in the two formats of the controller.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! The stand-in against the captures: the same requests, the same replies.
+//! Tests of the stand-in, most of them against the captures.
 
 mod client;
 mod replay;
@@ -27,7 +27,7 @@ fn json(reply: &Reply) -> serde_json::Value {
     serde_json::from_slice(&reply.body).unwrap()
 }
 
-/// Asks for the form and posts it, as a browser does; gives the reply to the post.
+/// Gets the form and posts it, as a browser does. Returns the reply to the post.
 fn browser_login(controller: &Controller, password: &str) -> Reply {
     let form = get(controller.address(), "/api/login/", &[]);
     let secret = form.cookie("csrftoken").unwrap();

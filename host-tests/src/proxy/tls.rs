@@ -16,7 +16,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// A fresh certificate for `localhost` and 127.0.0.1 that nobody signed but itself.
+    /// A new self-signed certificate for `localhost` and 127.0.0.1.
     ///
     /// # Panics
     /// If the machine has no random generator.

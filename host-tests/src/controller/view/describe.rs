@@ -1,4 +1,4 @@
-//! What is fixed about each view: its name, methods, renderers, and what it answers to OPTIONS.
+//! The constants of each view: its name, methods, renderers, and its answer to OPTIONS.
 
 use hyper::{Method, StatusCode};
 
@@ -21,14 +21,14 @@ const READ_AND_DELETE: &str = "GET, DELETE, HEAD, OPTIONS";
 #[derive(Clone, Copy, Debug)]
 pub(in crate::controller) struct View {
     pub(super) title: &'static str,
-    /// As its `Allow` header says.
+    /// The value of its `Allow` header.
     pub(super) allow: &'static str,
     pub(super) renderers: &'static [Renderer],
-    /// It asks who calls.
+    /// It authenticates the caller.
     pub(super) authenticates: bool,
-    /// It answers whoever calls.
+    /// It answers any caller.
     pub(super) public: bool,
-    /// It hands out a CSRF cookie.
+    /// It sets a CSRF cookie.
     pub(super) csrf: bool,
     kind: Kind,
 }
