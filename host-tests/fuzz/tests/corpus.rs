@@ -1,10 +1,10 @@
-//! What `make fuzz` found so far, run again without the engine.
+//! Runs the inputs that `make fuzz` has found, without the engine.
 
 use fuzz::TARGETS;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the whole corpus, so that it stays a part of the repository that nobody minds.
+/// The largest size of the whole corpus, in bytes, so that it stays a small part of the repository.
 const MOST: usize = 1024 * 1024;
 
 fn corpus(of: &str) -> Vec<(PathBuf, Vec<u8>)> {

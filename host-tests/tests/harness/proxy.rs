@@ -1,4 +1,4 @@
-//! The proxy round the VM, over real sockets.
+//! The proxy around the VM, over real sockets.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -25,12 +25,12 @@ async fn started(config: GatewayConfig) -> WasmtimeGateway {
     WasmtimeGateway::start(config).await.unwrap()
 }
 
-/// One with an upstream behind it.
+/// A proxy with an upstream behind it.
 async fn gateway(configuration: &str) -> WasmtimeGateway {
     started(config(configuration).cluster("upstream", upstream().await)).await
 }
 
-/// Answers by path; see the arms.
+/// An upstream that answers by path; see the arms.
 async fn upstream() -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
@@ -189,7 +189,7 @@ async fn a_filter_can_hold_and_change_whole_bodies_in_both_directions() {
     let gateway = gateway("upper").await;
     let text = b"POST /post HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n4\r\nabc-\r\n3\r\nend\r\n0\r\n\r\n";
     let reply = raw(gateway.address(), text).await;
-    // The cluster got one chunk, and its reply, which quotes it, has lost its length to the filter.
+    // The cluster got one chunk, and its reply, which quotes it, lost its length in the filter.
     assert!(reply.contains("\r\n7\r\nABC-END\r\n0\r\n"), "{reply}");
     assert!(reply.contains("transfer-encoding: chunked"), "{reply}");
 }
@@ -356,7 +356,7 @@ async fn a_stream_paused_when_its_vm_dies_ends_by_the_idle_timeout() {
         }
         get(&gateway, "/do/trap").await
     };
-    // Envoy says the same: the dead VM cannot see the 504 on its way back.
+    // Envoy answers the same: the dead VM cannot see the 504 on its way back.
     let (reply, _) = tokio::join!(paused, killed);
     assert!(reply.starts_with("HTTP/1.1 503"), "{reply}");
 }

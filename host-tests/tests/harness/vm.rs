@@ -1,4 +1,4 @@
-//! The VM, driven by hand.
+//! A VM, driven callback by callback.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -208,7 +208,7 @@ fn a_writer_that_loses_a_conflict_retries_and_nothing_is_lost() {
     let root = other.add_plugin(&plugin("")).unwrap();
     let other = Mutex::new(Some((other, root)));
     first.world.before_each_host_call(move |call| {
-        // Between the read and the write of one VM, the other adds.
+        // The other VM adds between the read and the write of this one.
         let between = call.vm == "vm" && call.name == "proxy_set_shared_data";
         if between && let Some((mut vm, root)) = other.lock().unwrap().take() {
             assert_eq!(call.key, Some(&b"sum"[..]));
@@ -217,7 +217,7 @@ fn a_writer_that_loses_a_conflict_retries_and_nothing_is_lost() {
         }
         Step::Proceed
     });
-    // The key is there, else the number would be ignored.
+    // The key exists. The CAS number of a missing key would be ignored.
     first.world.shared.write(b"sum", &5_u64.to_le_bytes(), 0).unwrap();
     assert_eq!(replied(&mut first, "/do/add/sum").body, b"1");
     assert_eq!(first.world.shared.value(b"sum").unwrap().0, 7_u64.to_le_bytes());

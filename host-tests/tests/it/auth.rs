@@ -1,4 +1,4 @@
-//! Who is let in by what the gateway knows itself, and what is said to the others.
+//! Authentication with local credentials, and the replies to refused clients.
 
 mod attacks;
 mod captured;
@@ -23,8 +23,8 @@ use crate::stage::{CONTROLLER_TOKEN, METRICS, Stage, again, auth, having, plugin
 const BEARER: &str = "Bearer realm=api authorization_url=/api/o/authorize/";
 const BASIC: &str = "Basic realm=\"api\"";
 
-/// What is answered otherwise than by the controller on purpose, by what the captures' names begin with, and why.
-/// `scrape.rs` has more of these, about queries.
+/// The intended differences from the controller, by the prefix of the captures' names, each with its reason.
+/// `scrape.rs` has more of them, about queries.
 const OTHERWISE: [(&str, &str); 25] = [
     (
         "m-405-bearer",
@@ -68,7 +68,7 @@ const OTHERWISE: [(&str, &str); 25] = [
     ),
 ];
 
-/// What only the controller can decide: roles, sessions, tokens that it makes.
+/// Captures that only the controller can decide: roles, sessions, its own tokens.
 const NOT_KNOWN_HERE: [&str; 8] = [
     "anonok-bob",
     "m-bob-",
@@ -84,7 +84,7 @@ fn is_answered_otherwise(capture: &str) -> bool {
     OTHERWISE.iter().any(|(start, _)| capture.starts_with(start))
 }
 
-/// Those who may see the page on the captured controller, as far as the gateway is told of them.
+/// The users of the captured controller that may see the page, as far as the gateway can know them.
 fn captured_people(anonymous: bool) -> Value {
     let user = |name: &str, hash: &str| json!({"name": name, "password_hash": format!("pbkdf2_sha256$1000${hash}")});
     json!({
@@ -101,12 +101,12 @@ fn captured_people(anonymous: bool) -> Value {
     })
 }
 
-/// The sentence of an error, in whichever form it came.
+/// The sentence of an error, in either format.
 fn sentence(body: &[u8]) -> String {
     let text = String::from_utf8(body.to_vec()).unwrap();
     match serde_json::from_str::<Value>(&text) {
         Ok(Value::Object(object)) => object["detail"].as_str().unwrap_or_default().to_owned(),
-        // The controller's text is what Python prints of its data:
+        // The controller's text is what Python prints for its data:
         // `{'detail': ErrorDetail(string='..', code='..')}`.
         _ => {
             let text = text.trim().trim_start_matches("{'detail': ");
@@ -120,7 +120,7 @@ fn headers<'a>(reply: &'a Response<Bytes>, name: &str) -> Vec<&'a str> {
     reply.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
 }
 
-/// `challenges`: those that a 401 has beside the controller's own.
+/// `challenges`: the challenges of a 401 beside the controller's own.
 fn assert_same(name: &str, ours: &Response<Bytes>, theirs: &Reply, challenges: &[&str]) {
     assert_eq!(ours.status().as_u16(), theirs.status, "{name}");
     assert_eq!(headers(ours, "allow"), ["GET, HEAD, OPTIONS"], "{name}");
@@ -139,7 +139,7 @@ fn assert_same(name: &str, ours: &Response<Bytes>, theirs: &Reply, challenges: &
     }
 }
 
-/// A raw value of `Authorization`, and what is said to it.
+/// Raw values of `Authorization`, and the sentence of each refusal.
 fn odd_headers() -> Vec<(Vec<u8>, &'static str)> {
     const NOT_PROVIDED: &str = "Authentication credentials were not provided.";
     const ENCODING: &str = "Invalid basic header. Credentials not correctly base64 encoded.";

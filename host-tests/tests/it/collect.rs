@@ -1,4 +1,4 @@
-//! COLLECT: what the gateway makes of its controllers' pages, and of their failures.
+//! COLLECT: pulls of the controllers' pages, and their failures.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::stage::{
 
 const SESSIONS: &str = "awx_sessions_total";
 
-/// How a controller fails that was well, what the pull is counted as, and why there is no page.
+/// The failures of a controller that was up, the outcome of the pull, and the reason without a page.
 fn failures() -> Vec<(Mode, &'static str, &'static str)> {
     let of_type = |body: Vec<u8>, media_type: &str| Mode::Page(body, media_type.to_owned());
     let text = |body| of_type(body, "text/plain; charset=utf-8");
@@ -32,7 +32,7 @@ fn failures() -> Vec<(Mode, &'static str, &'static str)> {
         (Mode::Garbled, "unreadable", "not HTTP"),
         (Mode::ClosesEarly, "unreadable", "cut off, or above 32 MB"),
         (Mode::Failing(500), "status", "status 500"),
-        // As Envoy answers itself where the controller does not: these are the controller's own.
+        // As Envoy itself answers if the controller does not; these come from the controller.
         (Mode::Failing(502), "status", "status 502"),
         (Mode::Failing(503), "status", "status 503"),
         (Mode::Failing(504), "status", "status 504"),
@@ -46,7 +46,7 @@ fn failures() -> Vec<(Mode, &'static str, &'static str)> {
         ),
         (of_type(b"x".to_vec(), "text/x-odd"), "unreadable", "content-type other"),
         (text(b"<p>log in</p>".to_vec()), "unreadable", "no samples"),
-        // Envoy buffers 32 MiB, and does not say of a call that failed whether it was for that.
+        // Envoy buffers 32 MiB, and does not say if a call failed because of that.
         (text(vec![b'#'; (32 << 20) + 1]), "unreadable", "cut off, or above 32 MB"),
         (text(many.into()), "too_large", "above 100000 samples"),
         (text(long.into()), "too_large", "above 64 MB in some format"),
@@ -54,11 +54,11 @@ fn failures() -> Vec<(Mode, &'static str, &'static str)> {
     ]
 }
 
-/// A source that never was up.
+/// Sources that are never up.
 fn unfit_sources() -> Vec<(Value, &'static str, &'static str)> {
     let with = |pointer, field| having(source(0), pointer, field);
     vec![
-        // The redirect is not followed: it could lead the token elsewhere.
+        // The filter does not follow the redirect, which could send the token elsewhere.
         (with("/path", json!("/api/v2/metrics")), "status", "redirect to another path"),
         (with("/path", json!("/api/v2/nothing/")), "status", "status 404"),
         (with("/credential", json!({"bearer": "nope"})), "status", "status 401"),
@@ -96,7 +96,7 @@ fn controllers_part(page: &str) -> Vec<&str> {
 
 async fn failures_leave_the_last_good_page(host: Host) {
     let patient = |(place, (_, outcome, _)): (usize, (Mode, &str, &str))| {
-        // Where it is not the outcome no timeout is to be met, however busy the machine.
+        // If the timeout is not the outcome, it is long enough for a busy machine.
         let timeout = if outcome == "timeout" { "700ms" } else { "30s" };
         having(plugin(place), "/sources/0/timeout", json!(timeout))
     };
@@ -127,7 +127,7 @@ async fn on_the_oldest_envoy_the_same_failures_have_the_same_names() {
 }
 
 on_both_hosts! {
-    /// Each failure on a listener and a controller of its own, all at once.
+    /// Each failure has its own listener and controller; all run at once.
     async fn after_any_failure_the_last_good_page_stays_and_the_failure_is_named(host) {
         failures_leave_the_last_good_page(host).await;
     }
@@ -176,7 +176,7 @@ on_both_hosts! {
         stage.until("", |page| page.contains(SESSIONS) && is_up(page) == Some(true)).await;
     }
 
-    /// Neither VMs nor scrapes add to them. Each is counted, once.
+    /// Neither VMs nor scrapes add pulls, and each pull is counted once.
     async fn there_is_one_pull_per_interval_however_many_clients_scrape(host) {
         let controller = Controller::start(ControllerConfig::default());
         let started = Instant::now();
@@ -276,7 +276,7 @@ on_both_hosts! {
             r#"dispatcher_availability{node="edge",site="east \"1\"",exported_node="awx-1"} 0.015146737332727533"#,
         );
         assert!(line("awx_sessions_total{").contains(r#"{node="edge",site="east \"1\"",type="#));
-        // A source's labels are no labels of the gateway's own series.
+        // A source's labels do not appear on the gateway's own series.
         assert!(!line("awx_gateway_source_up{").contains("site"), "{page}");
     }
 
@@ -330,14 +330,14 @@ on_both_hosts! {
     }
 }
 
-/// Every VM's ticks so far.
+/// The number of ticks of every VM so far.
 fn ticks(world: &World) -> Vec<u64> {
     let counts = world.counts();
     let live = counts.iter().filter(|(vm, _)| vm != "canary");
     live.map(|(_, counts)| counts.of("proxy_on_tick").runs).collect()
 }
 
-/// Moves the stopped clock on, and lets every VM look at it.
+/// Moves the stopped clock, and waits until every VM has seen the new time.
 async fn pass(world: &World, time: Duration) {
     world.clock.advance(time);
     let before = ticks(world);
@@ -348,7 +348,7 @@ async fn pass(world: &World, time: Duration) {
     looked.await.expect("every VM ticks");
 }
 
-/// With many workers, on a clock of our own.
+/// A gateway with many workers, for a test that controls the clock.
 async fn many_vms(plugin: &Value) -> (Controller, Watched) {
     let controller = Controller::start(ControllerConfig::default());
     let spec = spec(std::slice::from_ref(plugin), std::slice::from_ref(&controller)).workers(6);
@@ -372,7 +372,7 @@ async fn on_a_stopped_clock_there_is_exactly_one_pull_per_interval() {
     let (controller, gateway) = many_vms(&plugin(0)).await;
     let (world, client) = (gateway.world().unwrap(), gateway.client().bearer(TOKEN));
     pulled(&controller, 1).await;
-    // How far the interval was gone when the clock stopped nobody knows: the next pull is less than a step ago.
+    // The time since the last pull is unknown when the clock stops; the next pull comes within one step.
     let before = controller.page_requests();
     while controller.page_requests() == before {
         pass(world, Duration::from_millis(100)).await;
@@ -384,7 +384,7 @@ async fn on_a_stopped_clock_there_is_exactly_one_pull_per_interval() {
         for _ in 0..5 {
             scrape(&client, "").await;
         }
-        // A VM that serves leaves the pull to one that does not, for up to 400 ms.
+        // A VM that serves requests leaves the pull to an idle one, for up to 400 ms.
         let (least, most) = (first + (step.max(2) - 2) / 4, first + step / 4);
         pulled(&controller, least).await;
         assert!(controller.page_requests() <= most, "step {step}");

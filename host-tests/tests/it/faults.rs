@@ -1,4 +1,4 @@
-//! Long work, clients that leave, VMs that die: the others go on.
+//! Long work, clients that leave, VMs that die: other clients are not affected.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -21,17 +21,17 @@ use crate::stage::{
 };
 use crate::wire;
 
-/// As many as may wait in a VM.
+/// The number of passwords that may wait in a VM.
 const WAITING: usize = 8;
 
-/// Far below what the password takes that nobody knows.
+/// Much less than the time for the password that is never correct.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
 fn user(name: &str, password_hash: &str) -> Value {
     json!({"name": name, "password_hash": password_hash})
 }
 
-/// `slow` by `password`, in 600,000 rounds; `hopeless`, whose password nobody knows, in 5,000,000.
+/// `slow` with `password`, in 600,000 rounds; `hopeless`, whose password is unknown, in 5,000,000.
 fn laborious() -> Value {
     let mut auth = auth();
     let users = auth["users"].as_array_mut().unwrap();
@@ -53,7 +53,7 @@ async fn one_worker(host: Host) -> (Controller, Watched) {
     (controller, gateway)
 }
 
-/// A client whose password takes long to check, and who has asked.
+/// A client that has sent a password whose check takes long.
 async fn asks_slowly(gateway: &Gateway, client: usize) -> TcpStream {
     // One address has only a share of the places.
     let socket = TcpSocket::new_v4().unwrap();
@@ -97,7 +97,7 @@ on_both_hosts! {
         let (_controller, gateway) = one_worker(host).await;
         let mut guesses = Vec::new();
         let full = eventually(PATIENCE, async || {
-            // While there is room they wait: a refusal comes at once.
+            // While there is room, clients wait: a refusal would come at once.
             let mut guess = asks_slowly(&gateway, guesses.len()).await;
             let reply = tokio::time::timeout(AT_ONCE, wire::reply(&mut guess)).await;
             guesses.push(guess);
@@ -106,7 +106,7 @@ on_both_hosts! {
         let refusal = Reply::parse(&full.await.expect("a refusal"));
         assert_eq!((refusal.status, refusal.header("retry-after")), (429, Some("2")));
         assert!(guesses.len() > WAITING, "{}", guesses.len());
-        // Whoever shows a token is served all the while.
+        // A client with a token is served all the time.
         scrape(&gateway.client().bearer(TOKEN), "").await;
 
         // They would take minutes.

@@ -1,4 +1,4 @@
-//! Formats, as programs that are not ours read them: the same series in each, and no page that a standard forbids.
+//! Formats, as read by independent programs: each has the same series, and no page violates a standard.
 
 mod corpus;
 mod models;
@@ -56,7 +56,7 @@ fn text_page(page: &str) -> Page {
     parse::text(page.as_bytes().to_vec()).unwrap()
 }
 
-/// What prometheus_client makes of pages in text and OpenMetrics, all of which it must accept.
+/// The pages in text and OpenMetrics, as prometheus_client reads them; it must accept all of them.
 fn accepted(pages: &[Rendered]) -> Vec<[Vec<OracleFamily>; 2]> {
     let samples: Vec<_> = pages.iter().map(|page| samples_alone(&page.text)).collect();
     let questions = pages.iter().zip(&samples).flat_map(|(page, samples)| {
@@ -72,7 +72,8 @@ fn accepted(pages: &[Rendered]) -> Vec<[Vec<OracleFamily>; 2]> {
     accepted.chunks(3).map(|page| [&page[1], &page[2]].map(Vec::clone)).collect()
 }
 
-/// A page in text without its TYPE lines, for prometheus_client calls the samples of a counter `x` of text `x_total`.
+/// A page in text without its TYPE lines, because prometheus_client calls the samples of a counter `x` in text
+/// `x_total`.
 fn samples_alone(text: &str) -> String {
     let is_sample = |line: &&str| !line.trim_start().starts_with('#');
     text.split_inclusive('\n').filter(is_sample).collect()
@@ -84,13 +85,13 @@ fn assert_same_series_in_every_format(pages: &[Rendered]) {
         assert_eq!(oracle::series(&open), text, "{}", page.open);
         let of_protobuf = oracle::protobuf::families(&page.protobuf).unwrap();
         let mut exemplars = oracle::with_points_as_numbers(exemplars);
-        // A histogram without sum and count has no type there.
+        // A histogram without sum and count has no type in that format.
         let untyped = of_protobuf.iter().filter(|family| family.kind == "unknown");
         let untyped: Vec<_> = untyped.map(|family| &family.name).collect();
         exemplars.retain(|(name, _), _| !untyped.contains(&name));
         let kept = oracle::with_points_as_numbers(oracle::exemplars(&of_protobuf));
         assert_eq!(kept, exemplars, "{}", page.open);
-        // Prometheus spells bounds in its own way there, so that only the numbers are to be the same.
+        // Prometheus has its own notation for bounds there, so only the numbers must be equal.
         let text = oracle::with_points_as_numbers(text);
         let of_protobuf = oracle::with_points_as_numbers(oracle::series(&of_protobuf));
         assert_eq!(of_protobuf, text, "{}", page.text);
@@ -139,7 +140,7 @@ fn unix_time() -> f64 {
     std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64()
 }
 
-/// A gateway with a listener for each page, whose source sends it with this type.
+/// A gateway with a listener for each page, whose source sends it with this content type.
 async fn sending(
     host: host_tests::gateway::Host,
     pages: &[&str],
@@ -176,7 +177,7 @@ on_both_hosts! {
     async fn the_gateways_own_families_keep_their_types(host) {
         let stage = Stage::start(host).await.up().await;
         let client = stage.prometheus();
-        // Twice, since what the first one writes the second one fills in.
+        // Twice, since the second scrape reuses the first one's rendering.
         for _ in 0..2 {
             let (_, open) = page(&client, "?gateway=only&format=openmetrics").await;
             let open = String::from_utf8(open.to_vec()).unwrap();

@@ -1,4 +1,4 @@
-//! The page for people, in a real browser.
+//! The HTML page, in a real browser.
 
 mod access;
 mod login;
@@ -17,7 +17,7 @@ use crate::stage::{METRICS, Stage, Watched, having, plugin, source, spec};
 
 const ENVOY: Host = Host::Envoy(Release::Newest);
 
-/// Does what `auth()`'s user would.
+/// A browser that logs in as the user of `auth()`.
 async fn admin() -> Browser {
     let (user, password) = ("admin".into(), "password".into());
     Browser::start(Prompt::Answer { user, password }).await.unwrap()
@@ -28,7 +28,7 @@ async fn open(browser: &Browser, gateway: &Gateway) {
     browser.until("document.querySelectorAll('article').length > 10", is_true).await;
 }
 
-/// The page of a stage, as its user sees it.
+/// A browser with the page of a stage.
 async fn opened(stage: &Stage) -> Browser {
     let browser = admin().await;
     open(&browser, &stage.gateway).await;
@@ -39,7 +39,7 @@ fn is_true(value: &Value) -> bool {
     value == &json!(true)
 }
 
-/// What the page shows for a series, by its family and the values of its labels.
+/// The value on the page for a series, by its family and the values of its labels.
 fn shown(family: &str, labels: &[&str]) -> String {
     let labels = json!(labels);
     format!(
@@ -52,14 +52,14 @@ fn shown(family: &str, labels: &[&str]) -> String {
     )
 }
 
-/// What a filter leaves.
+/// Enters a filter, and waits for its result.
 async fn filter(browser: &Browser, words: &str) {
     browser.press("/").await.unwrap();
     browser.write(words).await.unwrap();
     browser.until("document.getElementById('found').textContent", |found| found != "").await;
 }
 
-/// Nothing came up in the console, nothing was forbidden, and nobody else was asked for anything.
+/// The console is empty, the policy was not violated, and only the gateway got requests.
 fn assert_quiet(browser: &Browser, gateway: &Gateway) {
     assert_eq!(browser.complaints(), [""; 0]);
     let ours = format!("http://{}{METRICS}", gateway.address());
@@ -85,7 +85,7 @@ on_both_hosts! {
     }
 }
 
-/// One family of each kind, whatever their names and values try.
+/// One family of each kind, with hostile names and values.
 const HOSTILE: &str = r##"# HELP awx_instance_capacity <img src=x onerror="document.title='help'"></p><script>document.title='help'</script>
 # TYPE awx_instance_capacity gauge
 awx_instance_capacity{hostname="<script>document.title='node'</script>",node_type="\"><img src=//evil.example onerror=alert(1)>"} 10
@@ -163,7 +163,7 @@ async fn sources_are_shown_with_their_age_and_state() {
     assert_quiet(&browser, &gateway);
 }
 
-/// Ten thousand series of one family, two thousand families of one.
+/// Ten thousand series of one family, and two thousand families of one series.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_thousands_of_series_only_the_visible_ones_become_rows() {
     use std::fmt::Write;

@@ -1,5 +1,5 @@
-//! What is none of the filter's business goes to the controller, and comes back, untouched; what is its business, however
-//! it is spelt, never gets there.
+//! Requests for other paths reach the controller, and their replies return, unchanged; requests for the metrics page,
+//! in any spelling, never reach it.
 
 use bytes::Bytes;
 use host_tests::client::Client;
@@ -23,7 +23,7 @@ fn last(controller: &Controller) -> Received {
     of_clients(controller).pop().expect("a client's request")
 }
 
-/// What a client can tell two replies apart by, but for what changes each time and what a proxy adds.
+/// The parts of a reply that a client can see, without those that differ each time and those that a proxy adds.
 fn told(reply: &Response<Bytes>) -> (u16, Vec<(String, Vec<u8>)>, Bytes) {
     let changing = ["date", "x-api-total-time", "x-api-request-id", "x-api-time"];
     let of_proxies = [
@@ -125,7 +125,7 @@ async fn a_reply_comes_back_whole(stage: &Stage) {
         let direct =
             as_admin(stage.controller().address()).request(method.clone(), path, "").await.unwrap();
         let (mut through, mut direct) = (told(&through), told(&direct));
-        // The page for people that have logged out holds random tokens.
+        // The page after a logout contains random tokens.
         if path == "/api/logout/" {
             through.1.clear();
             direct.1.clear();

@@ -1,4 +1,4 @@
-//! SECURITY.md names the tests that hold its lines: they are there, and so are the bounds.
+//! The tests and bounds that SECURITY.md names exist.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use host_tests::tools;
 
 const MODEL: &str = include_str!("../../../SECURITY.md");
 
-/// The one line whose answer is that nothing holds.
+/// The one row without a defence.
 const NOTHING_HOLDS: &str = "| nothing: ";
 
 /// The rows of all tables, cell by cell.
@@ -17,12 +17,12 @@ fn rows() -> Vec<Vec<&'static str>> {
     MODEL.lines().filter(is_row).map(cells).collect()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// All Rust there is under a folder.
+/// All Rust code in a folder.
 fn sources(folder: &Path) -> String {
     let mut all = String::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -31,7 +31,7 @@ fn sources(folder: &Path) -> String {
             all += &sources(&path);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             for line in fs::read_to_string(&path).unwrap().lines() {
-                // A name in a comment is no test.
+                // A name in a comment is not a test.
                 if !line.trim_start().starts_with("//") {
                     all.push_str(line);
                     all.push('\n');

@@ -1,4 +1,4 @@
-//! Two gateways in one Envoy that differ in nothing but the value of the variable that has their credential.
+//! Two gateways in one Envoy that differ only in the value of the variable with their credential.
 
 use host_tests::client::Client;
 use host_tests::controller::{Controller, ControllerConfig};

@@ -1,4 +1,4 @@
-//! A controller that cannot be asked.
+//! A controller that does not answer questions.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ on_both_hosts! {
         }
     }
 
-    /// The first to find out waits for the timeout; the others do not, for a while.
+    /// The first client waits for the timeout; for a while, the others do not.
     async fn a_controller_that_hangs_delays_only_the_first_client(host) {
         let stage = stage(host, json!({"allow_for": "1s", "timeout": "2s"})).await;
         let client = stage.gateway.client().bearer(ADMIN);

@@ -1,4 +1,4 @@
-//! A source whose page is pulled with the credentials of those who scrape: the gateway has none.
+//! A source whose page is pulled with the credentials of clients: the gateway has none.
 
 use host_tests::client::Client;
 use host_tests::controller::{Controller, ControllerConfig, Mode};
@@ -16,7 +16,7 @@ fn forwarding(changes: Value) -> Value {
     having(plugin, "/sources/0/interval", json!("2s"))
 }
 
-/// The pulls of the page, by what was shown.
+/// The pulls of the page with this token.
 fn pulls(controller: &Controller, token: &str) -> usize {
     let shown = format!("Bearer {token}");
     let is_pull = |request: &&host_tests::controller::Received| {
@@ -38,7 +38,7 @@ on_both_hosts! {
         assert_eq!(pulls(stage.controller(), ADMIN), 1);
         assert_eq!(super::verdicts::questions(stage.controller(), &format!("Bearer {ADMIN}")), 1);
         assert_eq!(attempts(&page, "bearer", "allowed"), 1.0);
-        // It is fresh: others are let in by a question of their own, and served from it.
+        // The page is fresh: other clients are permitted by their own question, and get this page.
         let page = scrape(&stage.gateway.client().bearer(AUDITOR), "").await;
         assert!(shows(&page));
         assert_eq!(pulls(stage.controller(), AUDITOR), 0);

@@ -1,4 +1,4 @@
-//! Settings of Envoy around the filter, on real Envoy, and what they do to authentication.
+//! Settings of Envoy around the filter, on real Envoy, and their effect on authentication.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -14,7 +14,7 @@ use super::*;
 use crate::driven::{Driven, Scraped};
 use crate::stage::{PATIENCE, cluster};
 
-/// A shipped gateway in front of a stand-in, changed.
+/// A shipped gateway in front of a stand-in, with changes.
 async fn gateway(
     release: Release,
     plugin: &Value,
@@ -84,8 +84,7 @@ fn the_parts_of_an_undecided_request_are_held_and_those_of_others_pass() {
     assert_eq!(driven.vm.request_trailers(stream).unwrap(), Action::Continue);
 }
 
-/// No property tells the connection's own address where Envoy takes clients' addresses from the header, so the log says
-/// what that means.
+/// No property has the connection's own address if Envoy takes clients' addresses from the header, so the log warns.
 async fn forged_addresses_are_warned_about(release: Release) {
     let plugin = having(plugin(0), "/auth/users", json!([]));
     let plugin = having(plugin, "/auth/controller", json!({"cluster": cluster(0)}));
@@ -115,7 +114,8 @@ async fn on_the_oldest_envoy_the_log_warns_of_addresses_from_a_header() {
     forged_addresses_are_warned_about(Release::Oldest).await;
 }
 
-/// The limit follows the connection, whatever the header says: neither does a guesser evade it, nor is another locked out.
+/// The limit follows the connection, whatever the header contains: a client neither evades it nor exhausts that of
+/// another.
 async fn the_connections_address_counts_whatever_the_header_says(release: Release) {
     let plugin = having(plugin(0), "/auth/users", json!([]));
     let plugin = having(plugin, "/auth/controller", json!({"cluster": cluster(0)}));

@@ -1,4 +1,4 @@
-//! When the controller is asked, how often, and what its verdict opens.
+//! Questions to the controller: their occasions, their number, and the effect of the verdicts.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use host_tests::process::eventually;
 use super::*;
 use crate::stage::{PATIENCE, TOKEN, Watched, cluster, sample, scrape, source, spec, until};
 
-/// What an administrator shows.
+/// The token of an administrator.
 pub(super) const ADMIN: &str = "AdminTokenWrite000000000000001";
 
-/// One source, whose controller is asked about whom nobody else knows; Prometheus is known here.
+/// One source, whose controller is asked about unknown credentials; those of Prometheus are local.
 pub(super) fn asking(place: usize, changes: Value) -> Value {
     let mut controller = json!({"cluster": cluster(place)});
     for (name, value) in changes.as_object().unwrap() {
@@ -27,7 +27,7 @@ pub(super) async fn stage(host: Host, changes: Value) -> Stage {
     Stage::with(host, &asking(0, changes)).await.up().await
 }
 
-/// The requests that came with this header, of those that ask for nothing but a verdict.
+/// The number of requests with this header that ask only for a verdict.
 pub(super) fn questions(controller: &Controller, authorization: &str) -> usize {
     let is_question = |request: &&Received| {
         request.query() == "dbonly=1&subsystemonly=1"
@@ -70,7 +70,7 @@ async fn a_revoked_client_is_out(host: Host) {
     assert!(stage.controller().revoke(ADMIN));
     let out = async || (status(&client).await == 401).then_some(());
     eventually(PATIENCE, out).await.expect("it is refused");
-    // Whatever becomes of the controller.
+    // The controller's state does not matter.
     stage.controller().set_mode(Mode::Gone);
     let none = async || (status(&client).await == 503).then_some(());
     eventually(PATIENCE, none).await.expect("the refusal ends, and there is no verdict");
@@ -101,7 +101,7 @@ on_both_hosts! {
         let session = stage.controller().log_in("admin").unwrap();
         let cookie = format!("csrftoken=x; awx_sessionid={session}; userLoggedIn=true");
         let client = stage.gateway.client().header("cookie", cookie).header("x-odd", "odd");
-        // A token decides, so the cookie beside it takes no part.
+        // The token decides, so the cookie is not used.
         assert_eq!(status(&client.clone().bearer("nope")).await, 401);
         assert_eq!(status(&client).await, 200);
         let asked = stage.controller().requests().into_iter();
@@ -126,7 +126,7 @@ on_both_hosts! {
         for (client, expected) in [
             (stage.prometheus(), 200),
             (stage.gateway.client().basic("admin", "password"), 200),
-            // The password of this name on the controller is "password" too.
+            // On the controller, the password of this name is "password" too.
             (stage.gateway.client().basic("admin", "wrong"), 401),
             (stage.gateway.client(), 401),
             (stage.gateway.client().header("authorization", "Basic !!!"), 401),
@@ -215,7 +215,7 @@ on_both_hosts! {
         let plugin = asking(0, json!({"timeout": "20s"}));
         let spec = spec(&[plugin], std::slice::from_ref(&controller)).workers(1);
         let gateway = Watched::start(host, &spec).await;
-        // The door is closed, so that the next question is the client's.
+        // The probe has been refused, so the next question is the client's.
         assert_eq!(status(&gateway.client().bearer("nope")).await, 401);
         controller.set_mode(Mode::Slow(Duration::from_millis(1_500)));
         let client = gateway.client().bearer(ADMIN);
@@ -240,7 +240,7 @@ async fn a_permit_is_renewed_when_it_expires_and_not_before() {
         assert_eq!(status(&client).await, 200);
         assert_eq!(questions(stage.controller(), &bearer(ADMIN)), asked, "after {passed} s");
     }
-    // One of the future is none.
+    // A verdict from the future is invalid.
     clock.set_back(Duration::from_secs(3_600));
     assert_eq!(status(&client).await, 200);
     assert_eq!(questions(stage.controller(), &bearer(ADMIN)), 4);

@@ -1,4 +1,4 @@
-//! What no honest client sends is counted too: once, under a label of the list.
+//! Malformed requests are counted too: once each, with labels from the closed lists.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use super::{Requests, STYLES, counting, gateway, of, page, requests, since};
 use crate::stage::{PATIENCE, Watched};
 use crate::wire::{raw, request};
 
-/// What is counted since, but for the scrapes of this test.
+/// The requests counted since, without the scrapes of this test.
 async fn counted_since(before: &Requests, gateway: &Watched) -> Requests {
     let counted = eventually(PATIENCE, async || {
         let mut now = since(before, &requests(&page(gateway).await));
@@ -25,10 +25,10 @@ async fn counted_since(before: &Requests, gateway: &Watched) -> Requests {
 /// Method, resource and code.
 type Counted = (&'static str, &'static str, u16);
 
-/// Bytes, and what they are counted as.
+/// Bytes, and the labels that they are counted under.
 fn hostile(host: Host) -> Vec<(Vec<u8>, Counted)> {
     let long = vec![b'x'; 64 * 1024];
-    // Hyper looks at the method before it looks at the size.
+    // Hyper checks the method before the size.
     let long_method = if host == Host::Wasmtime { 400 } else { 431 };
     let unread = ("other", "other", 400);
     vec![
@@ -55,14 +55,14 @@ fn hostile(host: Host) -> Vec<(Vec<u8>, Counted)> {
     ]
 }
 
-/// Answers everybody with the same bytes, and hangs up.
+/// Answers every connection with the same bytes, and closes it.
 async fn stubborn(bytes: &'static [u8]) -> SocketAddr {
     let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = socket.accept().await {
             let mut asked = [0; 4096];
-            // Who hangs up first has asked enough.
+            // If the client closes first, it has sent enough.
             let _ = stream.read(&mut asked).await;
             let _ = stream.write_all(bytes).await;
         }
@@ -70,7 +70,7 @@ async fn stubborn(bytes: &'static [u8]) -> SocketAddr {
     address
 }
 
-/// What one request to an upstream that answers so is counted as, in each style.
+/// Checks the labels of one request to an upstream with this answer, in each style.
 async fn counted_of(host: Host, upstream: &'static [u8], bytes: &[u8], is: (&str, &str, u16)) {
     for by in STYLES {
         let spec = GatewaySpec::new(&counting(by)).cluster("controller", stubborn(upstream).await);

@@ -1,4 +1,4 @@
-//! Whoever reads the page: with a keyboard alone, on a phone, in the dark.
+//! Accessibility of the page: keyboard only, on a phone, in dark colors.
 
 use host_tests::browser::Browser;
 use hyper::Method;
@@ -60,7 +60,7 @@ async fn a_keyboard_unfolds_a_family_and_keeps_its_place_while_the_numbers_chang
     assert_eq!(browser.evaluate(rows).await.unwrap(), 25);
 }
 
-/// Unfolds all there is, in a window so high that all of it is seen.
+/// Unfolds everything, in a window so high that all of it is visible.
 async fn see_all(browser: &Browser, width: u32) {
     browser.resize(width, 20_000).await.unwrap();
     let is_there = "[...document.querySelectorAll('article:not([hidden])')]
@@ -76,7 +76,7 @@ async fn see_all(browser: &Browser, width: u32) {
 async fn a_phone_shows_the_page_without_horizontal_scrolling() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
-    // What stands out to a side of the window, and what is wider than its own place.
+    // Elements that extend beyond the window, and elements that are wider than their container.
     let outside = "[...document.querySelectorAll('body *')].filter((it) => {
         const { left, right, width } = it.getBoundingClientRect();
         return width && (left < 0 || right > innerWidth + 0.5);
@@ -96,7 +96,7 @@ async fn a_phone_shows_the_page_without_horizontal_scrolling() {
     assert_quiet(&browser, &stage.gateway);
 }
 
-/// Parts of names that do not stand on one line.
+/// Parts of names that break across lines.
 const BROKEN: &str = "(() => {
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     const range = document.createRange();
@@ -157,7 +157,7 @@ async fn the_page_respects_the_preferences_for_dark_colors_and_reduced_motion() 
     assert_eq!(browser.evaluate(&style("transitionDuration")).await.unwrap(), "0s");
 }
 
-/// The contrast of each color that text has with each ground that text stands on, as WCAG 2 reckons it.
+/// The contrast of each text color with each of its backgrounds, by WCAG 2.
 const CONTRASTS: &str = "(() => {
     const probe = document.body.appendChild(document.createElement('i'));
     const light = (name) => {

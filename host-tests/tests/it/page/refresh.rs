@@ -1,4 +1,4 @@
-//! When the page asks the gateway and when it leaves it alone, and what it says meanwhile.
+//! The occasions on which the page sends requests, and on which it does not, and its notices meanwhile.
 
 use std::net::SocketAddr;
 
@@ -14,10 +14,10 @@ use crate::stage::{METRICS, Stage, Watched, having, plugin, sample, spec, until_
 const PROBLEM: &str = "document.getElementById('problem').innerText";
 const LINK: &str = "document.querySelector('#problem a').getAttribute('href')";
 
-/// How many seconds old the page says its numbers are: by its own clock, which goes on in a hidden tab.
+/// The age of the numbers on the page, in seconds by the page's own clock, which runs in a hidden tab too.
 const AGE: &str = "Number(/\\d+/.exec(document.getElementById('age').textContent)[0])";
 
-/// An age that no page has that goes on asking: it asks every five seconds.
+/// An age that the page never reaches while it refreshes, which is every five seconds.
 const LONG: f64 = 16.0;
 
 fn is_over(age: f64) -> impl FnMut(&Value) -> bool {
@@ -28,7 +28,7 @@ fn is_new(age: &Value) -> bool {
     age.as_f64().is_some_and(|age| age < 5.0)
 }
 
-/// Puts another tab in front of the page's.
+/// Opens another tab in front of the page.
 async fn leave(browser: &Browser) {
     browser.leave().await.unwrap();
     browser.until("document.visibilityState", |state| state == "hidden").await;
@@ -39,7 +39,7 @@ async fn come_back(browser: &Browser) {
     browser.until("document.visibilityState", |state| state == "visible").await;
 }
 
-/// How many pages of JSON the gateway gave.
+/// The number of JSON pages that the gateway has served.
 async fn answers(stage: &Stage) -> f64 {
     let json = [("format", "json"), ("code", "200")];
     sample(&stage.scrape("?gateway=only").await, "awx_gateway_scrapes_total", &json).unwrap()
@@ -50,7 +50,7 @@ async fn a_hidden_tab_sends_no_requests_until_it_is_visible_again() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     leave(&browser).await;
-    // What was under way has its answer by then.
+    // By this time, a pending request has its answer.
     browser.until(AGE, is_over(7.0)).await;
     let before = answers(&stage).await;
     browser.until(AGE, is_over(LONG)).await;
@@ -60,7 +60,7 @@ async fn a_hidden_tab_sends_no_requests_until_it_is_visible_again() {
     assert!(answers(&stage).await > before);
 }
 
-/// A page whose reader the controller lets in, by the session of somebody who may.
+/// A page that the controller permits by the session of an administrator.
 async fn with_a_session() -> (Stage, Browser, String) {
     let controller = json!({"cluster": "controller-0", "allow_for": "1s", "deny_for": "1s"});
     let plugin = having(plugin(0), "/auth/controller", controller);
@@ -72,7 +72,7 @@ async fn with_a_session() -> (Stage, Browser, String) {
     (stage, browser, session)
 }
 
-/// As in another tab.
+/// Logs in as another tab would.
 async fn log_in(browser: &Browser, stage: &Stage, user: &str) -> String {
     let session = stage.controller().log_in(user).unwrap();
     let address = format!("http://{}", stage.gateway.address());
@@ -80,14 +80,15 @@ async fn log_in(browser: &Browser, stage: &Stage, user: &str) -> String {
     session
 }
 
-/// How many sessions were refused.
+/// The number of refused sessions.
 async fn refusals(stage: &Stage) -> f64 {
     let denied = [("scheme", "session"), ("outcome", "denied")];
     let page = stage.scrape("?gateway=only").await;
     sample(&page, "awx_gateway_auth_attempts_total", &denied).unwrap()
 }
 
-/// The page does not show again what was refused, and goes on when its reader is back and may see it.
+/// Checks that the page does not send refused credentials again, and continues when the user returns with a valid
+/// session.
 async fn is_refused_once(stage: &Stage, browser: &Browser) {
     browser.until(AGE, is_over(LONG)).await;
     assert_eq!(refusals(stage).await, 1.0);
@@ -120,7 +121,7 @@ fn canned(status: u16, headers: &[(&'static str, &'static str)], body: &'static 
     Canned { status, headers: headers.to_vec(), body }
 }
 
-/// When the page's requests started that got this status, in milliseconds.
+/// The start times of the page's requests with this status, in milliseconds.
 fn starts(status: u16) -> String {
     format!(
         "performance.getEntriesByType('resource')
@@ -129,7 +130,7 @@ fn starts(status: u16) -> String {
     )
 }
 
-/// From the first question that was answered with this status to the next, in milliseconds.
+/// The time between the first two requests with this status, in milliseconds.
 async fn waited_after(browser: &Browser, status: u16) -> f64 {
     let several = |starts: &Value| starts.as_array().is_some_and(|starts| starts.len() > 1);
     let starts = browser.until(&starts(status), several).await;
@@ -180,7 +181,7 @@ async fn an_answer_of_another_server_is_shown_by_its_status() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     let html = ("content-type", "text/html");
-    // Some proxies write a date.
+    // Some proxies send a date.
     let later = ("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT");
     browser.answer(Some(canned(502, &[html, later], "<h1>Bad Gateway</h1>")));
     browser.until(PROBLEM, |shown| shown == "The gateway answered 502.").await;
@@ -190,7 +191,7 @@ async fn an_answer_of_another_server_is_shown_by_its_status() {
     browser.until(PROBLEM, |shown| shown == "").await;
 }
 
-/// An address at which there is a gateway, or at times none.
+/// An address that forwards to a gateway, or at times to none.
 async fn front(gateway: watch::Receiver<Option<SocketAddr>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

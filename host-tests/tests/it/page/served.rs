@@ -1,4 +1,4 @@
-//! How the page is served: to whom, with which headers, and what is there in its place.
+//! The delivery of the page: its clients, its headers, and the answers to other clients.
 
 use host_tests::browser::{Browser, Prompt};
 use host_tests::{on_both_hosts, oracle};
@@ -7,7 +7,7 @@ use hyper::{Method, Response};
 
 use crate::stage::{METRICS, Stage, sample};
 
-/// Chromium's.
+/// The Accept header of Chromium.
 const BROWSERS: &str =
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
 
