@@ -1,6 +1,6 @@
-//! A real Chromium without a window, with one page in it, which does what a person would.
+//! A real Chromium without a window, with one page in it, driven as a user would.
 //!
-//! It notes each request that the page makes and whatever the page complains of. Its profile is new and goes with it.
+//! It records each request of the page and each error in its console. Its profile is new and is deleted with it.
 
 mod pipe;
 mod react;
@@ -19,10 +19,11 @@ use tempfile::TempDir;
 use crate::process;
 use pipe::Pipe;
 
-/// How long the page may take to become what is waited for.
+/// The longest time until the page meets a condition.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whatever it loads is ours, and a container's root gets no sandbox. Certificates of tests are nobody's.
+/// The browser loads only our own pages, and root in a container gets no sandbox. No authority signed the certificates
+/// of tests.
 const ARGUMENTS: [&str; 8] = [
     "--headless=new",
     "--no-sandbox",
@@ -34,10 +35,10 @@ const ARGUMENTS: [&str; 8] = [
     "--hide-scrollbars",
 ];
 
-/// The domains of the DevTools protocol that tell of what is noted.
+/// The domains of the DevTools protocol whose events are recorded.
 const DOMAINS: [&str; 5] = ["Page", "Runtime", "Network", "Log", "Audits"];
 
-/// A running browser. It ends with its value.
+/// A running browser. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Browser {
     pipe: Pipe,
@@ -48,13 +49,13 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts Chromium with an empty page. Whoever asks for a password gets `prompt`'s answer.
+    /// Starts Chromium with an empty page. `prompt` says how it reacts to a request for a password.
     ///
     /// # Errors
     /// See [`BrowserError`].
     ///
     /// # Panics
-    /// Where it is not installed.
+    /// If it is not installed.
     pub async fn start(prompt: Prompt) -> Result<Self, BrowserError> {
         let files = tempfile::tempdir()?;
         let canned = Arc::new(Mutex::new(None));
@@ -81,13 +82,13 @@ impl Browser {
         self.call("Page.navigate", json!({"url": address})).await.map(drop)
     }
 
-    /// What a script's expression is worth, on the page. The page's policy does not apply to it.
+    /// Evaluates an expression on the page. The page's Content-Security-Policy does not apply to it.
     ///
     /// # Errors
     /// See [`BrowserError`].
     ///
     /// # Panics
-    /// Where it throws.
+    /// If it throws.
     pub async fn evaluate(&self, expression: &str) -> Result<Value, BrowserError> {
         let parameters =
             json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
@@ -96,10 +97,10 @@ impl Browser {
         Ok(answer["result"]["value"].take())
     }
 
-    /// Evaluates until the value is what is waited for. A page that is just coming may throw.
+    /// Evaluates an expression until its value fits. A page that is still loading may throw.
     ///
     /// # Panics
-    /// Where it is not, in good time; says what the page showed.
+    /// If the value does not fit in time; the message says what the page showed.
     pub async fn until(&self, expression: &str, mut fits: impl FnMut(&Value) -> bool) -> Value {
         let guarded = format!("(() => {{ try {{ return {expression} }} catch {{}} }})()");
         let mut last = Value::Null;
@@ -116,7 +117,7 @@ impl Browser {
         panic!("`{expression}` stayed {last}; {:?} on:\n{text}", self.complaints());
     }
 
-    /// Types text, wherever the focus is.
+    /// Types text into the focused element.
     ///
     /// # Errors
     /// See [`BrowserError`].
@@ -146,7 +147,7 @@ impl Browser {
         self.call("Input.dispatchKeyEvent", event).await.map(drop)
     }
 
-    /// Makes the window so large, in CSS pixels. A narrow one is a phone's, with fingers in place of a mouse.
+    /// Resizes the window, in CSS pixels. A narrow window gets touch input instead of a mouse, as on a phone.
     ///
     /// # Errors
     /// See [`BrowserError`].
@@ -160,7 +161,7 @@ impl Browser {
         self.call("Emulation.setTouchEmulationEnabled", touch).await.map(drop)
     }
 
-    /// Sets what the person prefers: `prefers-color-scheme`, `prefers-reduced-motion`.
+    /// Sets the user's preferences: `prefers-color-scheme`, `prefers-reduced-motion`.
     ///
     /// # Errors
     /// See [`BrowserError`].
@@ -170,7 +171,7 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", json!({"features": features})).await.map(drop)
     }
 
-    /// Opens another tab, in front of the page, which nobody sees then.
+    /// Opens another tab in front of the page, which is hidden then.
     ///
     /// # Errors
     /// See [`BrowserError`].
@@ -187,7 +188,7 @@ impl Browser {
         self.pipe.call(None, "Target.activateTarget", tab).await.map(drop)
     }
 
-    /// Gives the page's script this in place of answers from now on, or the gateway's again.
+    /// From now on, the page's script gets this answer; with `None`, the gateway's again.
     pub fn answer(&self, canned: Option<Canned>) {
         *locked(&self.canned) = canned;
     }
@@ -205,20 +206,20 @@ impl Browser {
         self.call("Network.setCookie", cookie).await.map(drop)
     }
 
-    /// What the window shows, as WebP.
+    /// A screenshot of the window, as WebP.
     ///
     /// # Errors
     /// See [`BrowserError`].
     ///
     /// # Panics
-    /// Where it is not Base64.
+    /// If it is not Base64.
     pub async fn screenshot(&self) -> Result<Vec<u8>, BrowserError> {
         let shot =
             self.call("Page.captureScreenshot", json!({"format": "webp", "quality": 90})).await?;
         Ok(STANDARD.decode(shot["data"].as_str().unwrap_or_default()).expect("Base64"))
     }
 
-    /// The addresses of all requests that the page made, itself included.
+    /// The addresses of all requests of the page, its own included.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         let requests = self.pipe.events("Network.requestWillBeSent");
@@ -234,7 +235,7 @@ impl Browser {
         asked.iter().filter_map(realm).collect()
     }
 
-    /// What came up in the page's console, the exceptions nobody caught, and what its policy forbade.
+    /// The messages in the page's console, its uncaught exceptions, and the violations of its policy.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
         [
@@ -254,7 +255,7 @@ impl Browser {
     }
 }
 
-/// Opens a tab in front of the others, and says which it is.
+/// Opens a tab in front of the others. Returns its id.
 async fn opened(pipe: &Pipe) -> Result<String, BrowserError> {
     let target = pipe.call(None, "Target.createTarget", json!({"url": "about:blank"})).await?;
     Ok(target["targetId"].as_str().unwrap_or_default().to_owned())

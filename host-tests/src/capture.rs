@@ -6,23 +6,23 @@ use std::path::PathBuf;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// Two replies in one capture: curl followed a redirect, and both are captured apart too.
+/// A capture with two replies: curl followed a redirect. Each of the two is also captured alone.
 const FOLLOWED: &str = "m-noslash-follow";
-/// What the names of other servers' captures begin with.
+/// The prefix of the captures of other servers.
 const SERVICE: &str = "svc-";
 
 /// A request and the controller's reply to it.
 #[derive(Clone, Debug)]
 pub struct Capture {
-    /// The name of its files.
+    /// The name of its files, without extension.
     pub name: String,
-    /// What was asked.
+    /// The request.
     pub request: Request,
-    /// What was answered.
+    /// The reply.
     pub reply: Reply,
 }
 
-/// A request as curl sent it, less the headers that curl adds by itself, other than `Accept: */*`.
+/// A request as curl sent it, without the headers that curl adds by itself, except `Accept: */*`.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Its method.
@@ -49,7 +49,7 @@ pub struct Reply {
 /// Every capture of the API.
 ///
 /// # Panics
-/// Where a fixture cannot be read.
+/// If a fixture cannot be read.
 #[must_use]
 pub fn all() -> Vec<Capture> {
     read(|name| !name.starts_with(SERVICE) && name != FOLLOWED)
@@ -58,36 +58,36 @@ pub fn all() -> Vec<Capture> {
 /// The captures of the other servers on a controller: one process's page each.
 ///
 /// # Panics
-/// Where a fixture cannot be read.
+/// If a fixture cannot be read.
 #[must_use]
 pub fn services() -> Vec<Capture> {
     read(|name| name.starts_with(SERVICE))
 }
 
 fn read(wanted: impl Fn(&str) -> bool) -> Vec<Capture> {
-    let table = fs::read_to_string(file("captures.tsv")).expect("the table");
+    let table = fs::read_to_string(directory().join("captures.tsv")).expect("the table");
     let rows = table.lines().skip(1).map(|row| row.split('\t').collect::<Vec<_>>());
     rows.filter(|row| wanted(row[0]))
         .map(|row| Capture::read(row[0], row[2].trim_matches('`')))
         .collect()
 }
 
-/// One of them.
+/// The capture of this name.
 ///
 /// # Panics
-/// Where there is none of this name.
+/// If there is none.
 #[must_use]
 pub fn named(name: &str) -> Capture {
     let capture = all().into_iter().find(|capture| capture.name == name);
     capture.unwrap_or_else(|| panic!("there is no capture {name}"))
 }
 
-/// What the names of those begin with that are told apart by their query.
+/// The prefixes of the captures that differ in their query.
 const QUERIES: [&str; 7] =
     ["m-dbonly", "m-subsystemonly", "m-metric", "m-node", "m-both-only", "m-badparam", "m-format-"];
 
 impl Capture {
-    /// Whether it shows what a parameter of the query does.
+    /// True if it shows the effect of a query parameter.
     #[must_use]
     pub fn is_about_a_query(&self) -> bool {
         QUERIES.iter().any(|start| self.name.starts_with(start))
@@ -95,24 +95,30 @@ impl Capture {
 
     fn read(name: &str, arguments: &str) -> Self {
         let request = Request::of(arguments);
-        let mut reply = fs::read(file(&format!("{name}.headers"))).expect("the headers");
+        let mut reply = fs::read(part(name, "headers")).expect("the headers");
         // For HEAD the body's file repeats the headers, as curl wrote them.
         if request.method != "HEAD" {
-            reply.extend(fs::read(file(&format!("{name}.body"))).expect("the body"));
+            reply.extend(fs::read(part(name, "body")).expect("the body"));
         }
         Self { name: name.to_owned(), request, reply: Reply::parse(&reply) }
     }
 }
 
-fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures").join(name)
+/// A file of a capture. Its folder is the first part of the capture's name.
+fn part(name: &str, extension: &str) -> PathBuf {
+    let folder = name.split('-').next().unwrap_or(name);
+    directory().join(folder).join(format!("{name}.{extension}"))
+}
+
+fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures")
 }
 
 impl Reply {
-    /// Reads a reply to the end of its connection.
+    /// Parses a reply that ends with its connection.
     ///
     /// # Panics
-    /// Where it is none.
+    /// If it is not a reply.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
@@ -146,7 +152,7 @@ impl Reply {
     /// Its body, which must be UTF-8.
     ///
     /// # Panics
-    /// Where it is not.
+    /// If it is not.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).expect("UTF-8")
@@ -154,7 +160,7 @@ impl Reply {
 }
 
 impl Request {
-    /// Reads curl's arguments, which the table has unquoted: a value goes on to the next option.
+    /// Parses curl's arguments, which are unquoted in the table: a value extends to the next option.
     fn of(arguments: &str) -> Self {
         let (options, target) = arguments.rsplit_once(' ').unwrap_or(("", arguments));
         let mut request = Self {

@@ -1,4 +1,4 @@
-//! A certificate for this machine, made at run time: nothing that is secret stands in the repository.
+//! A certificate for this machine, made at run time, so that the repository contains no private key.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-/// The names it is good for.
+/// The names that it is valid for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// A certificate with its key, and the authority that signed it.
@@ -17,7 +17,7 @@ pub struct Certificate {
     pub pem: String,
     /// Its private key, PEM.
     pub key: String,
-    /// The authority's certificate, PEM: what a client is told to trust.
+    /// The authority's certificate, PEM. Clients trust it.
     pub authority: String,
 }
 
@@ -36,7 +36,7 @@ impl Certificate {
     /// A new certificate for `localhost` and the loopback addresses.
     ///
     /// # Errors
-    /// Where the system has no randomness.
+    /// If the system has no randomness.
     pub fn for_this_machine() -> Result<Self, rcgen::Error> {
         let (authority, issuer) = authority()?;
         let key = KeyPair::generate()?;
@@ -49,10 +49,10 @@ impl Certificate {
         })
     }
 
-    /// Writes `certificate.pem`, `key.pem` and `authority.pem` into a directory, for this user's eyes only.
+    /// Writes `certificate.pem`, `key.pem` and `authority.pem` into a directory, readable by this user only.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// If a file cannot be written.
     pub fn write_to(&self, directory: &Path) -> io::Result<CertificateFiles> {
         let write = |name: &str, content: &str| {
             let path = directory.join(name);

@@ -1,4 +1,4 @@
-//! An HTTP client for tests: one connection for each request, no redirects, no retries, nothing added but `host`.
+//! An HTTP client for tests: one connection per request, no redirects, no retries, no added header except `host`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
-/// No reply of anything under test may take longer.
+/// The longest time until a reply.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends requests to one address.
@@ -34,13 +34,13 @@ pub struct Client {
 /// Why there was no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No connection, no TLS on it, or it broke.
+    /// The connection or its TLS failed.
     #[error("the connection: {0}")]
     Connection(#[from] std::io::Error),
-    /// What came was not HTTP, or ended early.
+    /// The reply was not HTTP, or ended early.
     #[error("the exchange: {0}")]
     Exchange(#[from] hyper::Error),
-    /// Nothing came, or not all of it.
+    /// The reply did not come, or not completely.
     #[error("no reply within {PATIENCE:?}")]
     TimedOut,
 }
@@ -52,10 +52,10 @@ impl Client {
         Self { address, tls: None, headers: Vec::new(), from: None }
     }
 
-    /// A client over TLS that trusts one authority only, whose certificate is given as PEM.
+    /// A client over TLS that trusts only one authority, given by its certificate as PEM.
     ///
     /// # Panics
-    /// Where the certificate is not one.
+    /// If the certificate is not one.
     #[must_use]
     pub fn https(address: SocketAddr, authority: &str) -> Self {
         let authority = CertificateDer::from_pem_slice(authority.as_bytes()).expect("PEM");
@@ -82,10 +82,10 @@ impl Client {
         Self { from: Some(address), ..self }
     }
 
-    /// The same client, with one more header on each request. Any bytes that HTTP allows will do.
+    /// The same client, with one more header on each request, of any bytes that HTTP allows.
     ///
     /// # Panics
-    /// Where HTTP does not allow them.
+    /// If HTTP does not allow them.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let name = HeaderName::try_from(name).expect("a header's name");
@@ -117,13 +117,13 @@ impl Client {
         self.request(Method::GET, path, Bytes::new()).await
     }
 
-    /// Any method, any body.
+    /// Sends a request of any method and with any body.
     ///
     /// # Errors
     /// See [`ClientError`].
     ///
     /// # Panics
-    /// Where the path is not one.
+    /// If the path is not one.
     pub async fn request(
         &self,
         method: Method,

@@ -1,8 +1,8 @@
-//! A stand-in for the automation controller, answering as the captured one does (`fixtures/captures`).
+//! A stand-in for the automation controller that answers as the captured one does (`fixtures/captures`).
 //!
-//! It keeps what a client can tell apart: authenticators and their order, roles, statuses, sentences, headers, redirects,
-//! and the real one's faults. Numbers live: sessions follow logins, job counts follow launches. A test steers it by
-//! its handle, from inside or outside an async runtime: it runs on a thread of its own.
+//! It reproduces all that a client can tell apart: authenticators and their order, roles, statuses, sentences, headers,
+//! redirects, and the faults of the real one. Its numbers change: sessions follow logins, job counts follow launches. A
+//! test controls it by its handle, inside or outside an async runtime: it runs on its own thread.
 
 mod auth;
 mod call;
@@ -41,18 +41,18 @@ use journal::Journal;
 use server::Server;
 use state::{LaunchType, Scope, State, Template};
 
-/// How a stand-in starts. The default answers at once, in cleartext, on a free port of 127.0.0.1.
+/// The configuration of a stand-in. By default it answers at once, in cleartext, on a free port of 127.0.0.1.
 #[derive(Clone, Debug)]
 pub struct ControllerConfig {
-    /// Where it listens; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// With a certificate of its own, for 127.0.0.1, localhost and controller.example.
+    /// Use TLS, with a certificate for 127.0.0.1, localhost and controller.example.
     pub tls: bool,
-    /// Keep connections open after a reply. The captured controller closes them; a proxy before it would not.
+    /// Keep connections open after a reply. The captured controller closes them; a proxy in front of it would not.
     pub keep_alive: bool,
-    /// How long it takes.
+    /// The time that replies take.
     pub latency: Latency,
-    /// Jobs start and end by themselves; otherwise only [`Controller::set_job`] moves them.
+    /// Jobs start and end by themselves; otherwise only [`Controller::set_job`] changes them.
     pub pace: Option<Pace>,
     /// Its name in `X-API-Node`.
     pub node: String,
@@ -62,12 +62,12 @@ pub struct ControllerConfig {
     pub auth_basic_enabled: bool,
 }
 
-/// How fast jobs go by themselves.
+/// The speed at which jobs start and end by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// From the launch to the start.
+    /// The time from the launch to the start.
     pub pending: Duration,
-    /// From the start to the end.
+    /// The time from the start to the end.
     pub running: Duration,
 }
 
@@ -87,7 +87,7 @@ impl Default for ControllerConfig {
 }
 
 impl ControllerConfig {
-    /// As slow as the real one, with jobs that start and end: for people to look at.
+    /// As slow as the real one, with jobs that start and end: for a demonstration.
     #[must_use]
     pub fn lifelike() -> Self {
         let pace = Pace { pending: Duration::from_secs(2), running: Duration::from_secs(30) };
@@ -95,7 +95,7 @@ impl ControllerConfig {
     }
 }
 
-/// A running stand-in. It stops when dropped.
+/// A running stand-in. Dropping it stops it.
 #[derive(Debug)]
 pub struct Controller {
     shared: Arc<Shared>,
@@ -103,7 +103,7 @@ pub struct Controller {
     certificate: Option<String>,
 }
 
-/// What the handle and the server both see.
+/// State that the handle and the server share.
 #[derive(Debug)]
 struct Shared {
     config: ControllerConfig,
@@ -119,25 +119,25 @@ impl Shared {
     }
 }
 
-/// A test that failed while it held the lock leaves nothing half done.
+/// Locks a mutex. A test that failed while it held the lock leaves no half-done change.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Controller {
-    /// Starts one.
+    /// Starts a stand-in.
     ///
     /// # Panics
-    /// Where [`Controller::try_start`] fails.
+    /// If [`Controller::try_start`] fails.
     #[must_use]
     pub fn start(config: ControllerConfig) -> Self {
         Self::try_start(config).expect("the stand-in controller starts")
     }
 
-    /// Starts one, listening when this returns.
+    /// Starts a stand-in. It listens when this returns.
     ///
     /// # Errors
-    /// Where it cannot listen on the address.
+    /// If it cannot listen on the address.
     pub fn try_start(config: ControllerConfig) -> io::Result<Self> {
         let mut state = State::new();
         state.allow_metrics_for_anonymous_users = config.allow_metrics_for_anonymous_users;
@@ -156,19 +156,19 @@ impl Controller {
         Ok(Self { shared, server, certificate })
     }
 
-    /// Where it listens; the same for as long as it lives, [`Mode::Gone`] included.
+    /// The address that it listens on. It never changes, not even in [`Mode::Gone`].
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.server.address
     }
 
-    /// The certificate it shows, PEM, for a client to trust.
+    /// Its certificate, PEM, for a client to trust.
     #[must_use]
     pub fn certificate(&self) -> Option<&str> {
         self.certificate.as_deref()
     }
 
-    /// Changes how it behaves, from the next request on. What it does already, it goes on with, except that
+    /// Changes its behaviour from the next request on. It completes requests that it has begun, except that
     /// [`Mode::Gone`] drops every connection.
     pub fn set_mode(&self, mode: Mode) {
         *locked(&self.shared.mode) = mode.clone();
@@ -180,31 +180,31 @@ impl Controller {
         self.set_mode(Mode::Normal);
     }
 
-    /// Stops it and waits until it has stopped.
+    /// Stops it, and waits until it has stopped.
     pub fn stop(self) {
         drop(self);
     }
 
-    /// How many metrics pages it was asked for, whatever it answered. [`Controller::permission_checks`] are not among
-    /// them, since they cost no page.
+    /// The number of requests for metrics pages, whatever the answer. They do not include
+    /// [`Controller::permission_checks`], which cost no page.
     #[must_use]
     pub fn page_requests(&self) -> u64 {
         locked(&self.shared.journal).pages()
     }
 
-    /// How many requests for the metrics page had both `dbonly=1` and `subsystemonly=1`.
+    /// The number of requests for the metrics page with both `dbonly=1` and `subsystemonly=1`.
     #[must_use]
     pub fn permission_checks(&self) -> u64 {
         locked(&self.shared.journal).checks()
     }
 
-    /// How many requests came for this path, queries left out.
+    /// The number of requests for this path, with any query.
     #[must_use]
     pub fn requests_for(&self, path: &str) -> u64 {
         locked(&self.shared.journal).count(path)
     }
 
-    /// How many requests came in all.
+    /// The number of all requests.
     #[must_use]
     pub fn request_count(&self) -> u64 {
         locked(&self.shared.journal).total()
@@ -226,12 +226,12 @@ impl Controller {
         locked(&self.shared.state).auth_basic_enabled = enable;
     }
 
-    /// Answers bearer tokens that begin so, known or not, after this time.
+    /// Delays the answer to bearer tokens with this prefix, known or not.
     pub fn slow_down_bearers(&self, start: &str, delay: Duration) {
         locked(&self.shared.state).slow_bearers = Some((start.to_owned(), delay));
     }
 
-    /// Opens a session as a login would, and gives its cookie's value; `None` where there is no such user.
+    /// Opens a session as a login does, and returns its cookie; `None` if there is no such user.
     #[must_use]
     pub fn log_in(&self, name: &str) -> Option<String> {
         let mut state = locked(&self.shared.state);
@@ -239,30 +239,30 @@ impl Controller {
         Some(state.log_in(user))
     }
 
-    /// Ends a session; `false` where there is none.
+    /// Ends a session; `false` if there is none.
     pub fn log_out(&self, session: &str) -> bool {
         locked(&self.shared.state).log_out(session)
     }
 
-    /// Makes a token of admin's with this secret, to read with.
+    /// Adds a token of admin with this secret and the scope `read`.
     pub fn grant(&self, secret: &str) {
         locked(&self.shared.state).tokens.add(1, secret, Scope::Read);
     }
 
-    /// Revokes a token; `false` where there is none with this secret.
+    /// Revokes the token with this secret; `false` if there is none.
     pub fn revoke(&self, secret: &str) -> bool {
         let tokens = &mut locked(&self.shared.state).tokens;
         let found = tokens.with_secret(secret).map(|token| token.id);
         found.map(|id| tokens.revoke(id)).is_some()
     }
 
-    /// How many sessions are open, as `awx_sessions_total{type="user"}` says.
+    /// The number of open sessions, as in `awx_sessions_total{type="user"}`.
     #[must_use]
     pub fn sessions(&self) -> usize {
         locked(&self.shared.state).sessions()
     }
 
-    /// Launches the first job template as admin, and gives the job's number.
+    /// Launches the first job template as admin, and returns the id of the job.
     #[must_use]
     pub fn launch(&self) -> u32 {
         let template = Template { index: 0 };
@@ -270,12 +270,12 @@ impl Controller {
         state.jobs.launch(template, LaunchType::Manual, (1, "admin")).id
     }
 
-    /// Moves a job on; `false` where it has ended or never was.
+    /// Sets the status of a job; `false` if it has ended or does not exist.
     pub fn set_job(&self, job: u32, status: JobStatus) -> bool {
         locked(&self.shared.state).jobs.set(job, status)
     }
 
-    /// How far a job is.
+    /// The status of a job.
     #[must_use]
     pub fn job(&self, job: u32) -> Option<JobStatus> {
         locked(&self.shared.state).jobs.job(job).map(|job| job.status)

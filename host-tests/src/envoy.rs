@@ -1,4 +1,4 @@
-//! A real Envoy, started from the configurations that ship in `envoy/`.
+//! A real Envoy, started with the configurations that ship in `envoy/`.
 
 mod bootstrap;
 
@@ -18,10 +18,13 @@ use crate::gateway::StartError;
 use crate::process::{self, Process};
 use crate::tools::{self, Release};
 
-/// How long Envoy may take to serve. It compiles the module for each of its threads first.
+/// The longest time until Envoy serves. It compiles the module for each of its threads first.
 const START: Duration = Duration::from_secs(60);
 
-/// A running Envoy. It ends with its value.
+/// The longest time that requests may take to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running Envoy. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Envoy {
     process: Process,
@@ -30,14 +33,14 @@ pub struct Envoy {
     _files: TempDir,
 }
 
-/// What Envoy is started with beside its configuration.
+/// Options of Envoy beside its configuration.
 #[derive(Clone, Debug)]
 pub struct EnvoyOptions {
-    /// Which one.
+    /// The release.
     pub release: Release,
-    /// How many worker threads.
+    /// The number of worker threads.
     pub workers: usize,
-    /// All of its environment: nothing is inherited.
+    /// Its whole environment: it inherits nothing.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -48,12 +51,12 @@ impl Envoy {
     /// See [`StartError`].
     ///
     /// # Panics
-    /// Where Envoy is not installed, or its admin interface says what it never says.
+    /// If Envoy is not installed, or its admin interface answers in an unknown form.
     pub async fn start(bootstrap: &Bootstrap, options: &EnvoyOptions) -> Result<Self, StartError> {
         Self::start_in(tempfile::tempdir()?, bootstrap, options, &[]).await
     }
 
-    /// Starts an Envoy as a spec describes it.
+    /// Starts an Envoy for a spec.
     #[cfg(feature = "suite")]
     pub(crate) async fn of_spec(
         release: Release,
@@ -110,23 +113,38 @@ impl Envoy {
         self.process.log_file()
     }
 
-    /// All it logged so far.
+    /// Its log so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// Lines of the log that warn, or worse.
+    /// The lines of the log that are warnings or worse.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let worrying = ["[warning]", "[error]", "[critical]"];
         lines(&self.log(), |line| worrying.iter().any(|level| line.contains(level)))
     }
 
-    /// Lines of the log that tell of a trap in a VM.
+    /// The lines of the log about traps in VMs.
     #[must_use]
     pub fn traps(&self) -> Vec<String> {
         lines(&self.log(), |line| line.contains("[wasm]") && line.contains("] Function: "))
+    }
+
+    /// Waits until every request has been logged: Envoy counts a request as active until then. A client may have the whole
+    /// reply before that.
+    ///
+    /// # Panics
+    /// If requests are still active after half a minute.
+    pub async fn idle(&self) {
+        let idle = process::eventually(PATIENCE, async || {
+            let stats = self.admin().get("/stats?filter=downstream_rq_active").await.ok()?;
+            let stats = String::from_utf8_lossy(stats.body()).into_owned();
+            let mut others = stats.lines().filter(|line| !line.starts_with("http.admin."));
+            others.all(|line| line.ends_with(": 0")).then_some(())
+        });
+        idle.await.expect("the requests end");
     }
 
     /// Waits until it ends by itself.
@@ -147,16 +165,16 @@ fn command(options: &EnvoyOptions, config: &Path, admin_file: &Path) -> Command 
         .arg("--admin-address-path")
         .arg(admin_file)
         .args(["--concurrency", &options.workers.to_string()])
-        // It needs shared memory under an id that no other Envoy on this machine has.
+        // Hot restart needs shared memory under an id that no other Envoy on this machine uses.
         .arg("--disable-hot-restart")
-        // Shipped configurations name files from the repository's top.
+        // Shipped configurations contain paths relative to the repository's top.
         .current_dir(tools::repository())
         .env_clear()
         .envs(&options.environment);
     command
 }
 
-/// Waits until Envoy serves; its admin interface's address is then known.
+/// Waits until Envoy serves. Returns the address of its admin interface.
 async fn serving(process: &mut Process, admin_file: &Path) -> Result<SocketAddr, StartError> {
     let started = process::eventually(START, async || {
         if process.ended().is_some() {
@@ -173,7 +191,7 @@ async fn serving(process: &mut Process, admin_file: &Path) -> Result<SocketAddr,
     }
 }
 
-/// The addresses that listeners were given, in the order of their names here.
+/// The addresses that listeners got, in the order of their names.
 async fn bound(admin: SocketAddr, names: &[String]) -> Vec<SocketAddr> {
     let reply = Client::http(admin).get("/listeners?format=json").await.expect("the listeners");
     let status: Value = serde_json::from_slice(reply.body()).expect("JSON");

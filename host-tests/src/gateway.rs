@@ -1,4 +1,4 @@
-//! A gateway with the filter in it, whichever host runs the filter: a scenario is written once and passes on each.
+//! A gateway with the filter, on either host: a scenario is written once and runs on each.
 //!
 //! ```text
 //! on_both_hosts! {
@@ -25,53 +25,53 @@ use serde_json::Value;
 pub use self::running::{Gateway, Host};
 use crate::tools;
 
-/// What a gateway is to be.
+/// The description of a gateway.
 #[derive(Clone, Debug)]
 pub struct GatewaySpec {
-    /// The filter.
+    /// The module of the filter.
     pub module: PathBuf,
-    /// Where clients come in; at least one.
+    /// The listeners; at least one.
     pub listeners: Vec<ListenerSpec>,
-    /// Clusters by their names, each of one upstream that speaks plain HTTP.
+    /// Clusters by name, each with one upstream that speaks plain HTTP.
     pub clusters: BTreeMap<String, SocketAddr>,
-    /// How many worker threads, each with a VM of its own.
+    /// The number of worker threads, each with its own VM.
     pub workers: usize,
     /// The VMs' environment.
     pub environment: BTreeMap<String, String>,
     /// The gateway's node id; empty for none.
     pub node: String,
-    /// The id of the VMs; plugins with the same share shared data.
+    /// The id of the VMs. Plugins with the same id share shared data.
     pub vm_id: String,
-    /// Whether what the filter logs at the levels `trace` and `debug` is in the log too.
+    /// True if the log includes the filter's lines of the levels `trace` and `debug`.
     pub traced: bool,
 }
 
-/// Where clients come in.
+/// A listener.
 #[derive(Clone, Debug)]
 pub struct ListenerSpec {
-    /// The plugin's configuration as the module gets it: JSON, or whatever a test wants to see refused.
+    /// The plugin's configuration, passed on unchanged: JSON, or bytes that the filter must refuse.
     pub plugin: String,
-    /// The cluster that gets what the filter lets pass.
+    /// The cluster for requests that the filter lets through.
     pub upstream: String,
-    /// Whether clients speak TLS.
+    /// True if clients speak TLS.
     pub tls: bool,
-    /// Where the module stands.
+    /// The place of the module in the listener.
     pub style: Style,
-    /// What becomes of a request's path before the filter sees it.
+    /// The treatment of paths before the filter sees them.
     pub paths: Paths,
 }
 
-/// What becomes of a request's path before the filter sees it.
+/// The treatment of paths before the filter sees them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Paths {
-    /// As the shipped files have it: decoded, resolved, merged, escaped slashes too.
+    /// As in the shipped files: decoded, resolved, merged, with escaped slashes decoded.
     #[default]
     Normalised,
-    /// Nothing.
+    /// Unchanged.
     AsTheyCome,
 }
 
-/// Where the module stands in a listener, by who counts.
+/// The place of the module in a listener, by the plugin that counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
     /// As a filter that all requests pass.
@@ -82,7 +82,7 @@ pub enum Style {
 }
 
 impl ListenerSpec {
-    /// Plain HTTP, with the cluster `controller` behind it, in the style that the plugin's `observe.by` asks for.
+    /// A listener for plain HTTP in front of the cluster `controller`, in the style of the plugin's `observe.by`.
     #[must_use]
     pub fn new(plugin: &Value) -> Self {
         let style = match plugin["observe"]["by"].as_str() {
@@ -98,7 +98,7 @@ impl ListenerSpec {
         }
     }
 
-    /// The same, with paths left as clients spell them.
+    /// The same, with unchanged paths.
     #[must_use]
     pub fn paths_as_they_come(mut self) -> Self {
         self.paths = Paths::AsTheyCome;
@@ -129,45 +129,45 @@ impl GatewaySpec {
         }
     }
 
-    /// With all that the filter logs, at whatever level.
+    /// The same, with all that the filter logs at any level.
     #[must_use]
     pub fn traced(mut self) -> Self {
         self.traced = true;
         self
     }
 
-    /// With one more listener.
+    /// The same, with one more listener.
     #[must_use]
     pub fn listener(mut self, listener: ListenerSpec) -> Self {
         self.listeners.push(listener);
         self
     }
 
-    /// With one more cluster.
+    /// The same, with one more cluster.
     #[must_use]
     pub fn cluster(mut self, name: &str, upstream: SocketAddr) -> Self {
         self.clusters.insert(name.to_owned(), upstream);
         self
     }
 
-    /// With so many workers.
+    /// The same, with another number of workers.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
     }
 
-    /// With this plugin's configuration on the first listener, whatever its bytes.
+    /// The same, with this plugin configuration on the first listener.
     ///
     /// # Panics
-    /// Where there is no listener.
+    /// If there is no listener.
     #[must_use]
     pub fn plugin(mut self, configuration: &str) -> Self {
         self.listeners[0].plugin = configuration.to_owned();
         self
     }
 
-    /// With a variable in the VMs' environment.
+    /// The same, with a variable in the VMs' environment.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
@@ -175,31 +175,31 @@ impl GatewaySpec {
     }
 }
 
-/// What the filter's line begins with that says why it does not start.
+/// The prefix of the filter's log line about a refused configuration.
 const REFUSED: &str = "awx_metrics: configuration refused: ";
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The host would not serve with this configuration, the plugin's or its own.
+    /// The host refused the configuration, the plugin's or its own.
     #[error("refused:\n{log}")]
     Refused {
-        /// What it logged.
+        /// The log.
         log: String,
     },
     /// The host neither served nor ended.
     #[error("not ready in time:\n{log}")]
     TimedOut {
-        /// What it logged.
+        /// The log.
         log: String,
     },
-    /// The host could not be run at all.
+    /// The host could not be started.
     #[error("not started: {0}")]
     NotStarted(#[from] std::io::Error),
 }
 
 impl StartError {
-    /// What the filter says is wrong with its configuration, if it was the filter that refused: `field: problem`.
+    /// The problem that the filter reports in its configuration, as `field: problem`, if the filter refused it.
     #[must_use]
     pub fn refusal(&self) -> Option<&str> {
         let Self::Refused { log } = self else { return None };

@@ -9,18 +9,18 @@
 //! | How does our own host serve HTTP: workers, streams, upstreams, local replies? | [`proxy`] |
 //! | What does a test see of a callback that did not return? | [`trap`] |
 //! | How is the filter's module found, or a fixture's built? | [`module`], [`tools`] |
-//! | How does a VM die on real Envoy? | [`doomed`] |
+//! | How does a test kill a VM on real Envoy? | [`fault_injection`] |
 //! | What does the stand-in for the controller answer? | [`controller`] |
 //! | What did a real controller answer? | [`capture`] |
 //! | How does a test send a request, over TLS or plain HTTP? | [`client`], [`certificate`] |
 //! | How does a test drive a browser? | [`browser`] |
 //! | How does a real Prometheus scrape the filter? | [`prometheus`] |
-//! | Who reads a page independently of the filter? | [`oracle`] |
+//! | Which independent programs read a page? | [`oracle`] |
 //! | How does a test run a program, and wait for a condition? | [`process`] |
 //! | Where are the programs that `make tools` installs? | [`tools`] |
 //!
 //! The programs are in `src/bin`: `run`, `check-config` and `credential` are for operators, `controller` is the stand-in
-//! alone, `bench` and `screenshot` are for contributors. The tests are in `tests/it`.
+//! alone, `bench` and `screenshot` are for contributors. `tests/it` tests the filter, and `tests/harness` our own host.
 //!
 //! Without the feature `suite` only the modules that the operators' programs need are built: no wasmtime.
 
@@ -31,9 +31,9 @@ pub mod capture;
 pub mod certificate;
 pub mod client;
 pub mod controller;
-#[cfg(feature = "suite")]
-pub mod doomed;
 pub mod envoy;
+#[cfg(feature = "suite")]
+pub mod fault_injection;
 pub mod gateway;
 #[cfg(feature = "suite")]
 pub mod module;

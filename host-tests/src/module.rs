@@ -1,4 +1,4 @@
-//! The compiled modules: the product and the fixtures.
+//! The compiled modules: the filter and the fixtures.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::sync::{Mutex, OnceLock};
 
 use crate::world::locked;
 
-/// The product's module, from `AWX_METRICS_FILTER_WASM` where that is set, else built.
+/// The filter's module, from `AWX_METRICS_FILTER_WASM` if that is set, else built.
 ///
 /// # Panics
-/// Where it cannot be built.
+/// If it cannot be built.
 #[must_use]
 pub fn filter() -> PathBuf {
     std::env::var_os("AWX_METRICS_FILTER_WASM")
@@ -20,11 +20,11 @@ pub fn filter() -> PathBuf {
 /// Builds a package of this workspace for wasm32-wasip1, once per process.
 ///
 /// # Panics
-/// Where cargo fails: no test can go on without its module.
+/// If cargo fails.
 #[must_use]
 pub fn build(package: &str) -> PathBuf {
     static BUILT: OnceLock<Mutex<HashMap<String, PathBuf>>> = OnceLock::new();
-    // Locked while cargo runs, so that others wait for it rather than run it too.
+    // The lock is held while cargo runs, so that other threads wait instead of running cargo too.
     let mut built = locked(BUILT.get_or_init(Mutex::default));
     if let Some(module) = built.get(package) {
         return module.clone();

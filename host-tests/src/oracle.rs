@@ -1,8 +1,8 @@
-//! What others make of a metrics page: Python's `prometheus_client`, which the controller itself reads pages with, and
+//! Independent readers of a metrics page: Python's `prometheus_client`, which the controller itself uses, and
 //! Prometheus's `promtool`.
 //!
-//! Python's packages stand in `.tools/python`, prometheus_client's own tests in `.tools/corpus`, where `make tools` puts
-//! them.
+//! `make tools` installs the Python packages into `.tools/python`, and prometheus_client's own tests into
+//! `.tools/corpus`.
 
 pub mod corpus;
 pub mod json;
@@ -19,26 +19,26 @@ use crate::tools;
 
 const SCRIPT: &str = include_str!("oracle/families.py");
 
-/// How a page is written.
+/// The format of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Prometheus text 0.0.4.
     Text,
-    /// The controller's own JSON, which has no names of samples: in their place stands `sample_type`, or nothing.
+    /// The controller's own JSON. It has no sample names, only `sample_type` or nothing.
     Json,
-    /// OpenMetrics 1.0.0, which is read strictly: names, suffixes, order and the final `# EOF`.
+    /// OpenMetrics 1.0.0, parsed strictly: names, suffixes, order and the final `# EOF`.
     OpenMetrics,
 }
 
 /// A family as prometheus_client sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct OracleFamily {
-    /// Without the suffix `_total`, where it is a counter; text 0.0.4 has the suffix in the TYPE line, OpenMetrics not.
+    /// The name. Of a counter it has no suffix `_total`, which the TYPE line has in text 0.0.4, but not in OpenMetrics.
     pub name: String,
     /// Its HELP text.
     pub help: String,
-    /// Its TYPE; `unknown` where the page has none.
+    /// Its TYPE; `unknown` if the page has none.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its UNIT.
@@ -56,13 +56,13 @@ pub struct OracleSample {
     pub labels: BTreeMap<String, String>,
     /// As Python prints a float: `1.0`, `1e+16`, `nan`, `inf`, `-inf`.
     pub value: String,
-    /// In whole milliseconds, however far beyond 64 bits.
+    /// In whole milliseconds, of any size.
     pub timestamp: Option<String>,
-    /// Its exemplar, where the format has one.
+    /// Its exemplar, if the format has exemplars.
     pub exemplar: Option<OracleExemplar>,
 }
 
-/// An exemplar, spelt as a sample is.
+/// An exemplar, in the same notation as a sample.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct OracleExemplar {
     /// Its labels, unescaped.
@@ -73,14 +73,14 @@ pub struct OracleExemplar {
     pub timestamp: Option<String>,
 }
 
-/// Why there is no answer.
+/// The reason for a missing answer.
 #[derive(Debug)]
 pub enum OracleError {
     /// A process could not be run.
     Process(io::Error),
-    /// Python ended without an answer; what it wrote to standard error.
+    /// Python ended without an answer; its standard error.
     Python(String),
-    /// prometheus_client does not accept the page; its exception.
+    /// prometheus_client refuses the page; its exception.
     Page(String),
 }
 
@@ -96,25 +96,25 @@ impl std::fmt::Display for OracleError {
 
 impl std::error::Error for OracleError {}
 
-/// Reads one page. Starting Python takes a tenth of a second: for many pages take [`families_of_pages`].
+/// Reads one page. Starting Python takes a tenth of a second: for many pages use [`families_of_pages`].
 ///
 /// # Errors
-/// [`OracleError::Page`] where the page is refused, the others where nobody could be asked.
+/// [`OracleError::Page`] if the page is refused, the others if no reader could run.
 ///
 /// # Panics
-/// Where Python is not installed.
+/// If Python is not installed.
 pub fn families(page: &str, format: Format) -> Result<Vec<OracleFamily>, OracleError> {
     let mut answers = families_of_pages(&[(page, format)])?;
     answers.pop().unwrap_or_else(|| Err(OracleError::Python("no answer".to_owned())))
 }
 
-/// Reads many pages in one process; answers in the order of the pages.
+/// Reads many pages in one process. The answers are in the order of the pages.
 ///
 /// # Errors
-/// Where nobody could be asked.
+/// If no reader could run.
 ///
 /// # Panics
-/// Where Python is not installed.
+/// If Python is not installed.
 pub fn families_of_pages(
     pages: &[(&str, Format)],
 ) -> Result<Vec<Result<Vec<OracleFamily>, OracleError>>, OracleError> {
@@ -130,13 +130,13 @@ pub fn families_of_pages(
     Ok(answers.into_iter().map(AnswerJson::into_result).collect())
 }
 
-/// The lines of `promtool check metrics`: empty for a page it has nothing to say about.
+/// The lines of `promtool check metrics`: empty for a page without findings.
 ///
 /// # Errors
-/// Where promtool cannot be run.
+/// If promtool cannot be run.
 ///
 /// # Panics
-/// Where it is not installed.
+/// If it is not installed.
 pub fn promtool(page: &str) -> Result<Vec<String>, OracleError> {
     let mut promtool = Command::new(tools::command("promtool"));
     let output = run(promtool.args(["check", "metrics"]), page.as_bytes());
@@ -145,13 +145,13 @@ pub fn promtool(page: &str) -> Result<Vec<String>, OracleError> {
     Ok(String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect())
 }
 
-/// What a gzip member holds, by Python's zlib. It must be one member, and end where the bytes do.
+/// Decompresses a gzip member with Python's zlib. There must be exactly one member and nothing after it.
 ///
 /// # Errors
-/// [`OracleError::Python`] where it is none.
+/// [`OracleError::Python`] if it is not one.
 ///
 /// # Panics
-/// Where Python is not installed.
+/// If Python is not installed.
 pub fn gunzip(member: &[u8]) -> Result<Vec<u8>, OracleError> {
     const SCRIPT: &str = "import sys, zlib\n\
                           reader = zlib.decompressobj(31)\n\
@@ -169,8 +169,8 @@ pub fn gunzip(member: &[u8]) -> Result<Vec<u8>, OracleError> {
 /// A sample's name and its labels, sorted.
 pub type Series = (String, Vec<(String, String)>);
 
-/// Every series with its value, and behind that its timestamp if it has one, for comparing pages. A series that stands
-/// twice keeps its first value, as Prometheus has it; NaN equals NaN, since values are text.
+/// All series with their values, each followed by its timestamp if it has one, for comparing pages. If a page repeats a
+/// series, the first value is kept, as Prometheus does. NaN equals NaN, since values are text.
 #[must_use]
 pub fn series(families: &[OracleFamily]) -> BTreeMap<Series, String> {
     let mut series = BTreeMap::new();
@@ -183,7 +183,7 @@ pub fn series(families: &[OracleFamily]) -> BTreeMap<Series, String> {
     series
 }
 
-/// Every exemplar by its series, for comparing pages.
+/// All exemplars by series, for comparing pages.
 #[must_use]
 pub fn exemplars(families: &[OracleFamily]) -> BTreeMap<Series, String> {
     let samples = families.iter().flat_map(|family| &family.samples);
@@ -194,7 +194,7 @@ pub fn exemplars(families: &[OracleFamily]) -> BTreeMap<Series, String> {
     exemplars.collect()
 }
 
-/// Series whose bounds and quantiles are numbers, for comparing with formats that spell them in their own way.
+/// Series with bounds and quantiles as numbers, for comparing with formats that write them differently.
 #[must_use]
 pub fn with_points_as_numbers(series: BTreeMap<Series, String>) -> BTreeMap<Series, String> {
     let as_number = |(name, value): (String, String)| match value.parse() {
@@ -245,7 +245,7 @@ fn run(command: &mut Command, input: &[u8]) -> io::Result<Output> {
     let mut child = command.spawn()?;
     let mut stdin = child.stdin.take().expect("it was piped");
     std::thread::scope(|scope| {
-        // A process that ends before it has read everything says why by its output.
+        // If a process ends before it has read everything, its output gives the reason.
         scope.spawn(move || drop(stdin.write_all(input)));
         child.wait_with_output()
     })
@@ -255,10 +255,10 @@ fn run(command: &mut Command, input: &[u8]) -> io::Result<Output> {
 mod tests {
     use super::*;
 
-    const CAPTURED: &str = include_str!("../fixtures/captures/m-bearer-read.body");
+    const CAPTURED: &str = include_str!("../fixtures/captures/m/m-bearer-read.body");
 
     #[test]
-    fn a_page_is_read_with_escapes_types_and_odd_values() {
+    fn escapes_types_and_special_values_are_read() {
         let page = "# HELP a A \\\\ slash\n# TYPE a gauge\na{x=\"q\\\"\\n\",b=\"é\"} NaN\na{} +Inf\n# TYPE c_total counter\nc_total 1e16\n";
         let families = families(page, Format::Text).unwrap();
         let names = families.iter().map(|family| (family.name.as_str(), family.kind.as_str()));
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn many_pages_are_read_at_once_and_a_refused_one_does_not_stop_the_others() {
+    fn a_refused_page_does_not_stop_the_reading_of_others() {
         let pages = [
             ("a 1\n", Format::Text),
             ("a{ 1\n", Format::Text),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_series_that_stands_twice_the_first_value_counts() {
+    fn if_a_page_repeats_a_series_the_first_value_is_kept() {
         let families = families(CAPTURED, Format::Text).unwrap();
         let series = series(&families);
         let labels = vec![("node".to_owned(), "awx-1".to_owned())];
@@ -300,8 +300,9 @@ mod tests {
     }
 
     #[test]
-    fn the_stand_ins_json_is_what_prometheus_client_reads_with_the_last_value_of_a_duplicate() {
-        let captured = include_str!("../fixtures/captures/m-admin-json.body");
+    fn the_stand_ins_json_has_the_series_that_prometheus_client_reads_and_the_last_value_of_a_duplicate()
+     {
+        let captured = include_str!("../fixtures/captures/m/m-admin-json.body");
         let mut last = BTreeMap::new();
         for family in families(CAPTURED, Format::Text).unwrap() {
             last.insert(family.name.clone(), family);
@@ -310,7 +311,7 @@ mod tests {
         for (name, family) in last {
             let (_, json) = captured.split_once(&format!("\"{name}\":{{\"help_text\"")).unwrap();
             let json = json.split("\"help_text\"").next().unwrap();
-            // Not by serde_json, which reads floats one unit off in the last place.
+            // Not by serde_json, which parses some floats one unit in the last place off.
             let theirs = json
                 .split("\"value\":")
                 .skip(1)
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn promtool_passes_a_clean_page_and_names_what_is_wrong_with_another() {
+    fn promtool_accepts_a_clean_page_and_names_the_faults_of_another() {
         let clean = "# HELP a_bytes Size.\n# TYPE a_bytes gauge\na_bytes 1\n";
         assert_eq!(promtool(clean).unwrap(), Vec::<String>::new());
         let lines = promtool("# TYPE a_total gauge\na_total 1\n").unwrap();

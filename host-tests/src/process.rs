@@ -1,4 +1,4 @@
-//! A program that a test runs: its output kept in a file, the program killed when the test lets go of it.
+//! A program that a test runs. Its output goes to a file, and dropping the value kills it.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often a condition is looked at.
+/// The time between two checks of a condition.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// A running program.
+/// A running program. Dropping it kills the program.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -17,10 +17,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program without input; what it prints goes to the file `log`.
+    /// Starts a program without input. Its output goes to the file `log`.
     ///
     /// # Errors
-    /// Where the program cannot be started, or the file not be made.
+    /// If the program cannot be started, or the file cannot be created.
     pub fn start(mut command: Command, log: PathBuf) -> io::Result<Self> {
         let output = File::create(&log)?;
         let errors = output.try_clone()?;
@@ -34,13 +34,13 @@ impl Process {
         self.child.id()
     }
 
-    /// The file with all it printed.
+    /// The file with its output.
     #[must_use]
     pub fn log_file(&self) -> &Path {
         &self.log
     }
 
-    /// All it printed so far.
+    /// Its output so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read(&self.log)
@@ -48,12 +48,12 @@ impl Process {
             .unwrap_or_default()
     }
 
-    /// How it ended, once it has.
+    /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Waits until it ends by itself, and tells how.
+    /// Waits until it ends by itself. Returns its exit status.
     pub async fn end(&mut self) -> ExitStatus {
         loop {
             if let Some(status) = self.ended() {
@@ -66,13 +66,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail where it has ended already, which is as well.
+        // Both fail if the program has already ended, which does no harm.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Looks until there is something to see, or the time is over.
+/// Calls `look` until it returns a value or the time limit is reached.
 pub async fn eventually<T>(limit: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_program_prints_is_kept_whichever_stream_it_takes() {
+    async fn the_output_of_a_program_is_kept_from_both_streams() {
         let directory = tempfile::tempdir().unwrap();
         let mut process = shell("echo out; echo err >&2", &directory);
         let status = eventually(Duration::from_secs(10), async || process.ended()).await.unwrap();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_ends_with_its_value() {
+    async fn dropping_a_process_ends_its_program() {
         let directory = tempfile::tempdir().unwrap();
         let process = shell("exec sleep 600", &directory);
         let proc = PathBuf::from(format!("/proc/{}", process.id()));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiting_ends_when_the_time_is_over() {
+    async fn waiting_ends_at_the_time_limit() {
         assert_eq!(eventually(Duration::ZERO, async || None::<()>).await, None);
     }
 }

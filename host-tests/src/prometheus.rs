@@ -1,4 +1,4 @@
-//! A real Prometheus that scrapes a gateway as its users' does, or reads many small pages.
+//! A real Prometheus that scrapes a gateway with the configuration of its users, or reads many small pages.
 
 pub mod pages;
 
@@ -18,66 +18,65 @@ use crate::gateway::StartError;
 use crate::process::{self, Process};
 use crate::tools::{self, Major};
 
-/// How long Prometheus may take to serve.
+/// The longest time until Prometheus serves.
 const START: Duration = Duration::from_secs(30);
 
-/// How long a query's answer may take to become what is waited for.
+/// The longest time until the answer to a query is as expected.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What Prometheus is told about the gateway: the configuration that users of the controller have, with only this
-/// filled in.
+/// Prometheus's configuration for the gateway: the one that users of the controller have, with these values.
 #[derive(Clone, Debug)]
 pub struct ScrapeConfig {
-    /// Which Prometheus it is for.
+    /// The version of Prometheus.
     pub major: Major,
     /// The gateway's https address.
     pub target: SocketAddr,
-    /// Who Prometheus is.
+    /// Prometheus's credentials.
     pub credential: ScrapeCredential,
-    /// `scrape_interval`, as Prometheus writes it.
+    /// `scrape_interval`, in Prometheus's notation.
     pub interval: &'static str,
-    /// What it asks for.
-    pub asking: Asking,
+    /// The format that it requests.
+    pub format: ScrapeFormat,
 }
 
-/// What Prometheus asks for.
+/// The format that Prometheus requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asking {
-    /// What it asks for by itself: OpenMetrics before text.
-    ByItself,
-    /// Text alone: Prometheus 2 by the parameter `format`, Prometheus 3 by `scrape_protocols`.
-    ForText,
-    /// Protobuf before all else, for the sake of native histograms: up to Prometheus 3.7 by the feature of that name, later
-    /// by `scrape_native_histograms`.
-    ForProtobuf,
-    /// What it asks for by itself, but not compressed. Prometheus 2.42 cannot.
+pub enum ScrapeFormat {
+    /// The default: OpenMetrics before text.
+    Preferred,
+    /// Only text: Prometheus 2 by the parameter `format`, Prometheus 3 by `scrape_protocols`.
+    Text,
+    /// Protobuf first, for native histograms: up to Prometheus 3.7 by the feature flag of that name, later by
+    /// `scrape_native_histograms`.
+    Protobuf,
+    /// The default, uncompressed. Prometheus 2.42 cannot do this.
     Uncompressed,
 }
 
-impl Asking {
-    /// Its line of the scrape's configuration.
+impl ScrapeFormat {
+    /// The line for it in the scrape configuration.
     fn yaml(self, major: Major, is_native_a_setting: bool) -> &'static str {
         match (self, major) {
-            (Self::ForProtobuf, _) if is_native_a_setting => "scrape_native_histograms: true",
-            (Self::ByItself | Self::ForProtobuf, _) => "",
-            (Self::ForText, Major::Two) => "params: {format: [txt]}",
-            (Self::ForText, Major::Three) => {
+            (Self::Protobuf, _) if is_native_a_setting => "scrape_native_histograms: true",
+            (Self::Preferred | Self::Protobuf, _) => "",
+            (Self::Text, Major::Two) => "params: {format: [txt]}",
+            (Self::Text, Major::Three) => {
                 "scrape_protocols: [PrometheusText1.0.0, PrometheusText0.0.4]"
             }
             (Self::Uncompressed, _) => "enable_compression: false",
         }
     }
 
-    /// Its features, those that all have among them.
+    /// The feature flags, including those for every format.
     fn features(self, is_native_a_setting: bool) -> &'static str {
         match self {
-            Self::ForProtobuf if !is_native_a_setting => "exemplar-storage,native-histograms",
+            Self::Protobuf if !is_native_a_setting => "exemplar-storage,native-histograms",
             _ => "exemplar-storage",
         }
     }
 }
 
-/// Who Prometheus is.
+/// Prometheus's credentials.
 #[derive(Clone, Debug)]
 pub enum ScrapeCredential {
     /// `bearer_token`.
@@ -92,8 +91,8 @@ pub enum ScrapeCredential {
 }
 
 impl ScrapeConfig {
-    /// As Prometheus reads it. Nothing says what to take a page for whose Content-Type it does not know
-    /// (`fallback_scrape_protocol`): Prometheus 3 refuses such a page.
+    /// The configuration as YAML. It does not set `fallback_scrape_protocol`, so Prometheus 3 refuses a page with an
+    /// unknown Content-Type.
     fn yaml(&self, is_native_a_setting: bool) -> String {
         let credential = match &self.credential {
             ScrapeCredential::Bearer(token) => format!("bearer_token: {token}"),
@@ -110,18 +109,18 @@ impl ScrapeConfig {
     scrape_timeout: {interval}
     scheme: https
     {credential}
-    {asking}
+    {format}
     static_configs:
       - targets: ['{target}']
 ",
-            asking = self.asking.yaml(self.major, is_native_a_setting),
+            format = self.format.yaml(self.major, is_native_a_setting),
             interval = self.interval,
             target = self.target,
         )
     }
 }
 
-/// A running Prometheus. It ends with its value.
+/// A running Prometheus. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Prometheus {
     process: Process,
@@ -129,7 +128,7 @@ pub struct Prometheus {
     _files: TempDir,
 }
 
-/// One series of a query's answer.
+/// One series in the answer to a query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// Its labels, `__name__` too.
@@ -138,7 +137,7 @@ pub struct Series {
     pub value: f64,
 }
 
-/// An exemplar that was stored.
+/// A stored exemplar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exemplar {
     /// The name of its series.
@@ -160,29 +159,29 @@ impl Exemplar {
     }
 }
 
-/// How the scrapes of one target go.
+/// The state of one scrape target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// `up`, `down` or `unknown`.
     pub health: String,
-    /// What was wrong with the last scrape; empty where nothing was.
+    /// The error of the last scrape; empty if there was none.
     pub last_error: String,
-    /// What is scraped.
+    /// The URL.
     pub url: String,
 }
 
 impl Prometheus {
-    /// Starts Prometheus with data of its own, and returns once it answers queries.
+    /// Starts Prometheus with an empty database, and returns once it answers queries.
     ///
     /// # Errors
     /// See [`StartError`].
     ///
     /// # Panics
-    /// Where it is not installed, or of another major version.
+    /// If it is not installed, or of another major version.
     pub async fn start(config: &ScrapeConfig) -> Result<Self, StartError> {
         let is_native_a_setting = is_native_a_setting(config.major)?;
         let yaml = config.yaml(is_native_a_setting);
-        Self::start_with(config.major, &yaml, config.asking.features(is_native_a_setting)).await
+        Self::start_with(config.major, &yaml, config.format.features(is_native_a_setting)).await
     }
 
     async fn start_with(major: Major, config: &str, features: &str) -> Result<Self, StartError> {
@@ -199,26 +198,26 @@ impl Prometheus {
         Ok(started)
     }
 
-    /// All it logged so far.
+    /// Its log so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// What a query answers at this moment: an instant vector.
+    /// The answer to an instant query, which must be an instant vector.
     ///
     /// # Panics
-    /// Where the query is not one, or its answer no instant vector.
+    /// If the query is invalid, or its answer is not an instant vector.
     pub async fn query(&self, promql: &str) -> Vec<Series> {
         let answer = self.api(&format!("/api/v1/query?query={}", percent_encoded(promql))).await;
         let result = answer["result"].as_array().expect("a vector");
         result.iter().map(|series| series_of(series).expect("a sample")).collect()
     }
 
-    /// Asks until there are exemplars of so many series, and gives the last of each, in the order of their names.
+    /// Waits for exemplars of this number of series. Returns the last exemplar of each, sorted by name.
     ///
     /// # Panics
-    /// Where there are not, in good time.
+    /// If there are not enough in time.
     pub async fn wait_for_exemplars(&self, selector: &str, series: usize) -> Vec<Exemplar> {
         let query = percent_encoded(selector);
         let path = format!("/api/v1/query_exemplars?query={query}&start=0&end=9999999999");
@@ -238,10 +237,10 @@ impl Prometheus {
         built["version"].as_str().expect("a version").to_owned()
     }
 
-    /// How the scrapes go.
+    /// The state of all targets.
     ///
     /// # Panics
-    /// Where Prometheus does not say.
+    /// If Prometheus does not answer.
     pub async fn targets(&self) -> Vec<Target> {
         let answer = self.api("/api/v1/targets").await;
         let targets = answer["activeTargets"].as_array().expect("targets");
@@ -254,10 +253,10 @@ impl Prometheus {
         targets.iter().map(target).collect()
     }
 
-    /// Asks until the answer is what is waited for.
+    /// Repeats a query until its answer is as wanted.
     ///
     /// # Panics
-    /// Where it is not, in good time; says what the answer was, and how the scrapes went.
+    /// If it is not in time; the message contains the answer and the state of the targets.
     pub async fn wait_for(
         &self,
         promql: &str,
@@ -294,7 +293,7 @@ fn command(major: Major, config: &Path, files: &Path) -> Command {
     command
 }
 
-/// Whether native histograms are turned on by a setting of the scrape, as from Prometheus 3.8 on.
+/// True if a setting of the scrape enables native histograms, as in Prometheus 3.8 and later.
 fn is_native_a_setting(major: Major) -> io::Result<bool> {
     let output = Command::new(tools::prometheus(major)).arg("--version").output()?;
     // Prometheus 2 writes to standard error.
@@ -305,7 +304,7 @@ fn is_native_a_setting(major: Major) -> io::Result<bool> {
     Ok(major == Major::Three && minor >= 8)
 }
 
-/// Waits until Prometheus answers queries. It logs which port it was given.
+/// Waits until Prometheus answers queries. Its log contains the port.
 async fn serving(process: &mut Process) -> Result<SocketAddr, StartError> {
     let started = process::eventually(START, async || {
         if process.ended().is_some() {

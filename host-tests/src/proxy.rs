@@ -1,5 +1,5 @@
-//! A proxy that runs the module as Envoy does: a canary, then a VM on the main thread and one on each worker thread,
-//! behind real sockets.
+//! A proxy that runs the module as Envoy does: a canary VM first, then one VM on the main thread and one on each worker
+//! thread, behind real sockets.
 
 mod body;
 mod http;
@@ -26,45 +26,45 @@ use crate::trap::Trap;
 use crate::vm::{Counts, Plugin, PluginError, Vm};
 use crate::world::{Level, LogLine, World, WorldConfig};
 
-/// Envoy's default is a second with jitter; 1.1 s is what was measured.
+/// Envoy's default is one second with jitter; the measured time is 1.1 s.
 pub const DEFAULT_RELOAD_BACKOFF: Duration = Duration::from_millis(1100);
 /// Envoy's default.
 pub const DEFAULT_STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Envoy's default.
 pub const DEFAULT_ROUTE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What a gateway is made of.
+/// The configuration of a proxy.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
     /// The module.
     pub module: PathBuf,
-    /// How many worker threads.
+    /// The number of worker threads.
     pub workers: usize,
-    /// What its VMs share: `vm_id`, environment, clusters, ...
+    /// The configuration that its VMs share: `vm_id`, environment, clusters, ...
     pub world: WorldConfig,
     /// Its listeners, each on a random port of 127.0.0.1.
     pub listeners: Vec<Listener>,
-    /// How often at most a worker makes a dead VM again, per plugin.
+    /// The shortest time between two reloads of a plugin in a worker whose VM died.
     pub reload_backoff: Duration,
 }
 
-/// A listener and what its requests go through.
+/// A listener, its filters and its routes.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// What tests call it.
+    /// The name that tests use.
     pub name: String,
-    /// The filters, in the order in which requests meet them.
+    /// The filters, in the order in which they see requests.
     pub filters: Vec<Arc<Plugin>>,
     /// The access loggers. They are called on their roots, after the filters' `on_log`.
     pub access_loggers: Vec<Arc<Plugin>>,
-    /// With a certificate it speaks TLS.
+    /// Its certificate, if it speaks TLS.
     pub tls: Option<Identity>,
-    /// The first whose prefix fits is taken; none gives 404.
+    /// The first route with a matching prefix is used. Without one, the reply is 404.
     pub routes: Vec<Route>,
-    /// Whether paths are normalised before filters see them.
+    /// True if paths are normalised before filters see them.
     pub normal_paths: bool,
-    /// How long a filter may keep a message back: then the client gets 504 (408 where its request is not complete). It
-    /// is what ends a stream whose VM died while it was paused.
+    /// The longest time that a filter may hold a message; then the client gets 504 (408 if its request is incomplete).
+    /// This ends a stream whose VM died while it was paused.
     pub stream_idle_timeout: Duration,
 }
 
@@ -82,21 +82,21 @@ impl Default for Listener {
     }
 }
 
-/// Where requests go.
+/// A route.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// What the path starts with.
+    /// The prefix of the path.
     pub prefix: String,
     /// The cluster.
     pub cluster: String,
-    /// Zero means for ever.
+    /// Zero means no timeout.
     pub timeout: Duration,
-    /// Whether requests go through the listener's filters.
+    /// True if requests pass the listener's filters.
     pub filtered: bool,
 }
 
 impl Route {
-    /// Everything, to this cluster.
+    /// A route for all paths to this cluster.
     #[must_use]
     pub fn all_to(cluster: &str) -> Self {
         Self {
@@ -109,7 +109,7 @@ impl Route {
 }
 
 impl GatewayConfig {
-    /// Two workers and one cleartext listener with one filter; everything goes to the cluster `controller`.
+    /// Two workers and one cleartext listener with one filter; all requests go to the cluster `controller`.
     #[must_use]
     pub fn new(module: PathBuf, root_id: &str, configuration: impl Into<Vec<u8>>) -> Self {
         let filter = Plugin {
@@ -132,14 +132,14 @@ impl GatewayConfig {
         }
     }
 
-    /// Names a cluster.
+    /// Adds a cluster.
     #[must_use]
     pub fn cluster(mut self, name: &str, address: SocketAddr) -> Self {
         self.world.clusters.insert(name.into(), vec![address]);
         self
     }
 
-    /// All plugins, each once: listeners that name the same one share its roots.
+    /// All distinct plugins: listeners with the same plugin share its roots.
     fn plugins(&self) -> Vec<Arc<Plugin>> {
         let mut plugins: Vec<Arc<Plugin>> = Vec::new();
         for listener in &self.listeners {
@@ -153,21 +153,21 @@ impl GatewayConfig {
     }
 }
 
-/// Why a gateway did not start.
+/// The reason why a proxy did not start.
 #[derive(Debug)]
 pub enum StartError {
     /// The module cannot be read.
     Module(String),
-    /// The canary did not get through.
+    /// The canary failed.
     Refused {
-        /// How it failed.
+        /// Its failure.
         reason: PluginError,
         /// The first error that the module logged.
         line: Option<LogLine>,
     },
     /// A certificate cannot be used.
     Tls(String),
-    /// No socket, no thread.
+    /// A socket or a thread could not be created.
     Io(io::Error),
 }
 
@@ -190,7 +190,7 @@ impl From<io::Error> for StartError {
     }
 }
 
-/// A proxy that runs. Dropped, it ends its roots and waits for its threads.
+/// A running proxy. Dropping it ends its roots and waits for its threads.
 pub struct WasmtimeGateway {
     world: Arc<World>,
     addresses: Vec<(String, SocketAddr)>,
@@ -198,10 +198,10 @@ pub struct WasmtimeGateway {
 }
 
 impl WasmtimeGateway {
-    /// Starts it: when this returns, all VMs are configured and all listeners accept.
+    /// Starts the proxy. When this returns, all VMs are configured and all listeners accept connections.
     ///
     /// # Errors
-    /// Where the module refuses a plugin's configuration, or something else is missing.
+    /// If the module refuses a plugin's configuration, or the module, a certificate, a socket or a thread fails.
     pub async fn start(config: GatewayConfig) -> Result<Self, StartError> {
         let world = World::load(&config.module, config.world.clone())
             .map_err(|error| StartError::Module(format!("{error:#}")))?;
@@ -223,13 +223,19 @@ impl WasmtimeGateway {
         self.addresses.iter().find(|(name, _)| name == listener).map(|(_, address)| *address)
     }
 
-    /// What its VMs share: shared data, metrics, log, clock, clusters, hooks.
+    /// The state that its VMs share: shared data, metrics, log, clock, clusters, hooks.
     #[must_use]
     pub fn world(&self) -> &Arc<World> {
         &self.world
     }
 
-    /// Every trap so far.
+    /// True if every request has been logged.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.world.active_requests() == 0
+    }
+
+    /// All traps so far.
     #[must_use]
     pub fn traps(&self) -> Vec<Trap> {
         self.world.traps()
@@ -241,7 +247,7 @@ impl WasmtimeGateway {
         self.world.log.lines()
     }
 
-    /// What each VM did so far.
+    /// The counts of each VM so far.
     #[must_use]
     pub fn counts(&self) -> Vec<(String, Counts)> {
         self.world.counts()
@@ -256,7 +262,7 @@ impl std::fmt::Debug for WasmtimeGateway {
     }
 }
 
-/// Each plugin alone in a VM of its own, which then vanishes without a word to the module.
+/// Runs each plugin alone in its own VM, which is then dropped without any further callback.
 fn try_canaries(world: &Arc<World>, plugins: &[Arc<Plugin>]) -> Result<(), StartError> {
     for plugin in plugins {
         let tried = Vm::new(world, "canary")

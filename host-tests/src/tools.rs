@@ -1,39 +1,39 @@
-//! Where the programs stand that the tests run: what `make tools` installed, and the module that `make wasm` built.
+//! The programs that the tests run: the ones that `make tools` installs, and the module that `make wasm` builds.
 //!
-//! What is missing is said at once, with the command that mends it: nothing is skipped.
+//! A missing program is an error that names the command to run; no test is skipped.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The release of Envoy that a gateway runs on.
+/// The release of Envoy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Release {
-    /// The newest that is tested (`host-tests/pinned/envoy.txt`).
+    /// The newest tested release (`host-tests/pinned/envoy.txt`).
     #[default]
     Newest,
-    /// The oldest that is promised (`host-tests/pinned/envoy-oldest.txt`).
+    /// The oldest supported release (`host-tests/pinned/envoy-oldest.txt`).
     Oldest,
 }
 
-/// The major version of the Prometheus that scrapes.
+/// The major version of Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Major {
-    /// 2, as Debian's releases have it.
+    /// Version 2, from Debian's releases.
     Two,
-    /// 3, as Debian's testing suite has it.
+    /// Version 3, from Debian's testing suite.
     Three,
 }
 
 /// The repository's top.
 #[must_use]
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("host-tests stands in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("host-tests is in the repository")
 }
 
-/// The filter as a module, by `AWX_METRICS_FILTER_WASM`: never whatever an earlier build left behind.
+/// The filter's module, as `AWX_METRICS_FILTER_WASM` names it, so that no test uses a module of an earlier build.
 ///
 /// # Panics
-/// Where the variable is not set, or names no file.
+/// If the variable is not set, or names no file.
 #[must_use]
 pub fn module() -> PathBuf {
     let module = env::var_os("AWX_METRICS_FILTER_WASM")
@@ -44,7 +44,7 @@ pub fn module() -> PathBuf {
 /// Envoy.
 ///
 /// # Panics
-/// Where it is not installed.
+/// If it is not installed.
 #[must_use]
 pub fn envoy(release: Release) -> PathBuf {
     let directory = match release {
@@ -57,7 +57,7 @@ pub fn envoy(release: Release) -> PathBuf {
 /// Prometheus.
 ///
 /// # Panics
-/// Where it is not installed.
+/// If it is not installed.
 #[must_use]
 pub fn prometheus(major: Major) -> PathBuf {
     match major {
@@ -71,16 +71,16 @@ pub fn prometheus(major: Major) -> PathBuf {
 /// The directory with the Python packages, for `PYTHONPATH`.
 ///
 /// # Panics
-/// Where it is not there.
+/// If it does not exist.
 #[must_use]
 pub fn python_packages() -> PathBuf {
     existing(repository().join(".tools/python"), "make tools")
 }
 
-/// The directory with prometheus_client's own tests and the package that they came with, for `PYTHONPATH`.
+/// The directory with prometheus_client's own tests and their version of the package, for `PYTHONPATH`.
 ///
 /// # Panics
-/// Where it is not there.
+/// If it does not exist.
 #[must_use]
 pub fn python_corpus() -> PathBuf {
     existing(repository().join(".tools/corpus"), "make tools")
@@ -89,7 +89,7 @@ pub fn python_corpus() -> PathBuf {
 /// A command on the `PATH`.
 ///
 /// # Panics
-/// Where it is not installed.
+/// If it is not installed.
 #[must_use]
 pub fn command(name: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();

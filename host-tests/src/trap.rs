@@ -1,15 +1,15 @@
-//! What is left of a callback that did not return.
+//! The trap of a callback.
 
 use std::fmt;
 
-/// A callback that trapped, ran out of fuel or ended its process. The VM is dead from then on.
+/// A callback that trapped, ran out of fuel or exited its process. Its VM is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trap {
-    /// Which VM: `canary`, `main`, `worker-0`, ...
+    /// The name of the VM: `canary`, `main`, `worker-0`, ...
     pub vm: String,
-    /// The export that was running, as `proxy_on_tick`.
+    /// The running export, such as `proxy_on_tick`.
     pub callback: &'static str,
-    /// The runtime's reason; before it, what the module wrote to stderr in this callback (a panic's message).
+    /// The module's standard error during the callback (the message of a panic), followed by the runtime's reason.
     pub message: String,
 }
 

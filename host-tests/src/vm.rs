@@ -1,9 +1,10 @@
 //! One VM: an instance of the module, driven callback by callback.
 //!
-//! No I/O and no waiting: what a callback asks for comes out of [`Vm::effects`], and what the world answers goes in by
-//! another callback. A callback that traps is an error value, after which the VM is dead and every call says the same.
+//! It does no I/O and does not wait. The requests of a callback are returned by [`Vm::effects`], and the answers of the
+//! outside are passed in by another callback. A callback that traps returns an error; then the VM is dead, and every
+//! call returns the same error.
 //!
-//! The order of things is Envoy's (proxy-wasm-cpp-host, `src/context.cc` and `src/wasm.cc`).
+//! The order of events is Envoy's (proxy-wasm-cpp-host, `src/context.cc` and `src/wasm.cc`).
 
 mod calls;
 mod counts;
@@ -35,24 +36,24 @@ use crate::trap::Trap;
 use crate::world::{World, locked};
 use state::{Context, Sight, State};
 
-/// What tells contexts apart within a VM; never 0.
+/// The id of a context within its VM; never 0.
 pub type ContextId = u32;
 
-/// What a callback wants done with the message it saw.
+/// The decision of a callback about the message that it saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Pass it on.
     Continue,
-    /// Keep it back.
+    /// Hold it.
     Pause,
 }
 
-/// Why a plugin does not run.
+/// The reason why a plugin does not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PluginError {
-    /// `on_vm_start` said no.
+    /// `on_vm_start` returned false.
     NotStarted,
-    /// `on_configure` said no.
+    /// `on_configure` returned false.
     NotConfigured,
     /// A callback trapped.
     Trapped(Trap),
@@ -73,7 +74,7 @@ pub struct Vm {
     dead: Option<Trap>,
 }
 
-/// Every callback that this host makes.
+/// All callbacks of this host.
 const CALLBACKS: [&str; 15] = [
     "_initialize",
     "proxy_on_context_create",
@@ -94,10 +95,10 @@ const CALLBACKS: [&str; 15] = [
 const ON_DELETE: &str = "proxy_on_delete";
 
 impl Vm {
-    /// An instance, initialised. `name` is what its log lines, traps and counts carry.
+    /// A new, initialised instance. Its log lines, traps and counts carry `name`.
     ///
     /// # Errors
-    /// Where it traps while it is made.
+    /// If it traps during its creation.
     pub fn new(world: &Arc<World>, name: &str) -> Result<Self, Trap> {
         let mut store = Store::new(world.module.engine(), State::new(Arc::clone(world), name));
         let counts = Arc::default();
@@ -118,13 +119,13 @@ impl Vm {
         self.dead.as_ref()
     }
 
-    /// What it did so far.
+    /// Its counts so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         locked(&self.counts).clone()
     }
 
-    /// Whether the module has this callback. Those it has not are skipped.
+    /// True if the module exports this callback. Others are skipped.
     #[must_use]
     pub fn exports(&self, callback: &str) -> bool {
         self.exports.contains_key(callback)
@@ -136,15 +137,15 @@ impl Vm {
         self.store.data().memory.map_or(0, |memory| memory.data_size(&self.store))
     }
 
-    /// What callbacks asked for since this was last called.
+    /// The requests of callbacks since the last call.
     pub fn effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.store.data_mut().effects)
     }
 
-    /// A root context, created, started and configured.
+    /// Creates, starts and configures a root context.
     ///
     /// # Errors
-    /// Where the module refuses the plugin, or traps.
+    /// If the module refuses the plugin, or traps.
     pub fn add_plugin(&mut self, plugin: &Arc<Plugin>) -> Result<ContextId, PluginError> {
         let root = self.create_root(plugin)?;
         if !self.start(root)? {
@@ -156,7 +157,7 @@ impl Vm {
         Ok(root)
     }
 
-    /// A root context, neither started nor configured.
+    /// Creates a root context.
     ///
     /// # Errors
     /// The trap.
@@ -166,7 +167,7 @@ impl Vm {
         Ok(root)
     }
 
-    /// `on_vm_start`; true where the module has none.
+    /// `on_vm_start`; true if the module does not export it.
     ///
     /// # Errors
     /// The trap.
@@ -175,7 +176,7 @@ impl Vm {
         Ok(self.run(root, "proxy_on_vm_start", &[root, size])? != Some(0))
     }
 
-    /// `on_configure`; true where the module has none.
+    /// `on_configure`; true if the module does not export it.
     ///
     /// # Errors
     /// The trap.
@@ -204,8 +205,7 @@ impl Vm {
         self.run(root, "proxy_on_queue_ready", &[root, queue]).map(drop)
     }
 
-    /// `on_http_call_response`. Without an answer the module is told that there are no headers: the answer was cut
-    /// off, or too large.
+    /// `on_http_call_response`. Without an answer, the module sees no headers: the answer was truncated or too large.
     ///
     /// # Errors
     /// The trap.
@@ -226,7 +226,8 @@ impl Vm {
         run.map(drop)
     }
 
-    /// Ends a root. False where it puts its end off: an [`Effect::Done`] follows, then [`Vm::delete`] is due.
+    /// Ends a root. Returns false if the root postpones its end: an [`Effect::Done`] follows, then the caller calls
+    /// [`Vm::delete`].
     ///
     /// # Errors
     /// The trap.
@@ -272,7 +273,7 @@ impl Vm {
         id
     }
 
-    /// Runs a callback; `None` where the module has it not or it returns nothing.
+    /// Runs a callback. Returns `None` if the module does not export it or it returns nothing.
     fn run(
         &mut self,
         context: ContextId,
@@ -314,7 +315,7 @@ impl Vm {
         let message = format!("{stderr}{}", error.root_cause());
         let trap = Trap { vm: state.vm.clone(), callback, message };
         state.world.record_trap(trap.clone());
-        // What it asked for before it died is not done: Envoy drops the actions of a failed VM's callback.
+        // The requests of a failed callback are dropped, as in Envoy.
         state.effects.clear();
         self.dead = Some(trap.clone());
         trap

@@ -1,4 +1,5 @@
-//! What all VMs of one `vm_id` and module share: shared data, queues, metrics, the log, the clock, the environment.
+//! The state that all VMs of one `vm_id` and module share: shared data, queues, metrics, the log, the clock, the
+//! environment.
 //!
 //! A [`World`] is one loaded module and everything that outlives a VM. Nothing here runs wasm.
 
@@ -15,6 +16,7 @@ pub use shared::{CasMismatch, Queues, SharedData};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use wasmtime::{Config, Engine, Module};
@@ -22,25 +24,25 @@ use wasmtime::{Config, Engine, Module};
 use crate::trap::Trap;
 use crate::vm::Counts;
 
-/// Far above what any honest callback needs (hashing a password takes about 1e9), and some ten seconds.
+/// Far more than any correct callback needs (hashing a password takes about 1e9): some ten seconds.
 pub const DEFAULT_FUEL: u64 = 20_000_000_000;
 
-/// What a world is made of.
+/// The configuration of a world.
 #[derive(Clone, Debug)]
 pub struct WorldConfig {
-    /// Scopes shared data and queues.
+    /// The scope of shared data and queues.
     pub vm_id: String,
-    /// What `on_vm_start` may read.
+    /// The configuration that `on_vm_start` may read.
     pub vm_configuration: Vec<u8>,
     /// The VM's environment variables.
     pub environment: BTreeMap<String, String>,
     /// Envoy's node id; empty means it has none.
     pub node_id: String,
-    /// What one callback may burn before it is ended with a trap.
+    /// The most fuel that one callback may use before it traps.
     pub fuel: u64,
-    /// Lines below are dropped, as Envoy does.
+    /// Lines below this level are dropped, as in Envoy.
     pub log_level: Level,
-    /// Where the clusters are. One without an address has no healthy host.
+    /// The addresses of the clusters. A cluster without an address has no healthy host.
     pub clusters: BTreeMap<String, Vec<SocketAddr>>,
 }
 
@@ -58,20 +60,20 @@ impl Default for WorldConfig {
     }
 }
 
-/// One host call that is about to happen, for a [`World::before_each_host_call`] hook.
+/// A host call that is about to happen, for a [`World::before_each_host_call`] hook.
 #[derive(Clone, Copy, Debug)]
 pub struct HostCall<'a> {
-    /// Which VM.
+    /// The VM.
     pub vm: &'a str,
-    /// In which callback.
+    /// The callback.
     pub callback: &'static str,
-    /// The import, as `proxy_get_shared_data`.
+    /// The import, such as `proxy_get_shared_data`.
     pub name: &'static str,
     /// The key, for shared data.
     pub key: Option<&'a [u8]>,
 }
 
-/// What a hook makes of a host call.
+/// The decision of a hook about a host call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Let it happen.
@@ -83,11 +85,11 @@ pub enum Step {
 /// A hook before each host call.
 pub type Hook = Arc<dyn Fn(&HostCall<'_>) -> Step + Send + Sync>;
 
-/// One module and what its VMs share. Each part locks for itself and never while another is locked.
+/// One module and the state that its VMs share. Each part has its own lock, and no lock is taken while another is held.
 pub struct World {
     /// The compiled module.
     pub(crate) module: Module,
-    /// What it was made of; only the clusters change later.
+    /// The configuration. Only the clusters change later.
     pub(crate) config: WorldConfig,
     /// Shared data.
     pub shared: SharedData,
@@ -103,13 +105,14 @@ pub struct World {
     traps: Mutex<Vec<Trap>>,
     counts: Mutex<Vec<(String, Arc<Mutex<Counts>>)>>,
     hook: RwLock<Option<Hook>>,
+    active_requests: AtomicUsize,
 }
 
 impl World {
     /// Loads the module at `path`, compiled once per process.
     ///
     /// # Errors
-    /// Where the file cannot be read or is no module.
+    /// If the file cannot be read or is not a module.
     pub fn load(path: &Path, config: WorldConfig) -> wasmtime::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             module: compiled(path)?,
@@ -123,6 +126,7 @@ impl World {
             traps: Mutex::default(),
             counts: Mutex::default(),
             hook: RwLock::default(),
+            active_requests: AtomicUsize::new(0),
         }))
     }
 
@@ -132,7 +136,7 @@ impl World {
         locked(&self.traps).clone()
     }
 
-    /// What each VM did so far, dead ones included, in the order they were born. Names repeat after a reload.
+    /// The counts of each VM so far, dead ones included, in the order of their creation. Names repeat after a reload.
     #[must_use]
     pub fn counts(&self) -> Vec<(String, Counts)> {
         locked(&self.counts)
@@ -141,8 +145,8 @@ impl World {
             .collect()
     }
 
-    /// Calls `hook` before each host call of every callback that starts from now on. It runs on the VM's thread with
-    /// nothing locked, so it may wait for another VM, or drive one.
+    /// Calls `hook` before each host call of every callback that starts from now on. It runs on the VM's thread without
+    /// any lock, so it may wait for another VM, or drive one.
     pub fn before_each_host_call(
         &self,
         hook: impl Fn(&HostCall<'_>) -> Step + Send + Sync + 'static,
@@ -150,21 +154,35 @@ impl World {
         *self.hook.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(hook));
     }
 
-    /// Takes the hook off.
+    /// Removes the hook.
     pub fn unhook(&self) {
         *self.hook.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The addresses of a cluster; `None` where there is no such cluster.
+    /// The addresses of a cluster; `None` if there is no such cluster.
     #[must_use]
     pub fn cluster(&self, name: &str) -> Option<Vec<SocketAddr>> {
         self.clusters.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Gives a cluster other addresses, or makes it.
+    /// Gives a cluster other addresses, or creates it.
     pub fn move_cluster(&self, name: &str, addresses: Vec<SocketAddr>) {
         let mut clusters = self.clusters.write().unwrap_or_else(PoisonError::into_inner);
         clusters.insert(name.to_owned(), addresses);
+    }
+
+    /// The number of requests that began and have not been logged.
+    #[must_use]
+    pub fn active_requests(&self) -> usize {
+        self.active_requests.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn request_began(&self) {
+        self.active_requests.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn request_logged(&self) {
+        self.active_requests.fetch_sub(1, Ordering::SeqCst);
     }
 
     pub(crate) fn hook(&self) -> Option<Hook> {
@@ -181,12 +199,12 @@ impl World {
     }
 }
 
-/// A test that panicked while it held a lock has failed already: others may go on.
+/// Locks a mutex. A test that panicked with the lock has already failed; other threads may continue.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One engine per process: modules of one cannot run in another.
+/// One engine per process: a module of one engine cannot run in another.
 fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| {

@@ -154,7 +154,7 @@ mod tests {
     use proptest::prelude::*;
     use std::io::Read;
 
-    const PAGE: &[u8] = include_bytes!("../../host-tests/fixtures/captures/m-admin-text.body");
+    const PAGE: &[u8] = include_bytes!("../../host-tests/fixtures/captures/m/m-admin-text.body");
 
     /// By zlib's code, not ours; nothing may stand behind the first member.
     fn read(member: &[u8]) -> Vec<u8> {

@@ -1,29 +1,29 @@
-//! Fuzz targets: all that reads bytes which others wrote.
+//! Fuzz targets for all code that reads bytes of other origin.
 //!
-//! Each target takes any bytes, and panics where a promise is broken. "No panic" is the least of them: what the filter
-//! makes of the bytes is compared with a second, slow and straightforward reading that shares no code with it, or sent
-//! round and compared with itself. The same functions run under the engine (`make fuzz`), and over the corpus in
-//! `make test`.
+//! Each target accepts any bytes, and panics if a promise is broken. "No panic" is the least of the promises: the
+//! filter's result is compared with that of a second, slow and simple implementation that shares no code with it, or
+//! written and parsed again and compared with itself. The same functions run under the engine (`make fuzz`), and over
+//! the corpus in `make test`.
 //!
-//! With the feature `planted` each target's own wrapper has one fault, which the engine has to find. The faults are
+//! With the feature `planted`, each target's own wrapper has one fault, which the engine must find. The faults are
 //! here, never in the filter.
 
 mod targets;
 
-/// What is run over bytes.
+/// A function to run over bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name, and its folder's in the corpus.
+    /// Its name, which is also the name of its folder in the corpus.
     pub name: &'static str,
-    /// Panics where the filter breaks a promise.
+    /// Panics if the filter breaks a promise.
     pub run: fn(&[u8]),
     /// The longest input worth trying, in bytes.
     pub longest: usize,
-    /// How many runs `make fuzz` gives it, in thousands: about a minute's worth.
+    /// The number of runs in `make fuzz`, in thousands: about a minute.
     pub thousands: u32,
-    /// What inputs are made of, for the engine to try.
+    /// Parts of inputs, as hints for the engine.
     pub words: &'static [&'static str],
-    /// What the fault is that the feature `planted` puts into its wrapper.
+    /// The fault that the feature `planted` puts into its wrapper.
     pub fault: &'static str,
 }
 
@@ -47,5 +47,5 @@ pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
 
-/// Whether the faults are in.
+/// True if the planted faults are enabled.
 const PLANTED: bool = cfg!(feature = "planted");

@@ -1,4 +1,4 @@
-//! One file for each target: the promises, and the slow reading that the filter's is held against.
+//! One file for each target, with its promises and its slow implementation.
 
 pub(crate) mod accept;
 pub(crate) mod configuration;

@@ -1,10 +1,10 @@
-//! What `make fuzz` found so far, run again without the engine.
+//! Runs the inputs that `make fuzz` has found, without the engine.
 
 use fuzz::TARGETS;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the whole corpus, so that it stays a part of the repository that nobody minds.
+/// The largest size of the whole corpus, in bytes, so that it stays a small part of the repository.
 const MOST: usize = 1024 * 1024;
 
 fn corpus(of: &str) -> Vec<(PathBuf, Vec<u8>)> {
@@ -27,7 +27,7 @@ fn every_target_keeps_its_promises_over_its_corpus() {
 }
 
 #[test]
-fn the_corpus_is_small_and_every_folder_of_it_belongs_to_a_target() {
+fn the_corpus_is_small_and_each_of_its_folders_belongs_to_a_target() {
     let sizes = TARGETS
         .map(|target| corpus(target.name).iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
     assert!(sizes.iter().sum::<usize>() <= MOST, "{sizes:?}");
@@ -37,7 +37,7 @@ fn the_corpus_is_small_and_every_folder_of_it_belongs_to_a_target() {
 }
 
 #[test]
-fn every_target_is_on_record_with_the_fault_that_was_found() {
+fn the_record_names_every_target_and_the_planted_fault_that_was_found() {
     let record = include_str!("../RECORD.md");
     for target in TARGETS {
         let line = record.lines().find(|line| line.starts_with(&format!("| {} |", target.name)));

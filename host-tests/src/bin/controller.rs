@@ -1,4 +1,4 @@
-//! Runs the stand-in controller alone, as slow as the real one: `controller [--listen ADDRESS] [--tls]`.
+//! Runs only the stand-in controller, as slow as the real one: `controller [--listen ADDRESS] [--tls]`.
 //!
 //! It prints its address on one line, and runs until it is stopped.
 

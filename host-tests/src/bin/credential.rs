@@ -1,7 +1,7 @@
-//! Prints the configuration's entry for a token or a user, with a hash where the secret was.
+//! Prints the entry of a configuration for a token or a user, with a hash instead of the secret.
 //!
-//! `credential token NAME` and `credential user NAME` read the secret from standard input, so that it stands in no
-//! process list and no shell history. `credential token NAME --new` makes a token and shows it on standard error, once.
+//! `credential token NAME` and `credential user NAME` read the secret from standard input, so that no process list and
+//! no shell history contains it. `credential token NAME --new` creates a token and prints it once, to standard error.
 
 use std::io::{self, Read};
 use std::process::ExitCode;
@@ -17,13 +17,13 @@ const USAGE: &str = "usage: credential token NAME [--new]
        credential user NAME
 The token or the password is read from standard input, up to its end; a line end behind it is left out.";
 
-/// What Django 4.2 takes, with which the controller hashes its own.
+/// The number of Django 4.2, with which the controller hashes its passwords.
 const ITERATIONS: u32 = 600_000;
 
-/// 240 bits: nobody guesses one, so that a fast hash is enough.
+/// 240 bits: such a token cannot be guessed, so a fast hash is enough.
 const TOKEN_BYTES: usize = 30;
 
-/// As many as Django has, 128 bits and more.
+/// As in Django, 128 bits and more.
 const SALT_BYTES: usize = 18;
 
 fn main() -> ExitCode {
@@ -82,14 +82,14 @@ fn user_entry(name: &str, password: &str) -> Result<Value, String> {
     checked("users", json!({"name": name, "password_hash": hash.to_string()}))
 }
 
-/// The entry, if a configuration may hold it.
+/// The entry, if a configuration may contain it.
 fn checked(list: &str, entry: Value) -> Result<Value, String> {
     let config = json!({"auth": {list: [&entry]}}).to_string();
     Config::parse(config.as_bytes()).map_err(|error| error.to_string())?;
     Ok(entry)
 }
 
-/// Random bytes, in letters that need no quoting anywhere.
+/// Random bytes, in letters that never need quoting.
 fn random_text<const BYTES: usize>() -> Result<String, String> {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes).map_err(|error| format!("no random bytes: {error}"))?;
@@ -116,14 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn a_new_token_is_unlike_the_last_one() {
+    fn two_new_tokens_differ() {
         let tokens = [(); 2].map(|()| random_text::<TOKEN_BYTES>().unwrap());
         assert_eq!(tokens[0].len(), 40);
         assert_ne!(tokens[0], tokens[1]);
     }
 
     #[test]
-    fn a_password_becomes_djangos_hash_with_a_salt_of_its_own() {
+    fn a_password_becomes_a_django_hash_with_its_own_salt() {
         let entries = [(); 2].map(|()| user_entry("admin", "password").unwrap());
         assert_ne!(entries[0], entries[1]);
         let hash = entries[0]["password_hash"].as_str().unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_configuration_would_refuse_is_refused() {
+    fn input_that_a_configuration_would_refuse_is_refused() {
         assert_eq!(
             user_entry("a:b", "password").unwrap_err(),
             "auth.users[0].name: may hold only printable characters, no colon"

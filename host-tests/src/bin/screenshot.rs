@@ -1,4 +1,4 @@
-//! What `make screenshot` runs: takes the README's pictures of the page for people, off a real Envoy with some traffic,
+//! The program of `make screenshot`: takes the README's pictures of the HTML page, on a real Envoy with some traffic,
 //! in front of the stand-in controller.
 
 use std::io;
@@ -13,10 +13,10 @@ use host_tests::tools::{self, Release};
 use hyper::Method;
 use serde_json::json;
 
-/// Until the lines of history are as wide as their places.
+/// The time until the lines of history fill their width.
 const TRAFFIC: Duration = Duration::from_secs(110);
 
-/// What clients ask for: method, path, body.
+/// The requests of clients: method, path, body.
 const REQUESTS: [(Method, &str, &str); 10] = [
     (Method::GET, "/api/v2/jobs/", ""),
     (Method::GET, "/api/v2/jobs/", ""),
@@ -75,7 +75,7 @@ fn spec(controller: &Controller) -> GatewaySpec {
     GatewaySpec::new(&plugin).cluster("controller", controller.address())
 }
 
-/// As long as it is let, at an uneven pace.
+/// Sends requests at an uneven pace until it is stopped.
 async fn traffic(clients: Client, controller: &Controller) {
     let clients = clients.basic("admin", "password").header("content-type", "application/json");
     loop {
@@ -83,7 +83,7 @@ async fn traffic(clients: Client, controller: &Controller) {
             return;
         };
         let (method, path, body) = &REQUESTS[usize::from(which) % REQUESTS.len()];
-        // Whatever the answer, the gateway has counted it.
+        // The gateway has counted the request, whatever the answer.
         let _ = clients.request(method.clone(), path, *body).await;
         if which > 240 {
             let _ = controller.log_in("admin");

@@ -1,6 +1,6 @@
 //! The DevTools protocol over Chromium's pipe (`--remote-debugging-pipe`): JSON messages, each ended by a zero byte, on
-//! the browser's file descriptors 3 and 4. Unlike a port, nobody else on the machine can come in by it, and the
-//! browser ends when it is closed.
+//! the browser's file descriptors 3 and 4. Unlike a port, it cannot be reached by other programs, and the browser ends
+//! when it is closed.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,13 +16,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::tools;
 
-/// No command may take longer.
+/// The longest time until the result of a command.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The shell's standard streams become the browser's 3 and 4.
 const PIPED: &str = r#"exec "$0" "$@" 3<&0 4>&1 0</dev/null 1>&2"#;
 
-/// Why a command has no result.
+/// The reason why a command has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum BrowserError {
     /// The browser could not be started.
@@ -34,17 +34,17 @@ pub enum BrowserError {
         /// The command.
         method: String,
     },
-    /// It would not.
+    /// It refused the command.
     #[error("{method}: {message}")]
     Refused {
         /// The command.
         method: String,
-        /// What it says.
+        /// Its message.
         message: String,
     },
 }
 
-/// Starts Chromium, and ends it with its value.
+/// Starts Chromium. Dropping it ends Chromium.
 #[derive(Debug)]
 pub(super) struct Pipe {
     child: Child,
@@ -52,7 +52,7 @@ pub(super) struct Pipe {
     shared: Arc<Shared>,
 }
 
-/// What the tasks that read and write share with the handle.
+/// State that the handle shares with the tasks that read and write.
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
@@ -72,8 +72,8 @@ impl Shared {
 }
 
 impl Pipe {
-    /// Starts Chromium with these arguments; what it keeps and prints goes into `directory`. `react` says what to send
-    /// at once on an event.
+    /// Starts Chromium with these arguments. Its profile and its output go into `directory`. `react` returns the
+    /// messages to send at once after an event.
     pub(super) fn start(
         arguments: &[&str],
         directory: &Path,
@@ -100,7 +100,7 @@ impl Pipe {
         Ok(Self { child, outbox: Some(outbox), shared })
     }
 
-    /// Sends a command, to a session where there is one, and waits for its result.
+    /// Sends a command, to a session if there is one, and waits for its result.
     pub(super) async fn call(
         &self,
         session: Option<&str>,
@@ -179,7 +179,7 @@ async fn read(
         let mut state = shared.state();
         if let Some(id) = message["id"].as_u64() {
             if let Some(waiting) = state.waiting.remove(&id) {
-                // Nobody waits any more: as well.
+                // If no caller waits any more, the message is dropped.
                 let _ = waiting.send(message);
             }
             continue;
@@ -190,6 +190,6 @@ async fn read(
         }
         state.events.push(message);
     }
-    // Who waits learns at once that nothing comes.
+    // Waiting callers learn at once that no answer comes.
     shared.state().waiting.clear();
 }

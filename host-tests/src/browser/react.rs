@@ -1,15 +1,15 @@
-//! What the browser is told at once when it asks: whether a request goes on, and what a person does about a prompt.
+//! Immediate reactions to the browser's events: continue a request, answer a prompt.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// What a person does when the browser asks for a name and a password.
+/// The user's reaction when the browser asks for a name and a password.
 #[derive(Clone, Debug)]
 pub enum Prompt {
-    /// Closes it.
+    /// Closes the prompt.
     Cancel,
-    /// Types them.
+    /// Enters them.
     Answer {
         /// The name.
         user: String,
@@ -18,7 +18,7 @@ pub enum Prompt {
     },
 }
 
-/// What the page's script gets in place of an answer of the gateway.
+/// An answer for the page's script in place of the gateway's.
 #[derive(Clone, Debug)]
 pub struct Canned {
     /// The status.
@@ -51,7 +51,7 @@ impl Prompt {
     }
 }
 
-/// Requests go on as they are, but those of scripts where their answer is canned; a challenge gets its answer.
+/// Requests continue unchanged, except those of scripts if there is a canned answer. A challenge gets its answer.
 pub(super) fn to(
     event: &Value,
     prompt: &Prompt,

@@ -1,5 +1,5 @@
-//! Who calls. The controller asks its authenticators in order: bearer, session, Basic; what one cannot use falls
-//! through to the next.
+//! Authentication. The controller tries its authenticators in order: bearer, session, Basic. If one of them cannot use
+//! the credentials, the next one is tried.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(super) const SESSION_COOKIE: &str = "awx_sessionid";
 /// The cookie that carries a client's CSRF secret.
 pub(super) const CSRF_COOKIE: &str = "csrftoken";
 
-/// How a known caller proved who it is.
+/// The proof of a known caller's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
     Bearer(Scope),
@@ -31,20 +31,20 @@ pub(super) struct Caller {
     pub(super) by: By,
 }
 
-/// Credentials that are refused rather than passed over.
+/// Credentials that end the authentication with a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failed {
-    /// The Basic header is wrong; the sentence says how.
+    /// The Basic header is wrong; the sentence gives the reason.
     Basic(&'static str),
-    /// A session wanted to change something without proof that its own page asked for it.
+    /// A session sent a change without proof that the controller's own page caused it.
     Csrf(&'static str),
 }
 
-/// What came of asking the authenticators.
+/// The result of the authenticators.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) caller: Result<Option<Caller>, Failed>,
-    /// The session was looked at, so the reply depends on the cookie.
+    /// The session was read, so the reply depends on the cookie.
     pub(super) asked_session: bool,
     /// A password was hashed, which costs the controller 200 ms.
     pub(super) hashed: bool,
@@ -106,7 +106,7 @@ fn basic(state: &State, call: &Call) -> Result<Option<Caller>, Failed> {
     }
 }
 
-/// Reads as Python's base64 does, which skips what is not in the alphabet, and as UTF-8 or else Latin-1.
+/// Decodes as Python's base64 does, which skips characters outside the alphabet; then as UTF-8 or else Latin-1.
 fn name_and_password(encoded: &[u8]) -> Option<(String, String)> {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
     let encoded: Vec<u8> = encoded.iter().copied().filter(is_base64).collect();
@@ -116,7 +116,7 @@ fn name_and_password(encoded: &[u8]) -> Option<(String, String)> {
     text.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned()))
 }
 
-/// Whether the name of a Basic header has a NUL, on which the real controller's database query fails: 500.
+/// True if the name in a Basic header contains NUL. The real controller's database query fails on that: 500.
 pub(super) fn has_nul(call: &Call) -> bool {
     match words(call).as_slice() {
         [scheme, encoded] if is_scheme(scheme, "basic") => {
@@ -126,7 +126,7 @@ pub(super) fn has_nul(call: &Call) -> bool {
     }
 }
 
-/// How long the controller takes for these credentials, where a test has made some of them slow.
+/// The extra time for these credentials, if a test has made them slow.
 pub(super) fn delay(state: &State, call: &Call) -> Option<Duration> {
     let (start, delay) = state.slow_bearers.as_ref()?;
     match words(call).as_slice() {
@@ -137,7 +137,7 @@ pub(super) fn delay(state: &State, call: &Call) -> Option<Duration> {
     }
 }
 
-/// Whether there is a bearer, of whatever use.
+/// True if there is a bearer token, valid or not.
 pub(super) fn shows_bearer(call: &Call) -> bool {
     words(call).first().is_some_and(|scheme| is_scheme(scheme, "bearer"))
 }

@@ -1,4 +1,4 @@
-//! A request as the stand-in reads it: path decoded, body whole.
+//! A request as the stand-in reads it, with a decoded path and a whole body.
 
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Method};
@@ -8,7 +8,7 @@ pub(super) struct Call {
     pub(super) method: Method,
     /// Percent-decoded, without the query.
     pub(super) path: String,
-    /// As it came, without the question mark.
+    /// As it was sent, without the question mark.
     pub(super) query: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -37,7 +37,7 @@ impl Call {
         pairs.filter(|(have, _)| have == name).map(|(_, value)| value).collect()
     }
 
-    /// The last value of a query parameter, which is the one Django takes.
+    /// The last value of a query parameter, which is the one that Django uses.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         self.parameters(name).pop()
     }
@@ -55,7 +55,7 @@ impl Call {
     }
 }
 
-/// Reads `application/x-www-form-urlencoded`.
+/// Parses `application/x-www-form-urlencoded`.
 fn pairs(text: &[u8]) -> Vec<(String, String)> {
     let parts = text.split(|&byte| byte == b'&').filter(|part| !part.is_empty());
     parts
@@ -69,7 +69,7 @@ fn pairs(text: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Decodes `%41`; what is no such escape stays as it is.
+/// Decodes `%41`. Anything that is not such an escape is unchanged.
 pub(super) fn percent_decoded(text: &[u8]) -> String {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Moments in the controller's two spellings.
+//! Times in the two formats of the controller.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_spelled_as_the_controller_does() {
+    fn a_time_is_formatted_as_the_controller_formats_it() {
         let moment = UNIX_EPOCH + Duration::new(1_795_372_986, 952_977_000);
         assert_eq!(iso(moment), "2026-11-22T18:43:06.952977Z");
         assert_eq!(http(moment), "Sun, 22 Nov 2026 18:43:06 GMT");

@@ -1,10 +1,10 @@
-//! What was asked of the stand-in: exact counts, and the latest requests whole.
+//! A record of the requests to the stand-in: exact counts, and the latest requests in full.
 
 use std::collections::{HashMap, VecDeque};
 
-/// How many requests are kept whole, so that a test of many requests does not fill the memory.
+/// The number of requests that are kept in full, so that a test with many requests does not fill the memory.
 const KEPT: usize = 10_000;
-/// How many different paths are counted apart.
+/// The number of different paths that are counted separately.
 const PATHS: usize = 10_000;
 
 const METRICS: [&str; 4] = [
@@ -14,16 +14,16 @@ const METRICS: [&str; 4] = [
     "/api/controller/v2/metrics",
 ];
 
-/// A request as it came.
+/// A request as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Its method.
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// Names in lower case, in the order they came.
+    /// Names in lower case, in the order of the request.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Its body; empty where the stand-in answered before it read one.
+    /// Its body; empty if the stand-in answered without reading it.
     pub body: Vec<u8>,
 }
 
@@ -46,7 +46,7 @@ impl Received {
         self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_slice())
     }
 
-    /// Asks only whether it may: a page without either half.
+    /// True if it asks only for the permission: a page without either half.
     fn is_check(&self) -> bool {
         let has = |flag| self.query().split('&').any(|part| part == flag);
         METRICS.contains(&self.path()) && has("dbonly=1") && has("subsystemonly=1")

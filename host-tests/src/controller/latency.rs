@@ -1,21 +1,22 @@
-//! How long the real controller takes, as the sum of what it does for a request.
+//! The time that the real controller takes, as the sum of its work for a request.
 
 use std::time::Duration;
 
-/// The parts of a reply's time. With [`Latency::none`] everything answers at once, and any number of requests together.
+/// The parts of a reply's time. With [`Latency::none`], every request is answered at once, and there is no limit on
+/// simultaneous requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latency {
-    /// Of any request, a refusal included.
+    /// For any request, including refused ones.
     pub base: Duration,
-    /// Of checking a password, right or wrong.
+    /// For checking a password, right or wrong.
     pub password: Duration,
-    /// Of reading the database's metrics.
+    /// For reading the database's metrics.
     pub database_metrics: Duration,
-    /// Of reading the subsystems' metrics.
+    /// For reading the subsystems' metrics.
     pub subsystem_metrics: Duration,
-    /// Of any other view that answers.
+    /// For any other view that answers.
     pub view: Duration,
-    /// How many requests the controller works on at a time.
+    /// The number of requests that the controller handles at a time.
     pub workers: usize,
 }
 
@@ -34,8 +35,9 @@ impl Latency {
         }
     }
 
-    /// What was measured: a metrics page 167 ms with a bearer and 376 with a password, 28 without the database's
-    /// part, a wrong password 220, a bad bearer 15, `/api/v2/me/` 32 and 218, two workers.
+    /// The measured times: a metrics page takes 167 ms with a bearer and 376 ms with a password, 28 ms without the
+    /// database's part; a wrong password 220 ms, a bad bearer 15 ms, `/api/v2/me/` 32 ms and 218 ms. There are two
+    /// workers.
     #[must_use]
     pub fn measured() -> Self {
         Self {

@@ -8,12 +8,12 @@ use super::call::Call;
 use super::reply::{HTML, Reply, VARY};
 use super::{locked, secrets};
 
-const FORM: &str = include_str!("../../fixtures/captures/login-get.body");
-const REFUSED: &str = include_str!("../../fixtures/captures/login-post-bad.body");
+const FORM: &str = include_str!("../../fixtures/captures/login/login-get.body");
+const REFUSED: &str = include_str!("../../fixtures/captures/login/login-post-bad.body");
 const FORM_VARY: &str = "Cookie, Accept-Language, origin";
 const AFTER: &str = "/api/";
 
-/// The login page, as anybody sees it.
+/// The login page for any client.
 pub(super) fn page() -> String {
     with_token(FORM, &secrets::alphanumeric(32))
 }
@@ -53,7 +53,7 @@ fn show(call: &Call) -> Reply {
         return Reply::new(StatusCode::NOT_ACCEPTABLE, "None").with("vary", VARY).never_cached();
     }
     let secret = call.cookie(CSRF_COOKIE).unwrap_or_else(|| secrets::alphanumeric(32));
-    // As the form has it (`awx/templates/rest_framework/login.html`).
+    // As in the form (`awx/templates/rest_framework/login.html`).
     let next = call.parameter("next").unwrap_or_else(|| AFTER.to_owned());
     let field = |next: &str| format!("name=\"next\" value=\"{}\"", escaped(next));
     let form = FORM.replace(&field(AFTER), &field(&next));
@@ -90,7 +90,7 @@ fn refused(call: &Call, name: &str) -> Reply {
     Reply::html(StatusCode::UNAUTHORIZED, body, FORM_VARY).never_cached().with_csrf_cookie(&secret)
 }
 
-/// Only to a place on this host.
+/// The target of a redirect, on this host only.
 fn destination(call: &Call) -> String {
     let next = call.field("next").filter(|next| next.starts_with('/') && !next.starts_with("//"));
     let printable = |next: &String| next.bytes().all(|byte| byte.is_ascii_graphic());
@@ -101,7 +101,7 @@ fn not_allowed(allow: &str) -> Reply {
     Reply::html(StatusCode::METHOD_NOT_ALLOWED, "", VARY).with("allow", allow)
 }
 
-/// Puts a fresh mask of `secret` in place of the captured page's token.
+/// Replaces the token of the captured page by a fresh mask of `secret`.
 fn with_token(page: &str, secret: &str) -> String {
     let marker = "name=\"csrfmiddlewaretoken\" value=\"";
     let captured = page.split_once(marker).and_then(|(_, rest)| rest.split('"').next());

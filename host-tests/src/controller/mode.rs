@@ -1,8 +1,8 @@
-//! How the stand-in behaves or misbehaves.
+//! The behaviour and misbehaviour of the stand-in.
 
 use std::time::Duration;
 
-/// What happens to a request.
+/// The treatment of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// It is answered.
@@ -15,31 +15,31 @@ pub enum Mode {
     Hanging,
     /// Requests are answered with bytes that are not HTTP.
     Garbled,
-    /// Replies break off in the middle of the body they announced.
+    /// Replies end in the middle of the body that they announced.
     ClosesEarly,
-    /// Nobody listens: connections are refused, and the open ones are dropped.
+    /// The port refuses connections, and open ones are dropped.
     Gone,
-    /// Every request gets 200 and a login page, as from a proxy that asks people to log in first.
+    /// Every request gets 200 and a login page, as from a proxy that demands a login first.
     Html,
-    /// Who may see the metrics gets these bytes with this content type. With both `dbonly=1` and `subsystemonly=1` the
-    /// page is empty as ever.
+    /// A client that may see the metrics gets these bytes with this content type. With both `dbonly=1` and
+    /// `subsystemonly=1` the page is empty as usual.
     Page(Vec<u8>, String),
-    /// The same with one of several pages: the one at the place that the query's `page` says.
+    /// The same with several pages; the query parameter `page` is the index.
     Pages(Vec<(Vec<u8>, String)>),
-    /// Who may see the metrics gets an empty page, without a Content-Type.
+    /// A client that may see the metrics gets an empty page, without a Content-Type.
     Empty,
-    /// Who may see the metrics gets the page with [`super::ILLEGAL_LINES`] in it; as JSON it fails.
+    /// A client that may see the metrics gets the page with [`super::ILLEGAL_LINES`] in it; as JSON the page fails.
     IllegalLines,
     /// The metrics page fails, except with `dbonly=1`.
     RedisDown,
     /// The subsystems' metrics are missing.
     RedisEmpty,
-    /// Everything fails but redirects.
+    /// Everything fails except redirects.
     DatabaseDown,
 }
 
 impl Mode {
-    /// Answered below HTTP.
+    /// True if the answer is below HTTP.
     pub(super) fn is_raw(&self) -> bool {
         matches!(self, Self::Garbled | Self::ClosesEarly | Self::Gone)
     }

@@ -1,4 +1,5 @@
-//! Which renderer answers, as Django REST framework chooses: by specificity of the Accept entries, q-values ignored.
+//! The choice of the renderer, as Django REST framework makes it: by specificity of the Accept entries, ignoring
+//! q-values.
 
 use super::call::Call;
 
@@ -10,7 +11,7 @@ pub(super) enum Renderer {
 }
 
 impl Renderer {
-    /// What `?format=` calls it.
+    /// Its name in `?format=`.
     fn format(self) -> &'static str {
         match self {
             Self::Text => "txt",
@@ -38,13 +39,13 @@ impl Renderer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unsatisfied {
-    /// No renderer has the `?format=` asked for.
+    /// No renderer has the requested `?format=`.
     Format,
-    /// No renderer fits the Accept header.
+    /// No renderer matches the Accept header.
     Accept,
 }
 
-/// The renderer, and the `indent` that its Accept entry asks for.
+/// The renderer, and the `indent` of its Accept entry.
 pub(super) fn negotiate(
     renderers: &[Renderer],
     call: &Call,

@@ -1,6 +1,6 @@
-//! The metrics page: the captured one, with the numbers that live taken from the [`State`].
+//! The metrics page: the captured one, with the changing numbers taken from the [`State`].
 //!
-//! It keeps the real page's faults: families that stand twice, types that are all gauges, label values unescaped.
+//! It reproduces the faults of the real page: repeated families, gauges only, unescaped label values.
 
 mod json;
 
@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashSet};
 use super::call::Call;
 use super::state::State;
 
-/// The page the controller answered to an admin's bearer.
-const CAPTURED: &str = include_str!("../../fixtures/captures/m-bearer-read.body");
+/// The controller's page for an admin's bearer token.
+const CAPTURED: &str = include_str!("../../fixtures/captures/m/m-bearer-read.body");
 
-/// Lines that no parser of the text format reads, as a node with a quote in its name or a broken writer leaves them.
+/// Lines that no parser of the text format accepts, such as a node with a quote in its name or a broken writer causes.
 pub const ILLEGAL_LINES: [&[u8]; 8] = [
     b"dispatcher_availability{node=\"awx\"4\"} 0.5",
     b"dispatcher_availability{node=\"awx-5\\\"} 0.5",
@@ -24,7 +24,7 @@ pub const ILLEGAL_LINES: [&[u8]; 8] = [
     b"\x00\x01\x02",
 ];
 
-/// Which of Redis's metrics the page can read.
+/// The metrics of Redis that the page can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Redis {
     Full,
@@ -48,12 +48,12 @@ struct Family {
 
 #[derive(Clone, Debug)]
 struct Sample {
-    /// Name and labels as they stand on the line.
+    /// Name and labels as they are on the line.
     series: String,
     value: String,
 }
 
-/// What the query asks for. Only exactly `1` switches a group off.
+/// The selection of the query. Only the value `1` switches a group off.
 struct Selection {
     database: bool,
     subsystem: bool,
@@ -72,14 +72,14 @@ impl Selection {
     }
 }
 
-/// Which groups of metrics a request has the controller read: the database's, the subsystems'.
+/// The groups of metrics that the controller reads for a request: the database's, the subsystems'.
 pub(super) fn groups(call: &Call) -> (bool, bool) {
     let selection = Selection::of(call);
     (selection.database, selection.subsystem)
 }
 
 impl Page {
-    /// The page as `call` asks for it; `None` where the controller fails, since it needs a Redis that is down.
+    /// The page for `call`; `None` if the controller fails, because it needs a Redis that is down.
     pub(super) fn of(state: &State, call: &Call, redis: Redis) -> Option<Self> {
         let selection = Selection::of(call);
         if selection.subsystem && redis == Redis::Down {
@@ -102,12 +102,12 @@ impl Page {
         self.families.iter().map(Family::text).collect()
     }
 
-    /// What Python's prometheus_client makes of the text, as the controller's JSON renderer writes it.
+    /// The page as the controller's JSON renderer writes it, from what Python's prometheus_client reads.
     pub(super) fn json(&self, indent: Option<usize>) -> String {
         json::render(&self.families, indent)
     }
 
-    /// The text with [`ILLEGAL_LINES`] scattered over it, one after each fourth family.
+    /// The text with [`ILLEGAL_LINES`] in it, one after each fourth family.
     pub(super) fn with_illegal_lines(&self) -> Vec<u8> {
         let mut illegal = ILLEGAL_LINES.iter();
         let mut page = Vec::new();
@@ -133,7 +133,7 @@ impl Family {
         format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{}", lines.collect::<String>())
     }
 
-    /// Keeps what the selection asks for; `false` where nothing is left. `metric` and `node` filter subsystems only.
+    /// Applies the selection; `false` if nothing is left. `metric` and `node` filter subsystems only.
     fn select(&mut self, selection: &Selection) -> bool {
         if self.is_database() {
             return selection.database;
@@ -153,7 +153,7 @@ impl Sample {
         nodes.iter().any(|node| self.series.contains(&format!("node=\"{node}\"")))
     }
 
-    /// Adds to the captured number, in the form the controller prints.
+    /// Adds to the captured number, in the controller's notation.
     fn add(&mut self, delta: i64) {
         let captured: f64 = self.value.parse().expect("captured values are numbers");
         #[expect(clippy::cast_precision_loss, reason = "counts of a test's sessions and jobs")]
@@ -182,13 +182,13 @@ fn captured() -> Vec<Family> {
     families
 }
 
-/// Sets the numbers that live: the captured ones plus what happened since.
+/// Sets the changing numbers: the captured ones plus the changes since.
 fn live(families: &mut [Family], state: &State) {
     let mut deltas: BTreeMap<String, i64> = state.changes();
     let mut met = HashSet::new();
     for sample in families.iter_mut().flat_map(|family| &mut family.samples) {
         if let Some(delta) = deltas.get_mut(&sample.series) {
-            // A family that stands twice is not among those that live, so each series is met once.
+            // A repeated family is never a changing one, so each series is found once.
             debug_assert!(met.insert(sample.series.clone()), "{} stands twice", sample.series);
             sample.add(*delta);
         }

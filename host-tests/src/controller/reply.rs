@@ -1,4 +1,4 @@
-//! Replies before they are HTTP: a status, headers, a body, and what they cost the controller.
+//! Replies before they become HTTP: a status, headers, a body, and their cost for the controller.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,13 +9,13 @@ use super::auth::{CSRF_COOKIE, SESSION_COOKIE};
 use super::state::SESSION_LIFE;
 use super::{clock, secrets};
 
-const SERVER_ERROR: &str = include_str!("../../fixtures/captures/dbdown-admin.body");
-const NOT_FOUND: &str = include_str!("../../fixtures/captures/notfound-admin.body");
-const CSRF_FAILED: &str = include_str!("../../fixtures/captures/login-post-nocsrf.body");
+const SERVER_ERROR: &str = include_str!("../../fixtures/captures/dbdown/dbdown-admin.body");
+const NOT_FOUND: &str = include_str!("../../fixtures/captures/notfound/notfound-admin.body");
+const CSRF_FAILED: &str = include_str!("../../fixtures/captures/login/login-post-nocsrf.body");
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 
-/// What every reply that looked at neither the session nor the renderer depends on.
+/// The `Vary` of a reply that depends on neither the session nor the renderer.
 pub(super) const VARY: &str = "Accept-Language, origin";
 
 #[derive(Clone, Debug)]
@@ -25,12 +25,12 @@ pub(super) struct Reply {
     pub(super) body: Bytes,
     /// The body is sent in chunks, without its length.
     pub(super) chunked: bool,
-    /// How long the real controller takes.
+    /// The time that the real controller takes.
     pub(super) cost: Duration,
 }
 
 impl Reply {
-    /// With what each of Django's replies carries.
+    /// A reply with the headers of every Django reply.
     pub(super) fn new(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let headers = vec![
             ("server", "gunicorn".to_owned()),
@@ -67,7 +67,7 @@ impl Reply {
         Self::html(StatusCode::FORBIDDEN, CSRF_FAILED, VARY)
     }
 
-    /// To another place, the way `APPEND_SLASH` goes there.
+    /// A redirect as `APPEND_SLASH` makes it.
     pub(super) fn moved(location: String) -> Self {
         let reply = Self::html(StatusCode::MOVED_PERMANENTLY, "", VARY);
         Self { chunked: true, ..reply.with("location", location) }
@@ -82,7 +82,7 @@ impl Reply {
         self.with("set-cookie", format!("{CSRF_COOKIE}={secret}; Path=/; SameSite=Lax; Secure"))
     }
 
-    /// Every reply to a session lengthens its life.
+    /// Every reply to a session extends its life.
     pub(super) fn with_session(self, session: &str) -> Self {
         let expires = clock::http(SystemTime::now() + SESSION_LIFE);
         let life = SESSION_LIFE.as_secs();

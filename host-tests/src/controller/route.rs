@@ -1,16 +1,16 @@
-//! Which resource a path names.
+//! The resource that a path names.
 
 use hyper::Method;
 
 use super::call::Call;
 use super::state::Template;
 
-const API_V2: &str = include_str!("../../fixtures/captures/api-v2-root-anon.body");
+const API_V2: &str = include_str!("../../fixtures/captures/api/api-v2-root-anon.body");
 
-/// Where a request goes.
+/// The target of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// To the same path with a slash, whoever asks and by whatever method.
+    /// A redirect to the same path with a slash, for any client and method.
     Slash(String),
     Login,
     Logout,
@@ -20,7 +20,7 @@ pub(super) enum Route {
     NotFound,
 }
 
-/// What the API answers about.
+/// A resource of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Resource {
     Root,
@@ -35,11 +35,11 @@ pub(super) enum Resource {
     Job(u32),
     Relaunch(u32),
     Cancel(u32),
-    /// A collection of which the stand-in has no items.
+    /// A collection without items in the stand-in.
     Collection,
 }
 
-/// In the platform the same API stands under `/api/controller/`, so both are answered.
+/// The platform has the same API under `/api/controller/`, so both prefixes are answered.
 pub(super) fn route(call: &Call) -> Route {
     let path = match call.path.strip_prefix("/api/controller/") {
         Some(rest) => format!("/api/{rest}"),
@@ -50,7 +50,7 @@ pub(super) fn route(call: &Call) -> Route {
     }
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match segments.as_slice() {
-        // Launching works without the slash too.
+        // A launch works without the slash too.
         [.., "launch"] if call.method == Method::POST => resource(&segments),
         [.., ""] => resource(&segments[..segments.len() - 1]),
         _ => match resource(&segments) {

@@ -14,7 +14,8 @@ pub(super) fn hexadecimal(length: usize) -> String {
     random(length).iter().map(|byte| format!("{:x}", byte % 16)).collect()
 }
 
-/// Hides a CSRF secret behind a mask of its length, as Django does in its forms, so that no two replies show the same.
+/// Hides a CSRF secret behind a mask of its length, as Django does in its forms, so that no two replies contain the
+/// same text.
 pub(super) fn masked(secret: &str) -> String {
     let mask = alphanumeric(secret.len());
     let cipher = secret.chars().zip(mask.chars());
@@ -22,7 +23,7 @@ pub(super) fn masked(secret: &str) -> String {
     format!("{mask}{}", cipher.collect::<String>())
 }
 
-/// Whether `token` is `secret`, plain or masked.
+/// True if `token` is `secret`, plain or masked.
 pub(super) fn is_token_of(token: &str, secret: &str) -> bool {
     if !token.is_ascii() || token.len() != 2 * secret.len() {
         return token == secret;

@@ -1,4 +1,4 @@
-//! The stand-in's thread: it listens, reads requests, and misbehaves as the [`Mode`] says.
+//! The stand-in's thread. It listens, reads requests, and behaves as the [`Mode`] says.
 
 mod connection;
 mod websocket;
@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Mode, Shared};
 
-/// How many connections may wait to be accepted.
+/// The number of connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
 /// The running thread.
@@ -53,7 +53,7 @@ impl Server {
         Ok(Self { address, orders: Some(orders), thread: Some(thread) })
     }
 
-    /// Returns when the thread has done what the mode needs of it.
+    /// Applies a mode. Returns when the thread has made the changes that the mode needs.
     pub(super) fn obey(&self, mode: &Mode) {
         let (done, wait) = sync::channel();
         let order = if *mode == Mode::Gone { Order::Vanish(done) } else { Order::Listen(done) };
@@ -66,16 +66,16 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.orders = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed there; a second one in a drop would abort.
+            // The thread's panic has been printed; a second one in a drop would abort.
             let _ = thread.join();
         }
     }
 }
 
-/// Whether somebody listens on the port.
+/// The state of the port.
 enum Door {
     Open(TcpListener),
-    /// Bound without listening: connections are refused, and nobody else can take the port.
+    /// Bound without listening: connections are refused, and no other program can take the port.
     Shut(TcpSocket),
 }
 
@@ -97,7 +97,7 @@ struct Loop {
 }
 
 impl Loop {
-    /// Until the handle is dropped.
+    /// Runs until the handle is dropped.
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         let (renewal, renewed) = watch::channel(());
         loop {
@@ -105,7 +105,7 @@ impl Loop {
                 order = orders.recv() => match order {
                     None => return,
                     Some(order) => {
-                        // Kept connections are closed when idle, so that the next request meets the new mode.
+                        // Idle connections are closed, so that the next request uses the new mode.
                         renewal.send_replace(());
                         self = self.obey(order).await;
                     }
@@ -124,7 +124,7 @@ impl Loop {
             Order::Vanish(done) => {
                 self.connections.shutdown().await;
                 if matches!(self.door, Door::Open(_)) {
-                    // Closes the listener first: two cannot be bound at once.
+                    // Closes the listener first, since two sockets cannot be bound at once.
                     let Self { shared, tls, address, door, connections } = self;
                     drop(door);
                     let door = Door::Shut(bound(address));
@@ -149,7 +149,7 @@ impl Loop {
 fn bound(address: SocketAddr) -> TcpSocket {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let socket = socket.expect("the system has sockets");
-    // Connections of before may linger in TIME_WAIT.
+    // Earlier connections may be in TIME_WAIT.
     socket.set_reuseaddr(true).expect("sockets have this option");
     socket.bind(address).expect("the port was ours a moment ago");
     socket

@@ -1,4 +1,4 @@
-//! What the stand-in remembers: users, tokens, sessions, jobs, settings.
+//! The state of the stand-in: users, tokens, sessions, jobs, settings.
 
 mod jobs;
 mod users;
@@ -11,10 +11,10 @@ pub use jobs::JobStatus;
 pub(super) use jobs::{Job, Jobs, LaunchType, Template};
 pub(super) use users::{Scope, Token, Tokens, User, users};
 
-/// How long a session lives without a request.
+/// The lifetime of a session without requests.
 pub(super) const SESSION_LIFE: Duration = Duration::from_secs(1800);
 
-/// Everything that changes while the stand-in runs.
+/// All state that changes while the stand-in runs.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) users: Vec<User>,
@@ -23,7 +23,7 @@ pub(super) struct State {
     sessions: BTreeMap<String, Session>,
     pub(super) allow_metrics_for_anonymous_users: bool,
     pub(super) auth_basic_enabled: bool,
-    /// Bearer tokens that begin so are answered after this time.
+    /// The extra time for bearer tokens with this prefix.
     pub(super) slow_bearers: Option<(String, Duration)>,
 }
 
@@ -72,12 +72,12 @@ impl State {
         }
     }
 
-    /// Ends a session; `false` where there is none.
+    /// Ends a session; `false` if there is none.
     pub(super) fn log_out(&mut self, session: &str) -> bool {
         self.sessions.remove(session).is_some()
     }
 
-    /// Whose session it is. Asking keeps it alive.
+    /// The user of a session, whose lifetime begins again.
     pub(super) fn session(&mut self, session: &str) -> Option<u32> {
         let now = SystemTime::now();
         self.sessions.retain(|_, session| session.expires > now);
@@ -86,13 +86,13 @@ impl State {
         Some(session.user)
     }
 
-    /// How many sessions are open.
+    /// The number of open sessions.
     pub(super) fn sessions(&self) -> usize {
         let now = SystemTime::now();
         self.sessions.values().filter(|session| session.expires > now).count()
     }
 
-    /// By how much each series of the metrics page differs from the captured one.
+    /// The differences of the series of the metrics page from the captured ones.
     pub(super) fn changes(&self) -> BTreeMap<String, i64> {
         let mut changes = self.jobs.changes();
         let sessions = i64::try_from(self.sessions()).unwrap_or(i64::MAX);

@@ -1,4 +1,4 @@
-//! The stand-in against the captures: the same requests, the same replies.
+//! Tests of the stand-in, most of them against the captures.
 
 mod client;
 mod replay;
@@ -27,7 +27,7 @@ fn json(reply: &Reply) -> serde_json::Value {
     serde_json::from_slice(&reply.body).unwrap()
 }
 
-/// Asks for the form and posts it, as a browser does; gives the reply to the post.
+/// Gets the form and posts it, as a browser does. Returns the reply to the post.
 fn browser_login(controller: &Controller, password: &str) -> Reply {
     let form = get(controller.address(), "/api/login/", &[]);
     let secret = form.cookie("csrftoken").unwrap();
@@ -94,7 +94,7 @@ fn job_counts_follow_launch_start_end_and_cancel() {
 }
 
 #[test]
-fn jobs_go_by_themselves_at_a_pace() {
+fn jobs_progress_at_the_configured_pace() {
     let pace = Some(Pace { pending: Duration::ZERO, running: Duration::ZERO });
     let controller = Controller::start(ControllerConfig { pace, ..ControllerConfig::default() });
     let job = controller.launch();
@@ -105,7 +105,7 @@ fn jobs_go_by_themselves_at_a_pace() {
 }
 
 #[test]
-fn a_token_works_from_its_making_to_its_revocation() {
+fn a_token_works_from_its_creation_to_its_revocation() {
     let controller = started();
     let headers = ["Authorization: Basic YWRtaW46cGFzc3dvcmQ=", "Content-Type: application/json"];
     let body = r#"{"scope":"read","description":"a \"quoted\" one"}"#;
@@ -134,7 +134,7 @@ fn a_token_works_from_its_making_to_its_revocation() {
 }
 
 #[test]
-fn the_platforms_prefix_answers_alike() {
+fn the_platforms_path_prefix_gives_the_same_replies() {
     let controller = started();
     let reply = get(controller.address(), "/api/controller/v2/metrics?a=b", &[]);
     assert_eq!(
@@ -147,7 +147,7 @@ fn the_platforms_prefix_answers_alike() {
 }
 
 #[test]
-fn requests_are_counted_and_kept() {
+fn requests_are_counted_and_recorded() {
     let controller = started();
     get(controller.address(), "/api/v2/metrics/?dbonly=1&subsystemonly=1", &[READ]);
     get(controller.address(), "/api/v2/metrics/?dbonly=1", &[READ, "X-Twice: a", "X-Twice: b"]);
@@ -164,7 +164,7 @@ fn requests_are_counted_and_kept() {
 }
 
 #[test]
-fn failing_html_and_fixed_pages_are_what_they_say() {
+fn the_modes_for_failures_html_and_fixed_pages_answer_as_named() {
     let controller = started();
     controller.set_mode(Mode::Failing(503));
     let reply = get(controller.address(), "/api/v2/me/", &[READ]);
@@ -198,7 +198,7 @@ fn failing_html_and_fixed_pages_are_what_they_say() {
 }
 
 #[test]
-fn illegal_lines_stand_between_whole_families() {
+fn illegal_lines_are_inserted_between_complete_families() {
     let controller = started();
     let legal = get(controller.address(), TEXT, &[READ]).body;
     controller.set_mode(Mode::IllegalLines);
@@ -213,7 +213,7 @@ fn illegal_lines_stand_between_whole_families() {
 }
 
 #[test]
-fn garbled_and_broken_off_replies_are_no_http() {
+fn garbled_and_truncated_replies_are_not_valid_http() {
     let controller = started();
     controller.set_mode(Mode::Garbled);
     let bytes = client::raw(controller.address(), "GET", TEXT, &[READ], "").unwrap();
@@ -279,7 +279,7 @@ fn a_slow_controller_reads_requests_and_answers_later() {
 }
 
 #[test]
-fn a_lifelike_reply_costs_what_the_real_one_was_measured_to() {
+fn a_lifelike_reply_takes_as_long_as_the_real_controllers() {
     let controller = Controller::start(ControllerConfig::lifelike());
     let cost = |query: &str, authorization: &'static str| {
         let mut headers = hyper::HeaderMap::new();
@@ -299,7 +299,7 @@ fn a_lifelike_reply_costs_what_the_real_one_was_measured_to() {
 }
 
 #[test]
-fn kept_connections_meet_a_new_mode() {
+fn open_connections_use_a_new_mode() {
     let config = ControllerConfig { keep_alive: true, ..ControllerConfig::default() };
     let controller = Controller::start(config);
     let mut kept = client::Kept::open(controller.address());
@@ -310,7 +310,7 @@ fn kept_connections_meet_a_new_mode() {
 }
 
 #[test]
-fn a_websocket_sends_back_what_it_gets() {
+fn a_websocket_echoes_its_messages() {
     let controller = started();
     let mut kept = client::Kept::open(controller.address());
     let headers = ["Connection: Upgrade", "Upgrade: websocket"];
@@ -322,7 +322,7 @@ fn a_websocket_sends_back_what_it_gets() {
 }
 
 #[test]
-fn over_tls_it_answers_with_the_certificate_it_shows() {
+fn over_tls_the_controller_answers_with_its_own_certificate() {
     let controller =
         Controller::start(ControllerConfig { tls: true, ..ControllerConfig::default() });
     let certificate = controller.certificate().unwrap();
@@ -331,7 +331,7 @@ fn over_tls_it_answers_with_the_certificate_it_shows() {
 }
 
 #[tokio::test]
-async fn it_starts_and_stops_inside_a_runtime() {
+async fn the_controller_starts_and_stops_inside_a_runtime() {
     let controller = started();
     let address = controller.address();
     let reply = tokio::task::spawn_blocking(move || get(address, "/api/v2/ping/", &[])).await;

@@ -1,4 +1,4 @@
-//! The stand-in's certificate, made at its start.
+//! The stand-in's certificate, created at its start.
 
 use std::sync::Arc;
 

@@ -19,7 +19,7 @@ use super::state::Scope;
 use super::{Shared, locked};
 pub(super) use describe::View;
 
-/// What a view answers with, before it is rendered.
+/// The answer of a view before it is rendered.
 #[derive(Debug)]
 pub(super) struct Outcome {
     status: StatusCode,
@@ -37,7 +37,7 @@ pub(super) enum Body {
     },
     /// A metrics page in the renderer's own form.
     Rendered(String),
-    /// Bytes of a test's choosing.
+    /// Bytes that a test has set.
     Fixed {
         body: Vec<u8>,
         content_type: String,
@@ -55,11 +55,11 @@ impl Outcome {
     }
 }
 
-/// Why a view does not answer.
+/// The reason why a view does not answer.
 #[derive(Debug)]
 pub(super) enum Refusal {
     NotAuthenticated(&'static str),
-    /// The view itself fell over.
+    /// The view itself failed.
     ServerError,
     Detail {
         status: StatusCode,
@@ -101,7 +101,7 @@ impl From<Unsatisfied> for Refusal {
     }
 }
 
-/// What a view knows of the request it answers.
+/// The request, as a view sees it.
 pub(super) struct Ask<'a> {
     shared: &'a Shared,
     call: &'a Call,
@@ -122,7 +122,7 @@ pub(super) fn answer(shared: &Shared, call: &Call, resource: &Resource) -> Reply
     let attempt = attempt(shared, call, &view);
     frame.asked(&attempt);
     if negotiated.is_err() && auth::shows_bearer(call) {
-        // The real one gives up before it looks at the session, whether or not it could use the token.
+        // The real one gives up before it reads the session, even if it could use the token.
         frame.asked_session = false;
     }
     let latency = shared.config.latency;
@@ -142,7 +142,7 @@ pub(super) fn answer(shared: &Shared, call: &Call, resource: &Resource) -> Reply
     frame.answer(ask.answer()).costing(cost + ask.cost())
 }
 
-/// Reading a form's body fails before anything else is looked at: the API takes JSON only.
+/// A form as body fails before any other check: the API accepts only JSON.
 fn unreadable_body(call: &Call) -> Option<Refusal> {
     let media_type = call.media_type();
     if call.body.is_empty() || media_type.is_empty() || media_type == "application/json" {
@@ -160,7 +160,7 @@ fn attempt(shared: &Shared, call: &Call, view: &View) -> Attempt {
     auth::authenticate(&mut locked(&shared.state), call)
 }
 
-/// The controller falls over an Accept it cannot satisfy when somebody shows credentials, good or bad.
+/// True if there are credentials, good or bad. With them, the controller fails on an Accept that it cannot satisfy.
 fn has_credentials(call: &Call, attempt: &Attempt) -> bool {
     let shown = call.header("authorization").is_some_and(|header| !header.is_empty());
     shown || matches!(attempt.caller, Ok(Some(_)))
@@ -215,12 +215,12 @@ impl Ask<'_> {
         }
     }
 
-    /// Who asks, where the view lets nobody else in.
+    /// The user, if the view demands one.
     fn user(&self) -> Result<&super::state::User, Refusal> {
         self.caller.map(|caller| &caller.user).ok_or_else(Refusal::forbidden)
     }
 
-    /// Superusers may do anything, auditors see everything; the others have no roles here.
+    /// Superusers may do anything, auditors may see everything; other users have no roles here.
     fn check_role(&self) -> Result<(), Refusal> {
         let user = self.user()?;
         let may = user.is_superuser || user.is_system_auditor && is_safe(&self.call.method);

@@ -1,7 +1,7 @@
-//! Envoy's configuration, built from the files that ship: a test changes addresses and the plugin's configuration,
-//! and what is around them is what operators run.
+//! Envoy's configuration, built from the files that ship. A test changes only addresses and the plugin's configuration;
+//! the rest is what operators run.
 //!
-//! Where a file no longer has the shape that is changed here, that is a panic: the file or this is to be mended.
+//! If a file does not have the shape that is changed here, that is a panic.
 
 use std::fmt;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::tools;
 
 const CONNECTION_MANAGER: &str = "/filter_chains/0/filters/0/typed_config";
 
-/// Where the plugin stands, within the connection manager: as filter, and where the access log counts, as logger.
+/// The positions of the plugin within the connection manager: as filter, and as access logger if that counts.
 const PLUGINS: [&str; 2] =
     ["/http_filters/0/typed_config/config", "/access_log/0/typed_config/config"];
 
@@ -28,7 +28,7 @@ impl Bootstrap {
     /// A file of `envoy/`, as it ships.
     ///
     /// # Panics
-    /// Where the file is missing or no YAML.
+    /// If the file is missing or not YAML.
     #[must_use]
     pub fn shipped(file: &str) -> Self {
         let file = tools::repository().join("envoy").join(file);
@@ -36,7 +36,7 @@ impl Bootstrap {
         Self(yaml_serde::from_str(&yaml).expect("YAML"))
     }
 
-    /// The configuration for a spec, all addresses chosen by the system.
+    /// The configuration for a spec, with addresses that the system chooses.
     #[must_use]
     pub fn of_spec(spec: &GatewaySpec, files: &CertificateFiles) -> Self {
         let listeners = spec.listeners.iter().enumerate();
@@ -68,7 +68,7 @@ impl Bootstrap {
         self
     }
 
-    /// The same, with every port, the admin interface's too, chosen by the system.
+    /// The same, with every port chosen by the system, including the admin interface's.
     #[must_use]
     pub fn on_free_ports(mut self) -> Self {
         self = self.admin_port(0);
@@ -89,7 +89,7 @@ impl Bootstrap {
     /// Its first listener.
     ///
     /// # Panics
-    /// Where it has none.
+    /// If it has none.
     #[must_use]
     pub fn listener(&self) -> Listener {
         Listener(self.0["static_resources"]["listeners"][0].clone())
@@ -98,7 +98,7 @@ impl Bootstrap {
     /// Its first cluster.
     ///
     /// # Panics
-    /// Where it has none.
+    /// If it has none.
     #[must_use]
     pub fn cluster(&self) -> Cluster {
         Cluster(self.0["static_resources"]["clusters"][0].clone())
@@ -111,7 +111,7 @@ impl Bootstrap {
     }
 }
 
-/// A configuration of one's own, in the proto's JSON.
+/// Any configuration, in the proto's JSON.
 impl From<Value> for Bootstrap {
     fn from(configuration: Value) -> Self {
         Self(configuration)
@@ -150,7 +150,7 @@ impl Listener {
         shipped.module(&spec.module).plugin(&listener.plugin).upstream(&listener.upstream)
     }
 
-    /// The same under another name, in the statistics too.
+    /// The same with another name, which the statistics use too.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         *at(&mut self.0, "/name") = json!(name);
@@ -165,7 +165,7 @@ impl Listener {
         self
     }
 
-    /// The same with another configuration of the plugin, which gets it as it stands here.
+    /// The same with another configuration of the plugin, which gets this text unchanged.
     #[must_use]
     pub fn plugin(mut self, configuration: &str) -> Self {
         let configuration = json!({
@@ -176,15 +176,15 @@ impl Listener {
         self
     }
 
-    /// The same with another authority of the controller, where the plugin's configuration is the shipped one.
+    /// The same with another authority of the controller, if the plugin's configuration is the shipped one.
     #[must_use]
     pub fn controller_authority(mut self, authority: &str) -> Self {
         self.set("/configuration/value/sources/0/authority", &json!(authority));
         self
     }
 
-    /// The same, where the plugin's configuration is the shipped one: clients log in to the controller alone, and no token
-    /// and no user of the shipped file is left.
+    /// The same, if the plugin's configuration is the shipped one, without its tokens and users: clients log in only to
+    /// the controller.
     #[must_use]
     pub fn controller_auth(mut self, authority: &str) -> Self {
         let controller = json!({"cluster": "controller", "authority": authority});
@@ -192,7 +192,7 @@ impl Listener {
         self
     }
 
-    /// The same in a VM with this variable alone, by its value: the gateways of two tenants in one Envoy.
+    /// The same in a VM whose environment is only this variable: the gateways of two tenants in one Envoy.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         let mut variables = serde_json::Map::new();
@@ -218,8 +218,8 @@ impl Listener {
         self
     }
 
-    /// The same, with the filter taken from a file that holds its [`Listener::discovery`], and is looked at whenever
-    /// another takes its place.
+    /// The same, with the filter read from a file that contains its [`Listener::discovery`]. Envoy reads the file again
+    /// when it is replaced.
     #[must_use]
     pub fn discovered(mut self, file: &Path) -> Self {
         *at(&mut self.0, &format!("{CONNECTION_MANAGER}/http_filters/0")) = json!({
@@ -244,7 +244,7 @@ impl Listener {
         json!({"resources": [resource]}).to_string()
     }
 
-    /// The same, with paths left as clients spell them.
+    /// The same, with unchanged paths.
     #[must_use]
     pub fn paths_as_they_come(mut self) -> Self {
         let manager = at(&mut self.0, CONNECTION_MANAGER);
@@ -277,7 +277,8 @@ impl Listener {
         self
     }
 
-    /// The same, with the plugin's setting under which a request that is paused at its headers goes on with its body.
+    /// The same, with the plugin's setting that lets the body of a request through while the request is paused at its
+    /// headers.
     #[must_use]
     pub fn headers_stop_iteration(mut self) -> Self {
         let filter = format!("{CONNECTION_MANAGER}{}", PLUGINS[0]);
@@ -306,7 +307,7 @@ impl Listener {
         self
     }
 
-    /// Changes the plugin, wherever it stands.
+    /// Changes the plugin in each of its positions.
     fn set(&mut self, pointer: &str, value: &Value) {
         let manager = at(&mut self.0, CONNECTION_MANAGER);
         for plugin in PLUGINS {
@@ -321,14 +322,14 @@ impl Listener {
 #[derive(Clone, Debug)]
 pub struct Cluster(Value);
 
-/// How an upstream is known over TLS.
+/// The way to authenticate an upstream over TLS.
 #[derive(Clone, Debug)]
 pub enum UpstreamTls<'a> {
     /// By a certificate that an authority in this file signed.
     Authority(&'a Path),
     /// By a certificate that an authority of this machine signed.
     System,
-    /// Not at all: whoever answers gets the credentials.
+    /// Not at all: any server gets the credentials.
     Unchecked,
 }
 
@@ -336,7 +337,7 @@ impl Cluster {
     /// The shipped cluster under this name, with one upstream that speaks plain HTTP.
     ///
     /// # Panics
-    /// Where the shipped cluster has another shape.
+    /// If the shipped cluster has another shape.
     #[must_use]
     pub fn plain(name: &str, upstream: SocketAddr) -> Self {
         let mut cluster = Bootstrap::shipped("http.yaml").cluster();
@@ -354,7 +355,7 @@ impl Cluster {
         self
     }
 
-    /// The same with an upstream that speaks TLS and is known under this name or address.
+    /// The same with an upstream that speaks TLS and has this name or address in its certificate.
     #[must_use]
     pub fn upstream_tls(mut self, host: &str, tls: &UpstreamTls<'_>) -> Self {
         let (san_type, sni) = match host.parse::<IpAddr>() {

@@ -15,7 +15,10 @@ use crate::proxy::WasmtimeGateway;
 use crate::tools::Release;
 use crate::world::World;
 
-/// What runs the filter.
+/// The longest time that requests may take to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The host of the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
     /// Our own host.
@@ -24,7 +27,7 @@ pub enum Host {
     Envoy(Release),
 }
 
-/// A running gateway. It stops with its value.
+/// A running gateway. Dropping it stops the gateway.
 #[derive(Debug)]
 pub struct Gateway {
     running: Running,
@@ -45,7 +48,7 @@ impl Gateway {
     /// See [`StartError`].
     ///
     /// # Panics
-    /// Where a tool is missing.
+    /// If a tool is missing.
     pub async fn start(host: Host, spec: &GatewaySpec) -> Result<Self, StartError> {
         let certificate = Certificate::for_this_machine().expect("randomness");
         let running = match host {
@@ -64,10 +67,10 @@ impl Gateway {
         self.client_of(0)
     }
 
-    /// A client of a listener, by its place in the spec.
+    /// A client of a listener, by its index in the spec.
     ///
     /// # Panics
-    /// Where there is none at this place.
+    /// If there is no such listener.
     #[must_use]
     pub fn client_of(&self, listener: usize) -> Client {
         let address = self.address_of(listener);
@@ -84,10 +87,10 @@ impl Gateway {
         self.address_of(0)
     }
 
-    /// A listener's address, by its place in the spec.
+    /// The address of a listener, by its index in the spec.
     ///
     /// # Panics
-    /// Where there is none at this place.
+    /// If there is no such listener.
     #[must_use]
     pub fn address_of(&self, listener: usize) -> SocketAddr {
         match &self.running {
@@ -96,7 +99,7 @@ impl Gateway {
         }
     }
 
-    /// All that was logged so far.
+    /// Its log so far.
     #[must_use]
     pub fn log(&self) -> String {
         match &self.running {
@@ -105,7 +108,7 @@ impl Gateway {
         }
     }
 
-    /// The log's lines about VMs that trapped. A scenario ends by finding none.
+    /// The log's lines about VMs that trapped. A scenario ends by checking that there are none.
     #[must_use]
     pub fn traps(&self) -> Vec<String> {
         match &self.running {
@@ -114,23 +117,21 @@ impl Gateway {
         }
     }
 
-    /// Waits until no request is under way, as far as the host says: Envoy counts one as long as it is not logged, which a
-    /// busy machine may hold up when its reply is long there. Our own host has no such count.
+    /// Waits until every request has been logged. A client may have the whole reply before that.
     ///
     /// # Panics
-    /// Where requests go on for half a minute.
+    /// If requests are still active after half a minute.
     pub async fn idle(&self) {
-        let Some(envoy) = self.envoy() else { return };
-        let none = eventually(Duration::from_secs(30), async || {
-            let stats = envoy.admin().get("/stats?filter=downstream_rq_active").await.ok()?;
-            let stats = String::from_utf8_lossy(stats.body()).into_owned();
-            let mut others = stats.lines().filter(|line| !line.starts_with("http.admin."));
-            others.all(|line| line.ends_with(": 0")).then_some(())
-        });
-        none.await.expect("the requests end");
+        match &self.running {
+            Running::Envoy(envoy) => envoy.idle().await,
+            Running::Wasmtime(gateway) => {
+                let idle = eventually(PATIENCE, async || gateway.is_idle().then_some(()));
+                idle.await.expect("the requests end");
+            }
+        }
     }
 
-    /// The Envoy that the filter runs on, where it is one.
+    /// The Envoy that runs the filter, if it is one.
     #[must_use]
     pub fn envoy(&self) -> Option<&Envoy> {
         match &self.running {
@@ -139,7 +140,8 @@ impl Gateway {
         }
     }
 
-    /// On our own host, what its VMs share: the clock, which a test may move, counts, shared data. Envoy shows nothing.
+    /// The state that the VMs share, on our own host: the clock, which a test may move, counts, shared data. Envoy
+    /// shows none of it.
     #[must_use]
     pub fn world(&self) -> Option<&Arc<World>> {
         match &self.running {
@@ -149,8 +151,8 @@ impl Gateway {
     }
 }
 
-/// Writes each scenario once and tests it on both hosts: `name::on_wasmtime`, `name::on_envoy`. Give the host a name in the
-/// scenario's argument, and start gateways with it.
+/// Writes each scenario once and tests it on both hosts: `name::on_wasmtime`, `name::on_envoy`. The argument of the
+/// scenario is the host to start gateways with.
 #[macro_export]
 macro_rules! on_both_hosts {
     ($( $(#[$about:meta])* async fn $name:ident($host:ident) $scenario:block )+) => { $(

@@ -1,4 +1,4 @@
-//! The pages that prometheus_client's own tests read, which `make tools` puts into `.tools/corpus`.
+//! The pages in prometheus_client's own tests, which `make tools` installs into `.tools/corpus`.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::tools;
 
 const SCRIPT: &str = include_str!("corpus.py");
 
-/// Pages good and bad, each once. Which is which is for [`super::families_of_pages`] to say: the tests are older than the
+/// Good and bad pages, each once. [`super::families_of_pages`] tells which is which, since the tests are older than the
 /// parser.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Corpus {
@@ -19,13 +19,13 @@ pub struct Corpus {
     pub openmetrics: Vec<String>,
 }
 
-/// Plays the tests, with the parsers that they came with, and gives the pages that these read.
+/// Runs the tests with their own version of the parsers, and returns the pages that these read.
 ///
 /// # Errors
-/// [`OracleError::Python`] where a test fails.
+/// [`OracleError::Python`] if a test fails.
 ///
 /// # Panics
-/// Where the tests or Python are not installed.
+/// If the tests or Python are not installed.
 pub fn corpus() -> Result<Corpus, OracleError> {
     let mut python = Command::new(tools::command("python3"));
     python.env("PYTHONPATH", tools::python_corpus()).args(["-c", SCRIPT]);

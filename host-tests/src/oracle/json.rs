@@ -1,4 +1,4 @@
-//! Pages in the controller's JSON, as serde_json reads them.
+//! Pages in the controller's JSON, parsed by serde_json.
 
 use std::collections::BTreeMap;
 
@@ -20,18 +20,18 @@ struct Family<'a> {
 #[serde(deny_unknown_fields)]
 struct Sample<'a> {
     labels: BTreeMap<String, String>,
-    /// As it stands, for serde_json reads floats one unit off in the last place.
+    /// Unparsed, since serde_json parses some floats one unit in the last place off.
     #[serde(borrow)]
     value: &'a RawValue,
     #[serde(default)]
     sample_type: String,
 }
 
-/// Reads a page. In place of a sample's name stands its `sample_type`, or nothing, as with
-/// [`Format::Json`](super::Format::Json); what JSON has no number for is a string.
+/// Parses a page. A sample has its `sample_type` as name, or none, as with [`Format::Json`](super::Format::Json).
+/// Numbers that JSON cannot express are strings.
 ///
 /// # Errors
-/// Where the bytes are no such JSON.
+/// If the bytes are not such JSON.
 pub fn families(page: &[u8]) -> Result<Vec<OracleFamily>, serde_json::Error> {
     let families: BTreeMap<String, Family<'_>> = serde_json::from_slice(page)?;
     let families = families.into_iter().map(|(name, family)| {

@@ -1,5 +1,5 @@
-//! Pages in Prometheus protobuf (prometheus/client_model, `metrics.proto`), as prost reads them, in the terms of text: a
-//! histogram's parts are samples with suffixes, as Prometheus makes them.
+//! Pages in Prometheus protobuf (prometheus/client_model, `metrics.proto`), parsed by prost and expressed as in text:
+//! the parts of a histogram are samples with suffixes, as in Prometheus.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use prost::{DecodeError, Message};
 
 use super::{OracleExemplar, OracleFamily, OracleSample, python_float};
 
-/// Reads a page of delimited messages. Of a bound or quantile the number is there, not how a text spelt it; see
+/// Parses a page of delimited messages. Bounds and quantiles are numbers, without the notation of the text; see
 /// [`super::with_points_as_numbers`].
 ///
 /// # Errors
-/// Where the bytes are no such messages.
+/// If the bytes are not such messages.
 ///
 /// # Panics
-/// Where the messages lack what Prometheus needs, or have fields that are not declared here.
+/// If the messages lack what Prometheus needs, or have fields that are not declared here.
 pub fn families(page: &[u8]) -> Result<Vec<OracleFamily>, DecodeError> {
-    // One without metrics is passed over, as Prometheus does.
+    // A family without metrics is skipped, as in Prometheus.
     let families = messages(page)?.into_iter().filter(|family| !family.metric.is_empty());
     Ok(families.map(MetricFamily::read).collect())
 }
@@ -41,10 +41,10 @@ pub struct OracleNative {
 /// Reads the native histograms of a page.
 ///
 /// # Errors
-/// Where the bytes are no such messages.
+/// If the bytes are not such messages.
 ///
 /// # Panics
-/// As [`families`] does, and where spans and deltas do not fit.
+/// As [`families`] does, and if spans and deltas do not match.
 pub fn natives(page: &[u8]) -> Result<Vec<OracleNative>, DecodeError> {
     let mut natives = Vec::new();
     for family in messages(page)? {
@@ -60,7 +60,7 @@ fn messages(mut page: &[u8]) -> Result<Vec<MetricFamily>, DecodeError> {
     while !page.is_empty() {
         let before = page.len();
         let family = MetricFamily::decode_length_delimited(&mut page)?;
-        // What prost does not know it passes over.
+        // prost skips unknown fields.
         let known = family.encode_length_delimited_to_vec().len();
         assert_eq!(before - page.len(), known, "a field that no message has: {family:?}");
         families.push(family);
@@ -115,7 +115,7 @@ struct LabelPair {
     value: Option<String>,
 }
 
-/// `Gauge` and `Untyped`, which are alike.
+/// `Gauge` and `Untyped`, which are the same.
 #[derive(Clone, PartialEq, Message)]
 struct Single {
     #[prost(double, optional, tag = "1")]
@@ -241,7 +241,7 @@ impl Metric {
         samples.collect()
     }
 
-    /// The samples, without what all of them have.
+    /// The samples, without the labels that all of them have.
     fn values(&self, kind: &str) -> Vec<Value<'_>> {
         let single = match kind {
             "counter" => return vec![self.counter.as_ref().expect("a counter").read()],
@@ -274,7 +274,7 @@ impl Exemplar {
 }
 
 impl Timestamp {
-    /// Panics where it is none: nanoseconds count upwards from the second, before 1970 too.
+    /// Panics if it is invalid: nanoseconds count up from the second, even before 1970.
     fn milliseconds(&self) -> i64 {
         let (seconds, nanos) = (self.seconds.expect("seconds"), self.nanos.unwrap_or_default());
         assert!((0..1_000_000_000).contains(&nanos), "{self:?}");
@@ -289,7 +289,7 @@ impl Counter {
     }
 }
 
-/// A sample of a metric: what it adds to the name and the labels, and its value.
+/// A sample of a metric: its suffix, its additional label, and its value.
 struct Value<'a> {
     suffix: &'static str,
     point: Option<(&'static str, f64)>,

@@ -1,5 +1,5 @@
-//! Prometheus as a reader of many small pages: each is a target of one run, all are served by one server, so that
-//! hundreds take seconds.
+//! Prometheus as a reader of many small pages: each page is a target of the same run, and one server serves all of
+//! them, so that hundreds take seconds.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,26 +18,27 @@ use super::{Prometheus, Series};
 use crate::gateway::StartError;
 use crate::tools::Major;
 
-/// A page, and what it is said to be.
+/// A page and its Content-Type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// What is served.
+    /// The bytes.
     pub body: Bytes,
     /// Its Content-Type.
     pub media_type: &'static str,
 }
 
-/// What Prometheus made of a page: its series, without the labels that it adds, or why the scrape was lost.
+/// Prometheus's result for a page: its series, without the labels that Prometheus adds, or the reason why the scrape
+/// failed.
 pub type Reading = Result<Vec<Series>, String>;
 
-/// Lets a Prometheus read pages; answers in their order. Timestamps are read and then passed over, so that samples of all
-/// times are there.
+/// Makes Prometheus read pages. The results are in the order of the pages. Prometheus parses timestamps and then
+/// ignores them, so that samples of any time are stored.
 ///
 /// # Errors
-/// Where the server or Prometheus does not start.
+/// If the server or Prometheus does not start.
 ///
 /// # Panics
-/// Where Prometheus does not scrape them all, in good time.
+/// If Prometheus does not scrape all of them in time.
 pub async fn readings(major: Major, pages: &[Page]) -> Result<Vec<Reading>, StartError> {
     let address = serve(pages.to_vec()).await?;
     let prometheus = Prometheus::start_with(major, &config(address, pages.len()), "").await?;
@@ -76,7 +77,7 @@ fn config(address: SocketAddr, pages: usize) -> String {
     )
 }
 
-/// Serves pages by their place, as long as the runtime lives.
+/// Serves pages by their index for as long as the runtime lives.
 async fn serve(pages: Vec<Page>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -90,7 +91,7 @@ async fn serve(pages: Vec<Page>) -> std::io::Result<SocketAddr> {
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service);
-            // Prometheus breaks connections off when it ends.
+            // Prometheus aborts connections when it ends.
             tokio::spawn(async { drop(connection.await) });
         }
     });
@@ -104,7 +105,7 @@ fn reply(pages: &[Page], path: &str) -> Response<Full<Bytes>> {
     reply.body(Full::new(page.body.clone())).expect("a reply")
 }
 
-/// Series by their labels, as any reader tells them apart: a label without a value is none.
+/// Series by their labels, compared as every reader does it: a label without a value counts as absent.
 #[must_use]
 pub fn by_labels(series: &[Series]) -> BTreeMap<Vec<(String, String)>, String> {
     let labels = |series: &Series| {

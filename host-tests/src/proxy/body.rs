@@ -1,4 +1,4 @@
-//! A body that somebody else fills, piece by piece.
+//! A body that another task fills, piece by piece.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-/// The body was not sent to its end.
+/// The body did not reach its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CutOff;
 
@@ -19,10 +19,10 @@ impl std::fmt::Display for CutOff {
 
 impl std::error::Error for CutOff {}
 
-/// Where the pieces go. Dropped without [`Pieces::end`], it cuts the body off.
+/// The sender of the pieces. Dropping it without [`Pieces::end`] truncates the body.
 pub(super) struct Pieces(mpsc::Sender<Option<Frame<Bytes>>>);
 
-/// Whoever reads the body has gone.
+/// The reader of the body has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gone;
 
@@ -35,15 +35,15 @@ impl Pieces {
         self.0.send(None).await.map_err(|_| Gone)
     }
 
-    /// Until whoever reads the body has gone.
+    /// Waits until the reader of the body has gone.
     pub(super) async fn gone(&self) {
         self.0.closed().await;
     }
 }
 
-/// The body as hyper reads it.
+/// The body, as hyper reads it.
 pub(super) enum PieceBody {
-    /// Known whole.
+    /// A complete body.
     Whole(Option<Bytes>),
     /// Filled by [`Pieces`].
     Pieces { from: mpsc::Receiver<Option<Frame<Bytes>>>, ended: bool },
@@ -54,7 +54,7 @@ impl PieceBody {
         Self::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
     }
 
-    /// One piece at a time, so that a slow reader slows the writer.
+    /// One piece at a time, so that a slow reader slows down the writer.
     pub(super) fn pieces() -> (Pieces, Self) {
         let (to, from) = mpsc::channel(1);
         (Pieces(to), Self::Pieces { from, ended: false })

@@ -77,7 +77,7 @@ impl Client {
         }
     }
 
-    /// The request through its filters and to its cluster.
+    /// Sends the request through its filters and to its cluster.
     async fn forward(
         &self,
         stream: &mut Stream,
@@ -86,7 +86,7 @@ impl Client {
     ) -> Result<Reply, Stop> {
         refuse_without_host(stream)?;
         let end = body.is_end_stream() && !upgrade;
-        // Filters see the route that the request would take as it came.
+        // Filters see the route of the original request.
         if self.route(stream).is_ok_and(|route| !route.filtered) {
             stream.pass_filters_by();
         }
@@ -133,7 +133,7 @@ impl Client {
         Ok(route.clone())
     }
 
-    /// Hyper's own limit is one of its buffer, not exact.
+    /// Hyper's own limit is that of a buffer and not exact.
     fn refuse_large(&self) -> Response<PieceBody> {
         self.log_unread(431, "http1.headers_too_large");
         let text = "Request Header Fields Too Large";
@@ -141,7 +141,7 @@ impl Client {
         message::client_response(&reply::headers_of(&reply), PieceBody::whole(text))
     }
 
-    /// What could not be read as a request is logged all the same, without headers.
+    /// A malformed request is logged too, without headers.
     fn log_unread(&self, code: u16, details: &str) {
         let mut exchange = self.exchange();
         exchange.facts.code = Some(code);
@@ -172,7 +172,7 @@ fn refuse_without_host(stream: &Stream) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Waits for the reply while the body is pushed. A reply before the body's end leaves the rest unread.
+/// Waits for the reply while the body is sent. After an early reply, the rest of the body is not read.
 async fn both(
     sending: impl Future<Output = Result<Reply, Failure>>,
     pushing: impl Future<Output = Result<(), Stop>>,
@@ -190,7 +190,7 @@ async fn both(
     }
 }
 
-/// The client's body through the filters and to the cluster.
+/// Sends the client's body through the filters and to the cluster.
 async fn push(stream: &mut Stream, mut body: Incoming, pieces: Pieces) -> Result<(), Stop> {
     let mut end = false;
     while !end {
@@ -215,7 +215,7 @@ async fn push(stream: &mut Stream, mut body: Incoming, pieces: Pieces) -> Result
         if let Some(frame) = frame
             && pieces.send(frame).await.is_err()
         {
-            // The cluster has answered already, or gone: that is told elsewhere.
+            // The cluster has already answered or gone; another part reports it.
             return Ok(());
         }
     }

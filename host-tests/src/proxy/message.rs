@@ -1,4 +1,4 @@
-//! Between hyper's messages and header maps.
+//! Conversions between hyper's messages and header maps.
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -7,11 +7,11 @@ use super::body::PieceBody;
 use crate::vm::Headers;
 use crate::vm::wasi::fill_random;
 
-/// Those that mean one connection only.
+/// Headers that concern one connection only.
 const HOP_BY_HOP: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
 
-/// The methods that Envoy's HTTP/1 parser knows; others it takes for garbage.
+/// The methods that Envoy's HTTP/1 parser knows; it rejects others as malformed.
 const METHODS: [&str; 34] = [
     "ACL",
     "BIND",
@@ -49,7 +49,7 @@ const METHODS: [&str; 34] = [
     "UNSUBSCRIBE",
 ];
 
-/// Headers of which Envoy joins several lines into one, by commas.
+/// Headers whose lines Envoy joins into one, with commas.
 const JOINED: [&str; 14] = [
     "accept",
     "accept-encoding",
@@ -67,19 +67,19 @@ const JOINED: [&str; 14] = [
     "x-forwarded-for",
 ];
 
-/// Whether HTTP/1 has this method, as far as Envoy knows.
+/// True if Envoy knows this method of HTTP/1.
 pub(super) fn is_known_method(method: &Method) -> bool {
     METHODS.contains(&method.as_str())
 }
 
-/// What a client gets that does not speak HTTP.
+/// The reply to a client that does not speak HTTP.
 pub(super) fn bad_request() -> Response<PieceBody> {
     let headers = Headers::from_iter([(":status", "400"), ("connection", "close")]);
     client_response(&headers, PieceBody::whole(bytes::Bytes::new()))
 }
 
 /// A client's request as filters see it: pseudo-headers first, `Host` as `:authority`, an absolute target as `:path`,
-/// which is normalised where that is wanted.
+/// normalised if `normal`.
 pub(super) fn request_headers<B>(request: &Request<B>, scheme: &str, normal: bool) -> Headers {
     let mut headers = Headers::new();
     let host = request.headers().get(hyper::header::HOST).map(HeaderValue::as_bytes);
@@ -108,7 +108,7 @@ pub(super) fn request_headers<B>(request: &Request<B>, scheme: &str, normal: boo
     headers
 }
 
-/// What goes upstream; `None` where the filters made it something that HTTP cannot say.
+/// The upstream request; `None` if the filters made it impossible to express in HTTP.
 pub(super) fn upstream_request<B>(headers: &Headers, body: B) -> Option<Request<B>> {
     let pseudo = |name: &[u8]| headers.first(name);
     let uri = Uri::try_from(pseudo(b":path")?).ok()?;
@@ -123,7 +123,7 @@ pub(super) fn upstream_request<B>(headers: &Headers, body: B) -> Option<Request<
     Some(request)
 }
 
-/// An upstream's reply as filters see it.
+/// An upstream's reply, as filters see it.
 pub(super) fn response_headers<B>(response: &Response<B>) -> Headers {
     let mut headers = Headers::from_iter([(":status", response.status().as_str())]);
     let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -131,7 +131,7 @@ pub(super) fn response_headers<B>(response: &Response<B>) -> Headers {
     headers
 }
 
-/// What goes to the client.
+/// The reply for the client.
 pub(super) fn client_response(headers: &Headers, body: PieceBody) -> Response<PieceBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status(headers);
@@ -140,13 +140,13 @@ pub(super) fn client_response(headers: &Headers, body: PieceBody) -> Response<Pi
     response
 }
 
-/// The `:status`; 503 where the filters left none.
+/// The `:status`; 503 if the filters removed it.
 pub(super) fn status(headers: &Headers) -> StatusCode {
     let status = headers.first(b":status").and_then(|status| StatusCode::from_bytes(status).ok());
     status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
-/// Whether this asks for, or is, another protocol.
+/// True if this asks for, or is, another protocol.
 pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
     let connection = headers.get_all(hyper::header::CONNECTION).iter();
     let words = connection.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
@@ -155,7 +155,7 @@ pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
         && words.any(|word| word.eq_ignore_ascii_case(b"upgrade"))
 }
 
-/// What HTTP cannot say is left out, pseudo-headers too.
+/// Leaves out pseudo-headers and all else that HTTP cannot express.
 fn lines(headers: &Headers) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in headers.iter().filter(|(name, _)| !name.starts_with(b":")) {
@@ -174,7 +174,7 @@ fn add_lines(headers: &mut Headers, from: &HeaderMap, leave: impl Fn(&str) -> bo
     }
 }
 
-/// Empty lines leave no trace, as in Envoy.
+/// Empty lines are dropped, as in Envoy.
 fn join(headers: &mut Headers, from: &HeaderMap, name: &str) {
     let lines: Vec<_> = from.get_all(name).iter().map(HeaderValue::as_bytes).collect();
     if lines.len() > 1 {

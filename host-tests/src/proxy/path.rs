@@ -1,8 +1,8 @@
 //! Envoy's path normalisation (`normalize_path`, `merge_slashes`, `path_with_escaped_slashes_action:
-//! UNESCAPE_AND_FORWARD`), which every shipped configuration has on.
+//! UNESCAPE_AND_FORWARD`), which every shipped configuration enables.
 
-/// Percent-encoded slashes, backslashes and unreserved characters are decoded, backslashes are slashes, dot segments are resolved, repeated
-/// slashes merged. The query is left alone.
+/// Decodes percent-encoded slashes, backslashes and unreserved characters, turns backslashes into slashes, resolves dot
+/// segments, and merges repeated slashes. The query is unchanged.
 pub(super) fn normal(path_and_query: &str) -> Vec<u8> {
     let (path, query) = match path_and_query.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -28,7 +28,7 @@ fn decoded(path: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// The character that two hex digits mean, where it is decoded.
+/// The character of two hex digits, if it is to be decoded.
 fn unescaped(digits: &[u8]) -> Option<u8> {
     let digits = std::str::from_utf8(digits.get(..2)?).ok()?;
     let byte = u8::from_str_radix(digits, 16).ok()?;
@@ -43,7 +43,7 @@ fn resolved(path: &[u8]) -> Vec<u8> {
         match segment {
             b"" | b"." => {}
             b".." => drop(segments.pop()),
-            // As Envoy since 1.40 has it.
+            // As in Envoy since 1.40.
             [b'.', b'.', b';', ..] => drop(segments.pop()),
             segment => segments.push(segment),
         }
@@ -61,7 +61,7 @@ mod tests {
     use super::normal;
 
     #[test]
-    fn spellings_of_one_path_become_one() {
+    fn spellings_of_one_path_have_one_normal_form() {
         for path in [
             "/a/b/",
             "//a///b//",

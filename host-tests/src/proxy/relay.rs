@@ -1,4 +1,4 @@
-//! The way back: an upstream's reply or a local one, through the filters to the client.
+//! Replies on their way back: an upstream's or a local one, through the filters to the client.
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -14,7 +14,7 @@ use super::stream::{Stop, Stream};
 use super::upstream::{Failure, Reply};
 use crate::vm::{Headers, LocalReply};
 
-/// An upstream's reply through the filters and to the client.
+/// Sends an upstream's reply through the filters and to the client.
 pub(super) async fn relay(
     mut stream: Stream,
     mut reply: Reply,
@@ -51,8 +51,8 @@ pub(super) async fn relay(
     Ok(message::client_response(&headers, sent))
 }
 
-/// The upstream's body through the filters and to the client. The request counts as ended before its last piece is
-/// handed over, so that whoever has read a reply can rely on its being counted.
+/// Sends the upstream's body through the filters and to the client. The request is finished before its last piece is
+/// handed over, so that a client that has read the reply can rely on the request being counted.
 async fn pull(stream: &mut Stream, mut body: Incoming, pieces: &Pieces) -> Result<(), Stop> {
     let mut end = false;
     while !end {
@@ -88,7 +88,7 @@ async fn pull(stream: &mut Stream, mut body: Incoming, pieces: &Pieces) -> Resul
     Ok(())
 }
 
-/// A chunked body's end is only known after its last piece: an empty one tells the filters.
+/// The end of a chunked body is known only after its last piece: an empty piece tells the filters.
 pub(super) fn last_piece(end: &mut bool) -> Frame<Bytes> {
     *end = true;
     Frame::data(Bytes::new())
@@ -103,7 +103,7 @@ fn cut_off(stream: &mut Stream) {
     stream.finish();
 }
 
-/// A local reply, through the filters too.
+/// Sends a local reply through the filters too.
 pub(super) async fn local(
     mut stream: Stream,
     reply: LocalReply,
@@ -130,7 +130,7 @@ pub(super) async fn local(
     Ok(message::client_response(&headers, PieceBody::whole(body)))
 }
 
-/// A reply that takes the place of one on its way back: no filter sees it.
+/// A reply that replaces one on its way back: no filter sees it.
 fn direct(mut stream: Stream, stop: Stop) -> Result<Response<PieceBody>, CutOff> {
     let Stop::Reply(reply) = stop else { return Err(CutOff) };
     let headers = reply::headers_of(&reply);
@@ -141,7 +141,7 @@ fn direct(mut stream: Stream, stop: Stop) -> Result<Response<PieceBody>, CutOff>
     Ok(message::client_response(&headers, PieceBody::whole(reply.body)))
 }
 
-/// The reply's headers as the filters left them. From here on its status is known.
+/// The reply's headers after the filters. From here on, its status is known.
 fn sent_headers(stream: &Stream) -> Headers {
     let mut exchange = stream.exchange();
     let headers = exchange.response_headers.clone().unwrap_or_default();

@@ -2,8 +2,8 @@
 
 use crate::vm::{Headers, LocalReply};
 
-/// The headers of a local reply: a body gets its length, and `text/plain` where no type was given; without a body
-/// there is neither.
+/// The headers of a local reply: a body gets its length, and `text/plain` if no type was given; a reply without a body
+/// has neither.
 pub(super) fn headers_of(reply: &LocalReply) -> Headers {
     let mut headers = Headers::from_iter([(":status", reply.status.to_string())]);
     for (name, value) in reply.headers.iter() {
@@ -21,18 +21,18 @@ pub(super) fn headers_of(reply: &LocalReply) -> Headers {
     headers
 }
 
-/// What a request gets whose filter's VM is dead.
+/// The reply to a request whose filter's VM is dead.
 pub(super) fn failed() -> LocalReply {
     bare(503, "wasm_fail_stream")
 }
 
-/// What a client gets when a filter kept its request back for too long.
+/// The reply to a client whose request a filter held for too long.
 pub(super) fn idle(complete: bool) -> LocalReply {
     let status = if complete { 504 } else { 408 };
     LocalReply { body: b"stream timeout".to_vec(), ..bare(status, "stream_idle_timeout") }
 }
 
-/// A reply with nothing but its status.
+/// A reply with only a status.
 pub(super) fn bare(status: u32, details: &str) -> LocalReply {
     LocalReply { status, details: details.into(), ..LocalReply::default() }
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_body_there_is_neither_type_nor_length() {
+    fn a_reply_without_a_body_has_no_type_and_no_length() {
         let headers = Headers::from_iter([("content-type", "text/x"), ("x", "y")]);
         let reply = LocalReply { status: 204, headers, ..LocalReply::default() };
         assert_eq!(headers_of(&reply), Headers::from_iter([(":status", "204"), ("x", "y")]));

@@ -1,4 +1,4 @@
-//! What callbacks ask of a stream, kept until the stream looks.
+//! The requests of callbacks to a stream, queued until the stream handles them.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::vm::{Direction, LocalReply};
 
-/// What a stream is told.
+/// A request to a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
     Resume(Direction),
@@ -15,7 +15,7 @@ pub(super) enum Signal {
     Reset,
 }
 
-/// The mailbox of one stream context.
+/// The queue of one stream context.
 #[derive(Default)]
 pub(super) struct Signals {
     waiting: RefCell<VecDeque<Signal>>,

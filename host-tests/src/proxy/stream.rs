@@ -33,20 +33,20 @@ struct Filter {
     plugin: Arc<Plugin>,
     place: Option<Place>,
     signals: Rc<Signals>,
-    /// Its VM died under it, or was dead before.
+    /// Its VM died during the stream, or was dead before.
     failed: bool,
-    /// What it keeps back of the two bodies.
+    /// The parts of the two bodies that it holds.
     held: [Vec<u8>; 2],
 }
 
-/// Why a message goes no further.
+/// The reason why a message goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     Reply(LocalReply),
     Reset,
 }
 
-/// What is shown to a filter.
+/// The part of a message that a filter sees.
 #[derive(Clone, Copy)]
 enum Part {
     Headers,
@@ -63,6 +63,7 @@ impl Stream {
             failed: false,
             held: Default::default(),
         });
+        worker.world.request_began();
         Self {
             worker: Rc::clone(worker),
             listener: Arc::clone(listener),
@@ -74,17 +75,17 @@ impl Stream {
         }
     }
 
-    /// What is known of it; not to be held across a callback.
+    /// The exchange. The guard must not be held across a callback.
     pub(super) fn exchange(&self) -> std::sync::MutexGuard<'_, Exchange> {
         locked(&self.exchange)
     }
 
-    /// To be called before any filter saw it: none will.
+    /// Removes all filters. Call it before any filter sees the request.
     pub(super) fn pass_filters_by(&mut self) {
         self.filters.clear();
     }
 
-    /// The request's headers through all filters, in order.
+    /// Sends the request's headers through all filters, in order.
     pub(super) async fn request_headers(&mut self, end: bool) -> Result<(), Stop> {
         self.complete = end;
         for place in 0..self.filters.len() {
@@ -94,7 +95,7 @@ impl Stream {
         Ok(())
     }
 
-    /// A piece of the request's body through all filters; `None` where one of them keeps it back until there is more.
+    /// Sends a piece of the request's body through all filters; `None` if one of them holds it until more comes.
     pub(super) async fn request_body(
         &mut self,
         piece: Vec<u8>,
@@ -117,7 +118,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The reply's headers through all filters, the last first. The status is known from then on.
+    /// Sends the reply's headers through all filters in reverse order. From here on, the status is known.
     pub(super) async fn response_headers(
         &mut self,
         headers: Headers,
@@ -130,7 +131,7 @@ impl Stream {
         Ok(())
     }
 
-    /// As [`Stream::request_body`], the last filter first.
+    /// As [`Stream::request_body`], in reverse order.
     pub(super) async fn response_body(
         &mut self,
         piece: Vec<u8>,
@@ -153,8 +154,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Ends it: `on_log` of each filter, whether it ever saw the request or not, then their ends, then the access
-    /// loggers.
+    /// Ends it: `on_log` of each filter, even if it never saw the request, then their ends, then the access loggers.
     pub(super) fn finish(&mut self) {
         if std::mem::replace(&mut self.finished, true) {
             return;
@@ -176,6 +176,7 @@ impl Stream {
             let Ok(root) = self.worker.root(logger) else { continue };
             let _ = self.worker.enter(root, |vm, root| vm.log_at_root(root, &self.exchange));
         }
+        self.worker.world.request_logged();
     }
 
     fn open(&mut self, place: usize) -> Result<(), Stop> {
@@ -193,7 +194,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Shows a filter a part of a message, and waits as long as the filter keeps it back.
+    /// Shows a part of a message to a filter, and waits for as long as the filter holds it.
     async fn show(
         &mut self,
         place: usize,
@@ -207,8 +208,8 @@ impl Stream {
         }
     }
 
-    /// Shows a filter a piece of a body together with what it kept back. What it keeps back now is not waited for,
-    /// since there is more to come, until the end.
+    /// Shows a piece of a body to a filter, together with the part that it held before. If it holds this piece too, the
+    /// caller does not wait, because more comes, except at the end.
     async fn show_body(
         &mut self,
         place: usize,
@@ -246,7 +247,7 @@ impl Stream {
         part: Part,
         end: bool,
     ) -> Result<Action, Stop> {
-        // One that never saw the request does not see its reply either.
+        // A filter that never saw the request does not see its reply either.
         if self.filters[place].place.is_none() || self.filters[place].failed {
             return Ok(Action::Continue);
         }
@@ -292,7 +293,7 @@ impl Stream {
     }
 }
 
-/// A client that leaves drops the stream where it stands.
+/// If the client leaves, the stream is dropped at its current point.
 impl Drop for Stream {
     fn drop(&mut self) {
         if !self.finished {

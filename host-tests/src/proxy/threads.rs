@@ -1,4 +1,4 @@
-//! The threads: one that accepts, the main one, and the workers, each with its own runtime.
+//! The threads: one that accepts connections, the main thread, and the workers, each with its own runtime.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use super::{GatewayConfig, Listener, StartError};
 use crate::vm::{Connection, Plugin};
 use crate::world::World;
 
-/// All threads of a gateway. Dropped, they stop and are waited for.
+/// All threads of a proxy. Dropping them stops them and waits for their end.
 pub(super) struct Threads {
     stop: watch::Sender<bool>,
     running: Vec<JoinHandle<()>>,
@@ -48,7 +48,7 @@ struct Bound {
     tls: Option<TlsAcceptor>,
 }
 
-/// Starts the main thread and the workers, and then, when their VMs are there, the listeners.
+/// Starts the main thread and the workers, and then, when their VMs exist, the listeners.
 pub(super) async fn start(
     world: &Arc<World>,
     config: &GatewayConfig,
@@ -91,7 +91,7 @@ fn bind(listener: &Listener) -> Result<Bound, StartError> {
     Ok(Bound { socket, listener: Arc::new(listener.clone()), tls })
 }
 
-/// A thread with a runtime of its own, on which nothing needs to be `Send`.
+/// A thread with its own runtime, on which nothing needs to be `Send`.
 fn spawn<F>(name: &str, run: F) -> std::io::Result<JoinHandle<()>>
 where
     F: AsyncFnOnce() + Send + 'static,
@@ -142,7 +142,7 @@ async fn accept_all(
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-/// Connections go to the workers in turn.
+/// Distributes connections to the workers in turn.
 async fn accept(
     bound: Bound,
     workers: Rc<Vec<mpsc::UnboundedSender<Accepted>>>,

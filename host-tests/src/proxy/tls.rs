@@ -16,10 +16,10 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// A fresh certificate for `localhost` and 127.0.0.1 that nobody signed but itself.
+    /// A new self-signed certificate for `localhost` and 127.0.0.1.
     ///
     /// # Panics
-    /// Where the machine has no random generator.
+    /// If the machine has no random generator.
     #[must_use]
     pub fn self_signed() -> Self {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];

@@ -1,4 +1,5 @@
-//! Requests to clusters: a client with a pool per thread, and Envoy's own replies where there is none from upstream.
+//! Requests to clusters: a client with a connection pool per thread, and Envoy's own replies if the upstream gives
+//! none.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use crate::world::World;
 /// `http.async_response_buffer_limit`
 const CALL_BODY_LIMIT: usize = 32 * 1024 * 1024;
 
-/// Why there is no reply from upstream, as Envoy tells it.
+/// The reason why the upstream gives no reply, as Envoy reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     NoHealthyUpstream,
@@ -31,7 +32,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// The reply that Envoy makes. Only its `x-envoy-upstream-service-time` tells an upstream's reply from it.
+    /// The reply that Envoy makes. Only `x-envoy-upstream-service-time` distinguishes an upstream's reply from it.
     pub(super) fn reply(self) -> LocalReply {
         let (status, body, details) = match self {
             Self::NoHealthyUpstream => (503, "no healthy upstream", "no_healthy_upstream"),
@@ -88,7 +89,7 @@ pub(super) struct Reply {
     pub(super) address: SocketAddr,
 }
 
-/// The clusters as one thread reaches them.
+/// The clusters, as seen by one thread.
 #[derive(Clone)]
 pub(super) struct Upstreams {
     world: Arc<World>,
@@ -101,7 +102,7 @@ impl Upstreams {
         Self { world: Arc::clone(world), client }
     }
 
-    /// Sends and waits for the reply's headers.
+    /// Sends a request and waits for the reply's headers.
     pub(super) async fn send(
         &self,
         cluster: &str,
@@ -123,7 +124,7 @@ impl Upstreams {
         Ok(Reply { headers, response, address })
     }
 
-    /// A module's call; `None` where the answer was cut off or too large.
+    /// Makes the call of a module; `None` if the answer was truncated or too large.
     pub(super) async fn call(&self, call: &HttpCall) -> Option<CallAnswer> {
         let deadline = call.timeout.map(|timeout| Instant::now() + timeout);
         let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -155,7 +156,7 @@ impl Upstreams {
     }
 }
 
-/// A reply of Envoy's own, as a call's answer.
+/// Envoy's own reply, as the answer to a call.
 fn made(reply: &LocalReply) -> CallAnswer {
     CallAnswer {
         headers: super::reply::headers_of(reply),

@@ -1,4 +1,4 @@
-//! One thread's VM: it is entered by whatever happens on that thread, and what it asked for is done after.
+//! One thread's VM. Every event on that thread enters it, and its requests are carried out afterwards.
 //!
 //! Everything here runs on one OS thread, as in Envoy, so that callbacks of a VM never overlap.
 
@@ -21,7 +21,8 @@ pub(super) struct Worker {
     pub(super) world: Arc<World>,
     pub(super) upstreams: Upstreams,
     name: String,
-    /// Dead VMs are made again, at most this often per plugin; `None` on the main thread, where they stay dead.
+    /// The shortest time between two reloads of a plugin after its VM died; `None` on the main thread, where a dead VM
+    /// is not rebuilt.
     reload_backoff: Option<Duration>,
     life: RefCell<Option<Life>>,
     lives: Cell<u64>,
@@ -30,14 +31,14 @@ pub(super) struct Worker {
     ticks: RefCell<HashMap<ContextId, JoinHandle<()>>>,
 }
 
-/// A VM from its birth to its trap.
+/// A VM from its creation to its trap.
 struct Life {
     vm: Vm,
     number: u64,
     roots: Vec<(Arc<Plugin>, ContextId)>,
 }
 
-/// A context, and the life of the VM that it is of.
+/// A context, and the life of its VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     life: u64,
@@ -51,7 +52,7 @@ impl Place {
     }
 }
 
-/// The VM is dead, or the context's VM is.
+/// The VM, or the VM of the context, is dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Dead;
 
@@ -74,14 +75,14 @@ impl Worker {
         })
     }
 
-    /// Makes the VM and gives it all its plugins.
+    /// Creates the VM and adds all its plugins.
     pub(super) fn start(self: &Rc<Self>, plugins: &[Arc<Plugin>]) {
         for plugin in plugins {
             let _ = self.load(plugin);
         }
     }
 
-    /// The root of a plugin, in a VM that lives. A dead VM is made again for whoever asks, but not too often.
+    /// The root of a plugin in a living VM. A dead VM is rebuilt, but not more often than the backoff allows.
     pub(super) fn root(self: &Rc<Self>, plugin: &Arc<Plugin>) -> Result<Place, Dead> {
         if let Some(root) = self.known_root(plugin) {
             return Ok(root);
@@ -96,7 +97,7 @@ impl Worker {
         self.load(plugin)
     }
 
-    /// Enters the VM that `place` is of.
+    /// Enters the VM of `place`.
     pub(super) fn enter<T>(
         self: &Rc<Self>,
         place: Place,
@@ -116,7 +117,7 @@ impl Worker {
         outcome.map_err(|_| Dead)
     }
 
-    /// Lets what a callback asks of a stream reach it.
+    /// Registers a stream for the requests of callbacks.
     pub(super) fn watch(&self, place: Place, signals: &Rc<Signals>) {
         self.streams.borrow_mut().insert(place.context, Rc::clone(signals));
     }
@@ -186,8 +187,8 @@ impl Worker {
         Ok(())
     }
 
-    /// A dead VM ticks no more, and its streams hear nothing any more: one that is paused waits for the client's or
-    /// the connection's patience to end.
+    /// Stops the ticks of a dead VM and forgets its streams: a paused stream waits until the client leaves or its idle
+    /// timeout.
     fn bury(&self, number: u64) {
         let mut life = self.life.borrow_mut();
         if life.as_ref().is_some_and(|life| life.number == number) {
@@ -238,7 +239,7 @@ impl Worker {
         });
     }
 
-    /// A new period starts at once, whatever was left of the old one.
+    /// The new period starts at once; the rest of the old one is dropped.
     fn tick_every(self: &Rc<Self>, root: Place, period: Duration) {
         let mut ticks = self.ticks.borrow_mut();
         if let Some(former) = ticks.remove(&root.context) {
@@ -259,7 +260,7 @@ impl Worker {
         ticks.insert(root.context, ticking);
     }
 
-    /// Only the VM that enqueued hears of it: in Envoy it is the one that registered the queue last.
+    /// Only the VM that enqueued is notified; in Envoy it is the VM that registered the queue last.
     fn announce(self: &Rc<Self>, queue: u32) {
         let worker = Rc::clone(self);
         tokio::task::spawn_local(async move { worker.queue_ready(queue) });

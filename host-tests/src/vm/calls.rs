@@ -1,4 +1,4 @@
-//! Host calls: going on, stopping, replying, calling out. They leave an [`Effect`]; nothing happens inside a callback.
+//! Host calls: continue, pause, reply, send requests. They record an [`Effect`]; nothing happens inside a callback.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) fn continue_stream(guest: &mut Guest<'_>, kind: u32) -> Outcome {
     let Some(stream) = state.context_mut().filter(|stream| stream.exchange.is_some()) else {
         return Ok(());
     };
-    // Envoy forgets the request here whichever half goes on.
+    // Envoy forgets the request here, whichever half continues.
     stream.sight.request_headers = false;
     stream.sight.request_body = false;
     stream.sight.request_trailers = false;
@@ -64,8 +64,8 @@ pub(super) fn reply(
     Ok(())
 }
 
-/// An unknown cluster, and a request without method, path or authority are bad arguments; a cluster without an address
-/// is an internal failure. In neither case an answer ever comes.
+/// An unknown cluster, or a request without method, path or authority, is a bad argument; a cluster without an address
+/// is an internal failure. In both cases no answer ever comes.
 #[expect(clippy::too_many_arguments, reason = "the ABI passes each pointer by itself")]
 pub(super) fn http(
     guest: &mut Guest<'_>,

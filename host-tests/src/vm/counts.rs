@@ -1,36 +1,36 @@
-//! What a VM did, callback by callback. None of it depends on the machine, so tests and benchmarks may assert on it.
+//! The work of a VM, callback by callback. None of it depends on the machine, so tests and benchmarks may assert on it.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-/// What a VM did so far.
+/// The work of a VM so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// By export, as `proxy_on_log`. `_initialize` is there too.
+    /// By export, such as `proxy_on_log`, `_initialize` included.
     pub callbacks: BTreeMap<&'static str, CallbackCounts>,
 }
 
-/// What all runs of one callback did together.
+/// The work of all runs of one callback.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallbackCounts {
-    /// How often it ran.
+    /// The number of runs.
     pub runs: u64,
-    /// The wasm fuel it burnt: about one unit an instruction.
+    /// The wasm fuel that it used: about one unit per instruction.
     pub fuel: u64,
-    /// By import, as `proxy_get_property`.
+    /// By import, such as `proxy_get_property`.
     pub host_calls: BTreeMap<&'static str, HostCallCounts>,
-    /// Bytes that the host read out of the module's memory.
+    /// Bytes that the host read from the module's memory.
     pub bytes_out: u64,
-    /// Bytes that the host wrote into memory which it had the module allocate.
+    /// Bytes that the host wrote into memory that the module allocated for it.
     pub bytes_in: u64,
 }
 
-/// What all calls of one import did together.
+/// The calls of one import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostCallCounts {
-    /// How many.
+    /// The number of calls.
     pub calls: u64,
-    /// How many of them returned bytes, for which the host calls back into the module to allocate.
+    /// The number of calls that returned bytes, for which the host calls back into the module to allocate.
     pub returned_bytes: u64,
 }
 
@@ -45,13 +45,13 @@ impl Counts {
         total
     }
 
-    /// One callback; all zero where it never ran.
+    /// One callback; all zero if it never ran.
     #[must_use]
     pub fn of(&self, callback: &str) -> CallbackCounts {
         self.callbacks.get(callback).cloned().unwrap_or_default()
     }
 
-    /// What happened since `earlier`, a former snapshot of the same VM. Callbacks that did not run are left out.
+    /// The work since `earlier`, a former snapshot of the same VM. Callbacks that did not run are left out.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let callbacks = self.callbacks.iter().filter_map(|(name, now)| {

@@ -1,48 +1,48 @@
-//! What a callback asked for, to be done when it has returned: a VM is never entered twice.
+//! The requests of a callback, carried out after it has returned: a VM is never entered twice.
 
 use std::time::Duration;
 
 use super::{ContextId, Headers};
 
-/// What whoever drives a VM has to do after a callback.
+/// An action that the driver of a VM must take after a callback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Go on with a paused stream.
+    /// Resume a paused stream.
     Resume {
-        /// Which stream.
+        /// The stream.
         context: ContextId,
-        /// Which half.
+        /// The half.
         direction: Direction,
     },
-    /// Answer the request here and now.
+    /// Answer the request at once.
     Reply {
-        /// Which stream.
+        /// The stream.
         context: ContextId,
-        /// With what.
+        /// The reply.
         reply: LocalReply,
     },
-    /// Cut the stream off.
+    /// Reset the stream.
     Reset {
-        /// Which stream.
+        /// The stream.
         context: ContextId,
     },
     /// Send a request to a cluster; its answer goes to [`super::Vm::http_call_response`].
     Call(HttpCall),
-    /// Tick this root every so often from now on; zero means never.
+    /// Tick this root with this period from now on; zero means never.
     TickPeriod {
-        /// Which root.
+        /// The root.
         root: ContextId,
-        /// How often.
+        /// The period.
         period: Duration,
     },
-    /// Something was put into this shared queue.
+    /// A value was put into this shared queue.
     Enqueued {
-        /// Which queue.
+        /// The queue.
         queue: u32,
     },
-    /// The root that put off its end is done.
+    /// A root that postponed its end is done.
     Done {
-        /// Which root.
+        /// The root.
         root: ContextId,
     },
 }
@@ -63,7 +63,7 @@ pub struct LocalReply {
     pub status: u32,
     /// For `response.code_details`.
     pub details: String,
-    /// Headers beside those the host makes.
+    /// Headers in addition to those that the host sets.
     pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
@@ -72,28 +72,28 @@ pub struct LocalReply {
 /// A request that a module sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpCall {
-    /// What tells its answer from others', within the VM.
+    /// The id of the call within the VM.
     pub token: u32,
-    /// The root context that owns it: a call outlives the stream that made it, and the SDK drops an answer to a stream
-    /// that is gone.
+    /// The root context that owns it. A call outlives the stream that made it, and the SDK drops an answer to a stream
+    /// that has ended.
     pub root: ContextId,
     /// The cluster; it exists and has an address.
     pub cluster: String,
-    /// `:method`, `:path` and `:authority` among them.
+    /// The headers, including `:method`, `:path` and `:authority`.
     pub headers: Headers,
     /// The body, often empty.
     pub body: Vec<u8>,
-    /// How long the answer may take.
+    /// The longest time until the answer.
     pub timeout: Option<Duration>,
 }
 
 /// The answer to an [`HttpCall`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallAnswer {
-    /// `:status` among them.
+    /// The headers, including `:status`.
     pub headers: Headers,
-    /// The body, whole.
+    /// The complete body.
     pub body: Vec<u8>,
-    /// Often none.
+    /// Usually none.
     pub trailers: Headers,
 }

@@ -13,9 +13,9 @@ pub type SharedExchange = Arc<Mutex<Exchange>>;
 /// One request and its reply.
 #[derive(Clone, Debug, Default)]
 pub struct Exchange {
-    /// Absent where the request was never understood.
+    /// Absent if the request could not be parsed.
     pub request_headers: Option<Headers>,
-    /// What a body callback sees: the piece at hand, or all since the body was paused.
+    /// The content for a body callback: the current piece, or everything since the body was paused.
     pub request_body: Vec<u8>,
     /// Trailers of the request.
     pub request_trailers: Option<Headers>,
@@ -25,22 +25,22 @@ pub struct Exchange {
     pub response_body: Vec<u8>,
     /// Trailers of the reply.
     pub response_trailers: Option<Headers>,
-    /// What is known beside the messages themselves.
+    /// Facts beside the messages themselves.
     pub facts: Facts,
 }
 
-/// What Envoy calls stream info.
+/// Envoy's stream info.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// `HTTP/1.1`.
     pub protocol: Option<&'static str>,
-    /// When the request came, since the Unix epoch.
+    /// The arrival of the request, since the Unix epoch.
     pub started: Duration,
-    /// How long it took; absent until it ended.
+    /// The duration; absent until it ended.
     pub duration: Option<Duration>,
     /// The status; absent until the reply's headers are sent.
     pub code: Option<u16>,
-    /// Envoy's word for how the reply came about, as `via_upstream`.
+    /// Envoy's code for the origin of the reply, such as `via_upstream`.
     pub code_details: Option<String>,
     /// Envoy's response flags.
     pub flags: u64,
@@ -50,13 +50,13 @@ pub struct Facts {
     pub bytes_sent: u64,
     /// The client's connection.
     pub connection: Option<Connection>,
-    /// The name of the route that was taken.
+    /// The name of the route.
     pub route: Option<String>,
     /// The cluster that the route names.
     pub cluster: Option<String>,
-    /// What filters wrote with `set_property`.
+    /// Values that filters wrote with `set_property`.
     pub filter_state: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Where the request went.
+    /// The upstream's address.
     pub upstream: Option<SocketAddr>,
 }
 
@@ -72,7 +72,7 @@ pub struct Connection {
 }
 
 impl Exchange {
-    /// A request with these headers, to be driven by hand.
+    /// A request with these headers, for a test that drives a VM.
     #[must_use]
     pub fn of(request_headers: Headers) -> SharedExchange {
         Arc::new(Mutex::new(Self {

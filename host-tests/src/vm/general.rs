@@ -66,7 +66,7 @@ pub(super) fn buffer(
     size_at: u32,
 ) -> Outcome {
     let start = start as usize;
-    // The caller's size is a limit: the SDK asks for all with the greatest there is.
+    // The size is a limit: to read everything, the SDK passes the largest possible number.
     let end = start.saturating_add(size as usize);
     let piece = with_buffer(guest, Buffer::from_number(kind)?, |whole| {
         whole.get(start.min(whole.len())..end.min(whole.len())).unwrap_or_default().to_vec()
@@ -74,7 +74,7 @@ pub(super) fn buffer(
     guest.give(&piece, data_at, size_at)
 }
 
-/// A body that is not there now is empty; any other buffer that is not there is not found.
+/// A body that does not exist now is empty; any other missing buffer is not found.
 fn with_buffer<T>(guest: &Guest<'_>, buffer: Buffer, take: impl FnOnce(&[u8]) -> T) -> Outcome<T> {
     let state = guest.state();
     let not_found = || Failure::from(Status::NotFound);
@@ -119,7 +119,7 @@ pub(super) fn set_buffer(
     splice(body, start as usize, length as usize, &data)
 }
 
-/// Envoy can put before, put behind, or replace all; nothing between.
+/// Envoy can prepend, append, or replace everything, but not insert.
 fn splice(body: &mut Vec<u8>, start: usize, length: usize, data: &[u8]) -> Outcome {
     match (start, length) {
         (0, 0) => drop(body.splice(0..0, data.iter().copied())),

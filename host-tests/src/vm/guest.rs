@@ -1,4 +1,4 @@
-//! The module's side of a host call: its memory, checked, and the statuses it gets.
+//! The module's side of a host call: its memory, with checks, and the statuses that it gets.
 
 use wasmtime::{Caller, Memory, format_err};
 
@@ -18,11 +18,11 @@ pub(crate) enum Status {
     Unimplemented = 12,
 }
 
-/// Why a host call did not do it.
+/// The reason why a host call failed.
 pub(crate) enum Failure {
-    /// The module gets this number.
+    /// The module gets this status.
     Code(u32),
-    /// The module gets nothing any more.
+    /// The callback ends.
     Trap(wasmtime::Error),
 }
 
@@ -46,11 +46,11 @@ pub(crate) struct Guest<'a> {
     name: &'static str,
 }
 
-/// These announce themselves, with their key.
+/// These calls the hook sees together with their key.
 const STEPPING: [&str; 2] = ["proxy_get_shared_data", "proxy_set_shared_data"];
 
 impl<'a> Guest<'a> {
-    /// Does one host call and counts it.
+    /// Makes one host call and counts it.
     pub(crate) fn serve(
         caller: Caller<'a, State>,
         name: &'static str,
@@ -69,7 +69,7 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// Lets a test in before the call happens.
+    /// Runs the hook before the call.
     pub(crate) fn step(&self, key: Option<&[u8]>) -> Outcome {
         match self.state().step(self.name, key) {
             Step::Proceed => Ok(()),
@@ -85,7 +85,7 @@ impl<'a> Guest<'a> {
         self.caller.data_mut()
     }
 
-    /// A copy of the module's bytes.
+    /// A copy of bytes of the module.
     pub(crate) fn bytes(&mut self, at: u32, size: u32) -> Outcome<Vec<u8>> {
         let memory = self.memory()?;
         let range = at as usize..(at as usize).saturating_add(size as usize);
@@ -111,7 +111,7 @@ impl<'a> Guest<'a> {
         Ok(())
     }
 
-    /// Hands bytes over in memory that the module allocates for them; none for no bytes.
+    /// Passes bytes to the module in memory that it allocates for them; no memory for no bytes.
     pub(crate) fn give(&mut self, bytes: &[u8], pointer_at: u32, size_at: u32) -> Outcome {
         let size = u32::try_from(bytes.len()).map_err(|_| Status::InvalidMemoryAccess)?;
         let mut pointer = 0;

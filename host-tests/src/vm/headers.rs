@@ -1,34 +1,34 @@
-//! Header maps as the ABI has them: an ordered list of names in lower case and values of any bytes.
+//! Header maps as in the ABI: an ordered list of names in lower case and values of any bytes.
 
 /// Headers or trailers, pseudo-headers (`:path`) included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Headers {
-    /// None.
+    /// An empty map.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many lines.
+    /// The number of headers.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// True if there is no header.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The lines in order.
+    /// The headers in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 
-    /// The first value of this name, which is all that a module's getter sees.
+    /// The first value of this name, which is the only one that a module's getter returns.
     #[must_use]
     pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
         self.all(name).next()
@@ -40,12 +40,12 @@ impl Headers {
         self.iter().filter(move |(have, _)| *have == name).map(|(_, value)| value)
     }
 
-    /// Adds a line at the end.
+    /// Appends a header.
     pub fn add(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.0.push((canonical(name.as_ref()), value.as_ref().to_vec()));
     }
 
-    /// Leaves one line of this name, in the place of the first.
+    /// Leaves one header of this name, in the position of the first.
     pub fn replace(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let name = canonical(name.as_ref());
         let Some(place) = self.0.iter().position(|(have, _)| *have == name) else {
@@ -55,19 +55,19 @@ impl Headers {
         self.0.insert(place.min(self.0.len()), (name, value.as_ref().to_vec()));
     }
 
-    /// Takes all lines of this name away.
+    /// Removes all headers of this name.
     pub fn remove(&mut self, name: &[u8]) {
         let name = canonical(name);
         self.0.retain(|(have, _)| *have != name);
     }
 
-    /// Names and values together, which Envoy calls `byteSize`.
+    /// The length of all names and values, Envoy's `byteSize`.
     #[must_use]
     pub fn byte_size(&self) -> usize {
         self.iter().map(|(name, value)| name.len() + value.len()).sum()
     }
 
-    /// The ABI's form: the number of lines, the lengths of each, then names and values, each with a zero behind it.
+    /// The ABI's encoding: the number of headers, the lengths of each, then names and values, each followed by a zero.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = length(self.len());
@@ -84,7 +84,7 @@ impl Headers {
         bytes
     }
 
-    /// Reads the ABI's form; like the host of Envoy, whatever is malformed gives no lines at all.
+    /// Decodes the ABI's encoding. As in Envoy's host, malformed bytes give no headers at all.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         parse(bytes).unwrap_or_default()
@@ -101,7 +101,7 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
     }
 }
 
-/// In lower case; and as in Envoy `host` is another name of `:authority`.
+/// The name in lower case. As in Envoy, `host` is another name of `:authority`.
 fn canonical(name: &[u8]) -> Vec<u8> {
     match name.to_ascii_lowercase() {
         name if name == b"host" => b":authority".to_vec(),
@@ -145,13 +145,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn headers_are_read_back_as_they_were_written() {
         let headers = Headers::from_iter([(":path", &b"/"[..]), ("x", b"\xff\0"), ("x", b"")]);
         assert_eq!(Headers::from_bytes(&headers.to_bytes()), headers);
     }
 
     #[test]
-    fn a_torn_map_has_no_lines() {
+    fn a_truncated_map_has_no_headers() {
         let bytes = Headers::from_iter([("name", "value")]).to_bytes();
         for end in 0..bytes.len() {
             assert!(Headers::from_bytes(&bytes[..end]).is_empty(), "cut at {end}");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn replacing_leaves_one_line_in_the_first_place() {
+    fn replacing_a_header_leaves_one_in_the_first_position() {
         let mut headers = Headers::from_iter([("a", "1"), ("b", "2"), ("a", "3")]);
         headers.replace("A", "4");
         assert_eq!(headers, Headers::from_iter([("a", "4"), ("b", "2")]));

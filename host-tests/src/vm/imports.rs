@@ -1,6 +1,6 @@
 //! The imports of ABI 0.2.1, as the Rust SDK 0.2.5 names them, and those of WASI that Rust's standard library may use.
 //!
-//! A row is an import, the function that does it, and the types that wasm passes.
+//! A row contains an import, the function that implements it, and the types that wasm passes.
 
 use wasmtime::{Caller, ExternType, Linker, Module, Val};
 
@@ -16,10 +16,10 @@ macro_rules! define {
     };
 }
 
-/// Everything that `module` may import; what it asks for beyond that answers "unimplemented" when called.
+/// All that `module` may import. Any other import returns "unimplemented" when it is called.
 pub(super) fn linker(module: &Module) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(module.engine());
-    // What is known comes last and takes its place.
+    // Known imports are added last and replace the others.
     linker.allow_shadowing(true);
     link_unknown(&mut linker, module)?;
     link_proxy(&mut linker)?;

@@ -1,7 +1,7 @@
 //! Host calls: header maps.
 //!
-//! A map that the context cannot see now is a bad argument (the Rust SDK panics on that), in `on_log` not found; all
-//! pairs of it are none. That is what Envoy does, so a module that reads the request's headers in a response callback
+//! A map that the context cannot see now is a bad argument (the Rust SDK panics on that); in `on_log` it is not found;
+//! its list of pairs is empty. Envoy does the same, so a module that reads the request's headers in a response callback
 //! traps here too.
 
 use super::guest::{Failure, Guest, Outcome, Status};
@@ -17,7 +17,7 @@ enum Map {
     ResponseTrailers,
     Call,
     CallTrailers,
-    /// gRPC, which this host does not do.
+    /// gRPC, which this host does not support.
     Other,
 }
 

@@ -1,6 +1,6 @@
-//! Properties, in Envoy's encoding: texts as they are, integers, durations and times (nanoseconds) as 8 bytes,
-//! little-endian, booleans as one byte (`serializeValue` in Envoy's `extensions/common/wasm/context.cc`; the names and
-//! what they mean are in `extensions/filters/common/expr/context.cc`).
+//! Properties, in Envoy's encoding: text unchanged; integers, durations and times (nanoseconds) as 8 bytes,
+//! little-endian; booleans as one byte (`serializeValue` in Envoy's `extensions/common/wasm/context.cc`; the names and
+//! their meaning are in `extensions/filters/common/expr/context.cc`).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::state::{Context, State};
 use super::{Exchange, Headers};
 use crate::world::locked;
 
-/// The value at `path`, whose parts have a zero between them.
+/// The value at `path`, whose parts are separated by a zero.
 pub(super) fn value(state: &State, path: &[u8]) -> Option<Vec<u8>> {
     let parts: Vec<&str> =
         path.split(|&byte| byte == 0).map(std::str::from_utf8).collect::<Result<_, _>>().ok()?;
@@ -96,13 +96,13 @@ fn of_response(context: &Context, exchange: &Exchange, parts: &[&str]) -> Option
     }
 }
 
-/// Several lines of one name come as one text with commas.
+/// Several headers of one name become one text with commas.
 fn joined(headers: &Headers, name: &str) -> Option<Vec<u8>> {
     let values: Vec<&[u8]> = headers.all(name.as_bytes()).collect();
     (!values.is_empty()).then(|| values.join(&b','))
 }
 
-/// The path before the question mark, and the query up to a fragment.
+/// The path up to the question mark, and the query up to a fragment.
 fn parted(path: &[u8]) -> (&[u8], &[u8]) {
     let mut parts = path.splitn(2, |&byte| byte == b'?');
     let before = parts.next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What host calls see of the VM they were made from.
+//! The state of the VM that host calls read and write.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -14,11 +14,11 @@ use crate::world::{Hook, HostCall, Step, World};
 /// A plugin as one listener names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugin {
-    /// Envoy's name of it.
+    /// Its name in Envoy.
     pub name: String,
-    /// Which root context of the module.
+    /// The id of its root context in the module.
     pub root_id: String,
-    /// What `on_configure` reads.
+    /// The configuration that `on_configure` reads.
     pub configuration: Vec<u8>,
 }
 
@@ -33,11 +33,11 @@ pub(crate) struct State {
     /// The answer that `on_http_call_response` may read now.
     pub(crate) answer: Option<CallAnswer>,
     pub(crate) next_token: u32,
-    /// Roots that put off their end in `on_done`.
+    /// Roots that postponed their end in `on_done`.
     pub(crate) ending: HashSet<ContextId>,
     pub(crate) run: Run,
     born: std::time::Instant,
-    /// What the monotonic clock last showed.
+    /// The last time of the monotonic clock.
     last_seen: Cell<Duration>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct State {
 pub(crate) struct Run {
     pub(crate) callback: &'static str,
     pub(crate) context: ContextId,
-    /// A local reply was made: nothing goes on after this callback.
+    /// A local reply was made: the stream does not continue after this callback.
     pub(crate) replied: bool,
     pub(crate) stderr: String,
     pub(crate) counts: CallbackCounts,
@@ -62,8 +62,8 @@ pub(crate) struct Context {
     pub(crate) sight: Sight,
 }
 
-/// What of the exchange a context may touch now (Envoy's `Context`: the pointers it sets before a callback and clears
-/// when the filter lets the message go).
+/// The parts of the exchange that a context may access now (Envoy's `Context` sets these pointers before a callback,
+/// and clears them when the filter lets the message through).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sight {
     pub(crate) request_headers: bool,
@@ -101,7 +101,7 @@ impl State {
         self.run = Run { callback, context, hook, ..Run::default() };
     }
 
-    /// The context that host calls act for: the callback's, or the one that the module chose.
+    /// The context of host calls: the callback's, or the one that the module chose.
     pub(crate) fn context(&self) -> Option<&Context> {
         self.contexts.get(&self.run.context)
     }
@@ -114,8 +114,8 @@ impl State {
         self.context().map_or(self.run.context, |context| context.root)
     }
 
-    /// A clock that never goes back, and stands still while the wall clock is stopped: then what a callback does is the
-    /// same in every run.
+    /// A clock that never goes back, and stops while the wall clock is stopped: then a callback does the same in every
+    /// run.
     pub(crate) fn monotonic(&self) -> Duration {
         if !self.world.clock.is_stopped() {
             self.last_seen.set(self.born.elapsed());

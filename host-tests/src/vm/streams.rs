@@ -1,4 +1,4 @@
-//! The callbacks of a stream, and what each may see.
+//! The callbacks of a stream, and the parts of the exchange that each may access.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::trap::Trap;
 use crate::world::locked;
 
 impl Vm {
-    /// A stream context of `root` that sees `exchange`.
+    /// A stream context of `root` that can access `exchange`.
     ///
     /// # Errors
     /// The trap.
@@ -100,7 +100,8 @@ impl Vm {
         logged.map(drop)
     }
 
-    /// `on_log` of an access logger: Envoy's `Wasm::log` calls it on the root itself, which sees the exchange meanwhile.
+    /// `on_log` of an access logger: Envoy's `Wasm::log` calls it on the root itself, which can access the exchange
+    /// meanwhile.
     ///
     /// # Errors
     /// The trap.
@@ -120,7 +121,7 @@ impl Vm {
         self.delete(stream)
     }
 
-    /// Runs a callback that may keep a message back. What it saw stays in sight only as long as it does.
+    /// Runs a callback that may hold a message. The message stays accessible only while it is held.
     fn pass(
         &mut self,
         stream: ContextId,
@@ -130,7 +131,7 @@ impl Vm {
     ) -> Result<Action, Trap> {
         self.sight(stream, |sight| *part(sight) = true);
         let wish = self.run(stream, callback, arguments)?;
-        // A local reply stops the stream whatever the callback said then.
+        // A local reply stops the stream, whatever the callback returned.
         if wish.unwrap_or(0) != 0 || self.store.data().run.replied {
             return Ok(Action::Pause);
         }

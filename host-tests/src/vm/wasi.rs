@@ -1,4 +1,4 @@
-//! The part of WASI preview 1 that Rust's standard library asks for. Standard output and error go to the log.
+//! The part of WASI preview 1 that Rust's standard library uses. Standard output and error go to the log.
 
 use wasmtime::{Caller, format_err};
 
@@ -26,14 +26,14 @@ pub(super) fn clock_resolution(guest: &mut Guest<'_>, _: u32, resolution_at: u32
 }
 
 pub(super) fn random(guest: &mut Guest<'_>, at: u32, size: u32) -> Outcome {
-    // Checked before anything is allocated for it.
+    // The address is checked before anything is allocated.
     guest.bytes(at, size)?;
     let mut bytes = vec![0; size as usize];
     fill_random(&mut bytes);
     guest.put(at, &bytes)
 }
 
-/// Bytes of the machine's generator.
+/// Fills the bytes from the machine's random generator.
 pub(crate) fn fill_random(bytes: &mut [u8]) {
     let provider = rustls::crypto::ring::default_provider();
     provider.secure_random.fill(bytes).expect("the machine has a random generator");
@@ -57,7 +57,7 @@ pub(super) fn environment(guest: &mut Guest<'_>, pointers_at: u32, texts_at: u32
     Ok(())
 }
 
-/// Each with its final zero.
+/// The lines, each with its final zero.
 fn lines(guest: &Guest<'_>) -> Vec<Vec<u8>> {
     let variables = &guest.state().world.config.environment;
     variables.iter().map(|(name, value)| format!("{name}={value}\0").into_bytes()).collect()

@@ -1,4 +1,4 @@
-//! The wall clock that VMs see: the machine's, moved or stopped at will.
+//! The wall clock that VMs see: the machine's, moved or stopped by a test.
 
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -37,13 +37,13 @@ impl Clock {
         *locked(&self.0) = Setting::Stopped(at);
     }
 
-    /// Whether it is stopped.
+    /// True if it is stopped.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         matches!(*locked(&self.0), Setting::Stopped(_))
     }
 
-    /// Lets it run again with the machine's time.
+    /// Starts it again with the machine's time.
     pub fn run(&self) {
         *locked(&self.0) = Setting::default();
     }

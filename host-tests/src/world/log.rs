@@ -1,4 +1,4 @@
-//! The proxy's log, kept in memory and waited on.
+//! The proxy's log, kept in memory; a test can wait for a line.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::locked;
 
-/// How much a line matters; the numbers are the ABI's.
+/// The level of a line. The numbers are the ABI's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Level {
@@ -37,15 +37,15 @@ impl Level {
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// How much it matters.
+    /// The level.
     pub level: Level,
-    /// Which VM wrote it; `host` is the host itself.
+    /// The VM; `host` is the host itself.
     pub vm: String,
     /// The line. Bytes that are not UTF-8 are replaced.
     pub message: String,
 }
 
-/// All lines from a level up.
+/// All lines of at least a certain level.
 #[derive(Debug)]
 pub struct Log {
     level: Level,
@@ -70,13 +70,13 @@ impl Log {
         locked(&self.lines).clone()
     }
 
-    /// The first line that fits.
+    /// The first matching line.
     #[must_use]
     pub fn find(&self, fits: impl Fn(&LogLine) -> bool) -> Option<LogLine> {
         locked(&self.lines).iter().find(|line| fits(line)).cloned()
     }
 
-    /// Waits for a line that fits, old ones included; `None` when `patience` is over.
+    /// Waits for a matching line, including earlier ones; `None` if none comes within `patience`.
     pub async fn wait_for(
         &self,
         patience: Duration,
@@ -86,7 +86,7 @@ impl Log {
             loop {
                 let written = self.written.notified();
                 tokio::pin!(written);
-                // Listening starts before looking, so that no line falls between.
+                // Listening begins before the search, so that no line is missed.
                 written.as_mut().enable();
                 if let Some(line) = self.find(&fits) {
                     return line;

@@ -1,4 +1,4 @@
-//! Metrics that a module defines. One name of one kind is one metric, whichever VM defines it.
+//! Metrics that a module defines. A name and a kind identify a metric, whichever VM defines it.
 
 use std::sync::Mutex;
 
@@ -11,7 +11,7 @@ pub enum MetricKind {
     Counter,
     /// 1
     Gauge,
-    /// 2; only how often it was recorded is kept.
+    /// 2; only the number of recorded values is kept.
     Histogram,
 }
 
@@ -30,12 +30,12 @@ pub struct Metric {
 #[derive(Debug, Default)]
 pub struct Metrics(Mutex<Vec<Metric>>);
 
-/// Why a metric was not changed or read.
+/// The reason why a metric was not changed or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricError {
-    /// No such id.
+    /// There is no such id.
     Unknown,
-    /// Not for this kind.
+    /// The operation does not exist for this kind.
     Unfit,
 }
 

@@ -8,11 +8,11 @@ use std::sync::Mutex;
 
 use super::locked;
 
-/// Somebody wrote the key since.
+/// Another write has changed the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CasMismatch;
 
-/// Keys and values. No delete, no listing for the module; tests may list.
+/// Keys and values. A module can neither delete nor list them; tests can list them.
 #[derive(Debug, Default)]
 pub struct SharedData(Mutex<Table>);
 
@@ -23,7 +23,7 @@ struct Table {
 }
 
 impl Table {
-    /// Never 0, which means "whatever stands there".
+    /// Never 0, which means "overwrite any value".
     fn next_cas(&mut self) -> u32 {
         self.last_cas = self.last_cas.checked_add(1).unwrap_or(1);
         self.last_cas
@@ -31,13 +31,13 @@ impl Table {
 }
 
 impl SharedData {
-    /// The value and its number.
+    /// The value and its CAS number.
     #[must_use]
     pub fn value(&self, key: &[u8]) -> Option<(Vec<u8>, u32)> {
         locked(&self.0).values.get(key).cloned()
     }
 
-    /// Writes, unless `cas` is neither 0 nor the number of the value that stands there.
+    /// Writes a value, unless `cas` is neither 0 nor the number of the current value.
     ///
     /// # Errors
     /// [`CasMismatch`]; never for a key that does not exist.
@@ -69,7 +69,7 @@ pub struct Queues(Mutex<Vec<NamedQueue>>);
 type NamedQueue = (Vec<u8>, VecDeque<Vec<u8>>);
 
 impl Queues {
-    /// The number of the queue of this name, made if it is not there. What it holds stays.
+    /// The number of the queue of this name, created if it does not exist. An existing queue keeps its content.
     pub fn register(&self, name: &[u8]) -> u32 {
         let mut queues = locked(&self.0);
         let place = queues.iter().position(|(have, _)| have == name).unwrap_or_else(|| {
@@ -87,12 +87,12 @@ impl Queues {
         u32::try_from(place + 1).ok()
     }
 
-    /// Takes the oldest: `None` where there is no such queue, `Some(None)` where it is empty.
+    /// Takes the oldest value: `None` if there is no such queue, `Some(None)` if it is empty.
     pub fn take(&self, queue: u32) -> Option<Option<Vec<u8>>> {
         self.on(queue, VecDeque::pop_front)
     }
 
-    /// Puts one behind the others; `false` where there is no such queue.
+    /// Appends a value; `false` if there is no such queue.
     pub fn put(&self, queue: u32, value: Vec<u8>) -> bool {
         self.on(queue, |queue| queue.push_back(value)).is_some()
     }
@@ -108,14 +108,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_key_ignores_the_number() {
+    fn a_write_to_a_missing_key_ignores_the_cas_number() {
         let shared = SharedData::default();
         assert_eq!(shared.write(b"k", b"v", 77), Ok(()));
         assert_eq!(shared.value(b"k").unwrap().0, b"v");
     }
 
     #[test]
-    fn a_number_that_is_out_of_date_writes_nothing() {
+    fn an_outdated_cas_number_writes_nothing() {
         let shared = SharedData::default();
         shared.write(b"k", b"1", 0).unwrap();
         let (_, cas) = shared.value(b"k").unwrap();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_writes_whatever_stands_there() {
+    fn the_cas_number_zero_overwrites_any_value() {
         let shared = SharedData::default();
         shared.write(b"k", b"1", 0).unwrap();
         shared.write(b"k", b"2", 0).unwrap();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_gives_in_the_order_it_took() {
+    fn a_queue_is_first_in_first_out() {
         let queues = Queues::default();
         let queue = queues.register(b"q");
         assert_eq!(queues.register(b"q"), queue);

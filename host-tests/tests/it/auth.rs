@@ -1,12 +1,12 @@
-//! Who is let in by what the gateway knows itself, and what is said to the others.
+//! Authentication with local credentials, and the replies to refused clients.
 
-mod asked;
 mod attacks;
 mod captured;
 mod down;
 mod forwarded;
 mod guessing;
 mod settings;
+mod verdicts;
 
 use std::collections::BTreeMap;
 
@@ -23,8 +23,8 @@ use crate::stage::{CONTROLLER_TOKEN, METRICS, Stage, again, auth, having, plugin
 const BEARER: &str = "Bearer realm=api authorization_url=/api/o/authorize/";
 const BASIC: &str = "Basic realm=\"api\"";
 
-/// What is answered otherwise than by the controller on purpose, by what the captures' names begin with, and why.
-/// `scrape.rs` has more of these, about queries.
+/// The intended differences from the controller, by the prefix of the captures' names, each with its reason.
+/// `scrape.rs` has more of them, about queries.
 const OTHERWISE: [(&str, &str); 25] = [
     (
         "m-405-bearer",
@@ -68,7 +68,7 @@ const OTHERWISE: [(&str, &str); 25] = [
     ),
 ];
 
-/// What only the controller can decide: roles, sessions, tokens that it makes.
+/// Captures that only the controller can decide: roles, sessions, its own tokens.
 const NOT_KNOWN_HERE: [&str; 8] = [
     "anonok-bob",
     "m-bob-",
@@ -84,7 +84,7 @@ fn is_answered_otherwise(capture: &str) -> bool {
     OTHERWISE.iter().any(|(start, _)| capture.starts_with(start))
 }
 
-/// Those who may see the page on the captured controller, as far as the gateway is told of them.
+/// The users of the captured controller that may see the page, as far as the gateway can know them.
 fn captured_people(anonymous: bool) -> Value {
     let user = |name: &str, hash: &str| json!({"name": name, "password_hash": format!("pbkdf2_sha256$1000${hash}")});
     json!({
@@ -101,12 +101,12 @@ fn captured_people(anonymous: bool) -> Value {
     })
 }
 
-/// The sentence of an error, in whichever form it came.
+/// The sentence of an error, in either format.
 fn sentence(body: &[u8]) -> String {
     let text = String::from_utf8(body.to_vec()).unwrap();
     match serde_json::from_str::<Value>(&text) {
         Ok(Value::Object(object)) => object["detail"].as_str().unwrap_or_default().to_owned(),
-        // The controller's text is what Python prints of its data:
+        // The controller's text is what Python prints for its data:
         // `{'detail': ErrorDetail(string='..', code='..')}`.
         _ => {
             let text = text.trim().trim_start_matches("{'detail': ");
@@ -120,7 +120,7 @@ fn headers<'a>(reply: &'a Response<Bytes>, name: &str) -> Vec<&'a str> {
     reply.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
 }
 
-/// `challenges`: those that a 401 has beside the controller's own.
+/// `challenges`: the challenges of a 401 beside the controller's own.
 fn assert_same(name: &str, ours: &Response<Bytes>, theirs: &Reply, challenges: &[&str]) {
     assert_eq!(ours.status().as_u16(), theirs.status, "{name}");
     assert_eq!(headers(ours, "allow"), ["GET, HEAD, OPTIONS"], "{name}");
@@ -139,7 +139,7 @@ fn assert_same(name: &str, ours: &Response<Bytes>, theirs: &Reply, challenges: &
     }
 }
 
-/// A raw value of `Authorization`, and what is said to it.
+/// Raw values of `Authorization`, and the sentence of each refusal.
 fn odd_headers() -> Vec<(Vec<u8>, &'static str)> {
     const NOT_PROVIDED: &str = "Authentication credentials were not provided.";
     const ENCODING: &str = "Invalid basic header. Credentials not correctly base64 encoded.";
@@ -271,7 +271,7 @@ async fn what_nobody_can_render_is_406_and_only_for_those_who_are_let_in(stage: 
 }
 
 on_both_hosts! {
-    async fn what_the_gateway_can_decide_it_decides_in_the_controllers_words(host) {
+    async fn the_gateway_refuses_in_the_controllers_words(host) {
         let plugins =
             [false, true].map(|anonymous| having(plugin(0), "/auth", captured_people(anonymous)));
         let stage = Stage::of(host, &plugins).await.up_for(CONTROLLER_TOKEN).await;
@@ -293,21 +293,21 @@ on_both_hosts! {
         assert!(least.iter().all(|(status, least)| seen[status] >= *least), "{seen:?}");
     }
 
-    async fn only_the_right_credentials_open_and_the_others_are_told_why(host) {
+    async fn only_valid_credentials_are_accepted_and_a_refusal_gives_its_reason(host) {
         let stage = Stage::start(host).await;
         the_right_credentials_open_however_their_scheme_is_written(&stage).await;
         an_odd_header_is_refused_in_the_controllers_words(&stage).await;
         two_headers_are_refused_even_where_each_is_right(&stage).await;
     }
 
-    async fn what_is_asked_for_is_answered_or_refused_by_name(host) {
+    async fn every_method_and_format_is_answered_or_refused(host) {
         let stage = Stage::start(host).await;
         every_method_is_answered_or_refused_by_name(&stage).await;
         a_method_that_http_1_has_not_is_refused_before_the_filter_sees_it(&stage).await;
         what_nobody_can_render_is_406_and_only_for_those_who_are_let_in(&stage).await;
     }
 
-    async fn anonymous_lets_in_who_shows_nothing_and_refuses_a_wrong_password(host) {
+    async fn anonymous_access_needs_no_credentials_but_refuses_a_wrong_password(host) {
         let open = having(plugin(0), "/auth", having(auth(), "/anonymous", json!(true)));
         let stage = Stage::with(host, &open).await;
         let as_anybody = stage.gateway.client();
@@ -325,7 +325,7 @@ on_both_hosts! {
         }
     }
 
-    async fn without_a_way_in_nobody_is_let_in_and_the_log_says_so(host) {
+    async fn without_a_way_to_authenticate_every_client_is_refused_and_the_log_says_so(host) {
         let stage = Stage::with(host, &having(plugin(0), "/auth", json!({}))).await;
         for client in
             [stage.gateway.client(), stage.prometheus(), stage.gateway.client().basic("", "")]

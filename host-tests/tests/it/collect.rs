@@ -1,4 +1,4 @@
-//! COLLECT: what the gateway makes of its controllers' pages, and of their failures.
+//! COLLECT: pulls of the controllers' pages, and their failures.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::stage::{
 
 const SESSIONS: &str = "awx_sessions_total";
 
-/// How a controller fails that was well, what the pull is counted as, and why there is no page.
+/// The failures of a controller that was up, the outcome of the pull, and the reason without a page.
 fn failures() -> Vec<(Mode, &'static str, &'static str)> {
     let of_type = |body: Vec<u8>, media_type: &str| Mode::Page(body, media_type.to_owned());
     let text = |body| of_type(body, "text/plain; charset=utf-8");
@@ -32,7 +32,7 @@ fn failures() -> Vec<(Mode, &'static str, &'static str)> {
         (Mode::Garbled, "unreadable", "not HTTP"),
         (Mode::ClosesEarly, "unreadable", "cut off, or above 32 MB"),
         (Mode::Failing(500), "status", "status 500"),
-        // As Envoy answers itself where the controller does not: these are the controller's own.
+        // As Envoy itself answers if the controller does not; these come from the controller.
         (Mode::Failing(502), "status", "status 502"),
         (Mode::Failing(503), "status", "status 503"),
         (Mode::Failing(504), "status", "status 504"),
@@ -46,7 +46,7 @@ fn failures() -> Vec<(Mode, &'static str, &'static str)> {
         ),
         (of_type(b"x".to_vec(), "text/x-odd"), "unreadable", "content-type other"),
         (text(b"<p>log in</p>".to_vec()), "unreadable", "no samples"),
-        // Envoy buffers 32 MiB, and does not say of a call that failed whether it was for that.
+        // Envoy buffers 32 MiB, and does not say if a call failed because of that.
         (text(vec![b'#'; (32 << 20) + 1]), "unreadable", "cut off, or above 32 MB"),
         (text(many.into()), "too_large", "above 100000 samples"),
         (text(long.into()), "too_large", "above 64 MB in some format"),
@@ -54,11 +54,11 @@ fn failures() -> Vec<(Mode, &'static str, &'static str)> {
     ]
 }
 
-/// A source that never was up.
+/// Sources that are never up.
 fn unfit_sources() -> Vec<(Value, &'static str, &'static str)> {
     let with = |pointer, field| having(source(0), pointer, field);
     vec![
-        // The redirect is not followed: it could lead the token elsewhere.
+        // The filter does not follow the redirect, which could send the token elsewhere.
         (with("/path", json!("/api/v2/metrics")), "status", "redirect to another path"),
         (with("/path", json!("/api/v2/nothing/")), "status", "status 404"),
         (with("/credential", json!({"bearer": "nope"})), "status", "status 401"),
@@ -96,7 +96,7 @@ fn controllers_part(page: &str) -> Vec<&str> {
 
 async fn failures_leave_the_last_good_page(host: Host) {
     let patient = |(place, (_, outcome, _)): (usize, (Mode, &str, &str))| {
-        // Where it is not the outcome no timeout is to be met, however busy the machine.
+        // If the timeout is not the outcome, it is long enough for a busy machine.
         let timeout = if outcome == "timeout" { "700ms" } else { "30s" };
         having(plugin(place), "/sources/0/timeout", json!(timeout))
     };
@@ -127,12 +127,12 @@ async fn on_the_oldest_envoy_the_same_failures_have_the_same_names() {
 }
 
 on_both_hosts! {
-    /// Each failure on a listener and a controller of its own, all at once.
-    async fn whatever_fails_the_last_good_page_stays_and_the_failure_is_named(host) {
+    /// Each failure has its own listener and controller; all run at once.
+    async fn after_any_failure_the_last_good_page_stays_and_the_failure_is_named(host) {
         failures_leave_the_last_good_page(host).await;
     }
 
-    async fn a_source_that_never_was_up_costs_nothing_but_its_own_series(host) {
+    async fn a_source_that_was_never_up_affects_only_its_own_series(host) {
         let plugin = |(source, ..): &(Value, _, _)| json!({"sources": [source], "auth": auth()});
         let plugins: Vec<_> = unfit_sources().iter().map(plugin).collect();
         let stage = Stage::of(host, &plugins).await;
@@ -145,7 +145,7 @@ on_both_hosts! {
         }
     }
 
-    async fn what_can_be_read_of_a_page_is_served_and_the_rest_is_counted(host) {
+    async fn the_valid_part_of_a_page_is_served_and_the_rest_is_counted(host) {
         let controller = Controller::start(ControllerConfig::default());
         controller.set_mode(Mode::IllegalLines);
         let spec = spec(&[plugin(0)], std::slice::from_ref(&controller));
@@ -164,7 +164,7 @@ on_both_hosts! {
         assert_eq!(controllers_part(&broken), controllers_part(&whole));
     }
 
-    async fn a_page_grows_stale_and_comes_back_with_its_controller(host) {
+    async fn a_page_becomes_stale_and_recovers_with_its_controller(host) {
         let plugin = having(plugin(0), "/sources/0/stale_after", json!("2s"));
         let stage = Stage::with(host, &plugin).await.up().await;
         stage.controller().set_mode(Mode::Gone);
@@ -176,8 +176,8 @@ on_both_hosts! {
         stage.until("", |page| page.contains(SESSIONS) && is_up(page) == Some(true)).await;
     }
 
-    /// Neither VMs nor scrapes add to them. Each is counted, once.
-    async fn the_pulls_are_one_an_interval_while_everybody_scrapes(host) {
+    /// Neither VMs nor scrapes add pulls, and each pull is counted once.
+    async fn there_is_one_pull_per_interval_however_many_clients_scrape(host) {
         let controller = Controller::start(ControllerConfig::default());
         let started = Instant::now();
         let spec = spec(&[plugin(0)], std::slice::from_ref(&controller)).workers(4);
@@ -217,7 +217,7 @@ on_both_hosts! {
         assert!(agent.starts_with("awx-metrics-filter/"), "{agent}");
     }
 
-    async fn an_unset_variable_takes_only_its_own_source_down_and_says_which(host) {
+    async fn an_unset_variable_takes_down_only_its_own_source_and_is_named(host) {
         let variable = json!({"bearer_env": "CONTROLLER_TOKEN"});
         let deaf = having(source(1), "/credential", variable);
         let deaf = having(deaf, "/name", json!("deaf"));
@@ -246,7 +246,7 @@ on_both_hosts! {
         until_up(&gateway.client().bearer(TOKEN)).await;
     }
 
-    async fn of_several_sources_each_series_names_its_own(host) {
+    async fn with_several_sources_each_series_names_its_own(host) {
         let named = |place, name: &str| having(source(place), "/name", json!(name));
         let sources = json!([named(0, "east"), named(1, "west")]);
         let plugin = json!({"sources": sources, "auth": auth()});
@@ -266,7 +266,7 @@ on_both_hosts! {
         assert_eq!(page.matches("# TYPE awx_sessions_total ").count(), 1);
     }
 
-    async fn a_label_of_the_page_makes_way_for_a_configured_one(host) {
+    async fn a_configured_label_replaces_a_label_of_the_page(host) {
         let labels = json!({"site": "east \"1\"", "node": "edge"});
         let stage = Stage::with(host, &having(plugin(0), "/sources/0/labels", labels)).await;
         let page = stage.up().await.scrape("").await;
@@ -276,11 +276,11 @@ on_both_hosts! {
             r#"dispatcher_availability{node="edge",site="east \"1\"",exported_node="awx-1"} 0.015146737332727533"#,
         );
         assert!(line("awx_sessions_total{").contains(r#"{node="edge",site="east \"1\"",type="#));
-        // A source's labels are no labels of the gateway's own series.
+        // A source's labels do not appear on the gateway's own series.
         assert!(!line("awx_gateway_source_up{").contains("site"), "{page}");
     }
 
-    async fn a_gateway_behind_a_gateway_is_told_apart_or_left_out(host) {
+    async fn the_families_of_a_gateway_behind_a_gateway_are_labelled_or_dropped(host) {
         let inner = Stage::start(host).await.up().await;
         let outer = |what: &str| {
             let source = json!({
@@ -330,14 +330,14 @@ on_both_hosts! {
     }
 }
 
-/// Every VM's ticks so far.
+/// The number of ticks of every VM so far.
 fn ticks(world: &World) -> Vec<u64> {
     let counts = world.counts();
     let live = counts.iter().filter(|(vm, _)| vm != "canary");
     live.map(|(_, counts)| counts.of("proxy_on_tick").runs).collect()
 }
 
-/// Moves the stopped clock on, and lets every VM look at it.
+/// Moves the stopped clock, and waits until every VM has seen the new time.
 async fn pass(world: &World, time: Duration) {
     world.clock.advance(time);
     let before = ticks(world);
@@ -348,7 +348,7 @@ async fn pass(world: &World, time: Duration) {
     looked.await.expect("every VM ticks");
 }
 
-/// With many workers, on a clock of our own.
+/// A gateway with many workers, for a test that controls the clock.
 async fn many_vms(plugin: &Value) -> (Controller, Watched) {
     let controller = Controller::start(ControllerConfig::default());
     let spec = spec(std::slice::from_ref(plugin), std::slice::from_ref(&controller)).workers(6);
@@ -368,11 +368,11 @@ async fn pulled(controller: &Controller, pulls: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_stopped_clock_the_number_of_pulls_is_exactly_that_of_intervals() {
+async fn on_a_stopped_clock_there_is_exactly_one_pull_per_interval() {
     let (controller, gateway) = many_vms(&plugin(0)).await;
     let (world, client) = (gateway.world().unwrap(), gateway.client().bearer(TOKEN));
     pulled(&controller, 1).await;
-    // How far the interval was gone when the clock stopped nobody knows: the next pull is less than a step ago.
+    // The time since the last pull is unknown when the clock stops; the next pull comes within one step.
     let before = controller.page_requests();
     while controller.page_requests() == before {
         pass(world, Duration::from_millis(100)).await;
@@ -384,7 +384,7 @@ async fn on_a_stopped_clock_the_number_of_pulls_is_exactly_that_of_intervals() {
         for _ in 0..5 {
             scrape(&client, "").await;
         }
-        // A VM that serves leaves the pull to one that does not, for up to 400 ms.
+        // A VM that serves requests leaves the pull to an idle one, for up to 400 ms.
         let (least, most) = (first + (step.max(2) - 2) / 4, first + step / 4);
         pulled(&controller, least).await;
         assert!(controller.page_requests() <= most, "step {step}");
@@ -393,7 +393,7 @@ async fn on_a_stopped_clock_the_number_of_pulls_is_exactly_that_of_intervals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_scrapes_and_the_pulls_become_rare_until_somebody_does() {
+async fn pulls_become_rare_without_scrapes_and_resume_with_the_next_one() {
     let plugin = having(plugin(0), "/sources/0/idle_after", json!("2s"));
     let (controller, gateway) = many_vms(&plugin).await;
     let world = gateway.world().unwrap();

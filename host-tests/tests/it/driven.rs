@@ -1,5 +1,5 @@
-//! The filter in one VM of our own host, driven by hand, callback by callback, with the clock stopped: what it burns
-//! depends on nothing but what it is sent.
+//! The filter in one VM of our own host, driven callback by callback on a stopped clock: its fuel depends only on its
+//! input.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
@@ -13,7 +13,7 @@ use host_tests::vm::{
 use host_tests::world::{World, WorldConfig};
 use serde_json::Value;
 
-/// When it is.
+/// The time.
 const NOW: Duration = Duration::from_secs(1_700_000_000);
 
 /// A VM and its root.
@@ -23,11 +23,11 @@ pub(crate) struct Driven {
     root: ContextId,
 }
 
-/// What a scrape got, and what it took.
+/// The result of a scrape and its cost.
 #[derive(Debug, Default)]
 pub(crate) struct Scraped {
     pub(crate) status: u32,
-    /// Of its body.
+    /// The length of its body.
     pub(crate) bytes: usize,
     /// The fuel of each callback, in the order they ran.
     pub(crate) fuel: Vec<u64>,
@@ -40,7 +40,7 @@ impl Driven {
         let config = WorldConfig { clusters, ..WorldConfig::default() };
         let world = World::load(&tools::module(), config).unwrap();
         world.clock.stop_at(NOW);
-        // Envoy configures one VM alone before it makes the others.
+        // Envoy configures a canary VM before it creates the others.
         Self::member(&world, "canary", plugin);
         Self::member(&world, "worker", plugin)
     }
@@ -53,7 +53,7 @@ impl Driven {
         Self { world: Arc::clone(world), vm, root }
     }
 
-    /// Has the page pulled, and hands it over.
+    /// Makes the VM pull, and delivers the page.
     pub(crate) fn pull(&mut self, page: &str) {
         self.vm.tick(self.root).unwrap();
         let call = self.vm.effects().into_iter().find_map(|effect| match effect {
@@ -69,7 +69,7 @@ impl Driven {
         self.vm.http_call_response(call.expect("a pull"), Some(answer)).unwrap();
     }
 
-    /// A scrape of the gateway's own families from here to its end, ticks included where a password is checked.
+    /// A whole scrape of the gateway's own families, with ticks while a password is checked.
     pub(crate) fn scrape(&mut self, authorization: &str, from: SocketAddr) -> Scraped {
         self.ask("?gateway=only", authorization, from)
     }
@@ -97,7 +97,7 @@ impl Driven {
         scraped
     }
 
-    /// Begins a scrape and says at what fuel, and its status where it is answered at once.
+    /// Begins a scrape. Returns its fuel, and its status if it is answered at once.
     pub(crate) fn begin(&mut self, authorization: &str, from: SocketAddr) -> (ContextId, Scraped) {
         let mut scraped = Scraped::default();
         let (root, exchange) = (self.root, exchange("?gateway=only", authorization, from));
@@ -107,7 +107,7 @@ impl Driven {
         (stream, scraped)
     }
 
-    /// Begins a request for something else, which the filter lets through.
+    /// Begins a request for another path, which the filter lets through.
     pub(crate) fn pass(&mut self, path: &str) -> ContextId {
         let home = SocketAddr::from(([127, 0, 0, 1], 9_090));
         let exchange = exchange_of(path, "Bearer x", home);

@@ -1,4 +1,4 @@
-//! What ships in `envoy/`, on the Envoys it is meant for.
+//! The files in `envoy/`, on the supported releases of Envoy.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use host_tests::certificate::Certificate;
 use host_tests::envoy::{Bootstrap, Envoy, EnvoyOptions, Listener};
 use host_tests::tools::{self, Release};
 
-/// Starts a shipped file as it is, but for ports, the module's place and the certificate.
+/// Starts a shipped file, with other ports, module path and certificate.
 async fn shipped(file: &str, release: Release) -> Envoy {
     let files = tempfile::tempdir().unwrap();
     let mut listener = Bootstrap::shipped(file).listener().module(&tools::module());

@@ -1,4 +1,4 @@
-//! Long work, clients that leave, VMs that die: the others go on.
+//! Long work, clients that leave, VMs that die: other clients are not affected.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -21,17 +21,17 @@ use crate::stage::{
 };
 use crate::wire;
 
-/// As many as may wait in a VM.
+/// The number of passwords that may wait in a VM.
 const WAITING: usize = 8;
 
-/// Far below what the password takes that nobody knows.
+/// Much less than the time for the password that is never correct.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
 fn user(name: &str, password_hash: &str) -> Value {
     json!({"name": name, "password_hash": password_hash})
 }
 
-/// `slow` by `password`, in 600,000 rounds; `hopeless`, whose password nobody knows, in 5,000,000.
+/// `slow` with `password`, in 600,000 rounds; `hopeless`, whose password is unknown, in 5,000,000.
 fn laborious() -> Value {
     let mut auth = auth();
     let users = auth["users"].as_array_mut().unwrap();
@@ -53,7 +53,7 @@ async fn one_worker(host: Host) -> (Controller, Watched) {
     (controller, gateway)
 }
 
-/// A client whose password takes long to check, and who has asked.
+/// A client that has sent a password whose check takes long.
 async fn asks_slowly(gateway: &Gateway, client: usize) -> TcpStream {
     // One address has only a share of the places.
     let socket = TcpSocket::new_v4().unwrap();
@@ -69,7 +69,7 @@ async fn asks_slowly(gateway: &Gateway, client: usize) -> TcpStream {
 }
 
 on_both_hosts! {
-    async fn a_password_that_takes_long_to_check_does_not_hold_up_the_worker(host) {
+    async fn a_slow_password_check_does_not_block_the_worker(host) {
         let (_controller, gateway) = one_worker(host).await;
         let answered = Cell::new(false);
         let slow = async {
@@ -93,11 +93,11 @@ on_both_hosts! {
         assert!(pings >= 3 && scrapes >= 3, "{pings} pings, {scrapes} scrapes meanwhile");
     }
 
-    async fn too_many_passwords_at_once_are_429_and_those_who_left_make_room(host) {
+    async fn too_many_passwords_at_once_get_429_and_clients_that_leave_make_room(host) {
         let (_controller, gateway) = one_worker(host).await;
         let mut guesses = Vec::new();
         let full = eventually(PATIENCE, async || {
-            // While there is room they wait: a refusal comes at once.
+            // While there is room, clients wait: a refusal would come at once.
             let mut guess = asks_slowly(&gateway, guesses.len()).await;
             let reply = tokio::time::timeout(AT_ONCE, wire::reply(&mut guess)).await;
             guesses.push(guess);
@@ -106,7 +106,7 @@ on_both_hosts! {
         let refusal = Reply::parse(&full.await.expect("a refusal"));
         assert_eq!((refusal.status, refusal.header("retry-after")), (429, Some("2")));
         assert!(guesses.len() > WAITING, "{}", guesses.len());
-        // Whoever shows a token is served all the while.
+        // A client with a token is served all the time.
         scrape(&gateway.client().bearer(TOKEN), "").await;
 
         // They would take minutes.
@@ -119,7 +119,7 @@ on_both_hosts! {
         assert!(answered.await.is_some(), "they left a trace");
     }
 
-    async fn a_client_that_leaves_in_the_middle_of_anything_costs_nobody_else_anything(host) {
+    async fn a_client_that_leaves_at_any_point_does_not_affect_others(host) {
         let stage = Stage::start(host).await.up().await;
         let whole = wire::request(
             b"GET /api/v2/metrics HTTP/1.1",
@@ -164,7 +164,7 @@ on_both_hosts! {
 }
 
 /// A gateway whose VMs are about to die.
-async fn doomed() -> (Controller, Gateway, Client) {
+async fn with_a_mortal_worker() -> (Controller, Gateway, Client) {
     let controller = Controller::start(ControllerConfig::default());
     let spec = spec(&[plugin(0)], std::slice::from_ref(&controller)).workers(1);
     let gateway = Gateway::start(Host::Wasmtime, &spec).await.unwrap();
@@ -174,8 +174,8 @@ async fn doomed() -> (Controller, Gateway, Client) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_main_vm_dies_a_worker_pulls_on() {
-    let (_controller, gateway, client) = doomed().await;
+async fn when_the_main_vm_dies_a_worker_takes_over_the_pulls() {
+    let (_controller, gateway, client) = with_a_mortal_worker().await;
     gateway.world().unwrap().before_each_host_call(|call| match (call.vm, call.callback) {
         ("main", "proxy_on_tick") => Step::Trap,
         _ => Step::Proceed,
@@ -188,8 +188,8 @@ async fn when_the_main_vm_dies_a_worker_pulls_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_whose_vm_died_answers_from_what_its_successor_finds() {
-    let (controller, gateway, client) = doomed().await;
+async fn after_its_vm_died_a_worker_serves_the_stored_page() {
+    let (controller, gateway, client) = with_a_mortal_worker().await;
     controller.set_mode(Mode::Gone);
     let world = gateway.world().unwrap();
     world.before_each_host_call(|call| match (call.vm, call.callback) {

@@ -1,5 +1,5 @@
-//! A flood of wrong credentials: it costs each callback no more than a stated amount, memory and shared data nothing
-//! that grows, and whoever may come in is served all the while.
+//! A flood of wrong credentials: the cost of a callback is bounded, memory and shared data do not grow, and permitted
+//! clients are served all the time.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,24 +22,25 @@ use crate::driven::Driven;
 use crate::stage::{CONTROLLER_TOKEN, METRICS, Stage, TOKEN, cluster, having, plugin, scrape};
 use crate::wire;
 
-/// How many credentials, no two alike.
+/// The number of different credentials.
 const FLOOD: u32 = 100_000;
 
-/// Fuel of a callback at the most, which is about one unit an instruction. A tick does 4,000 rounds of a password
-/// ([`awx_metrics_filter::limits::PASSWORD_ROUNDS_A_TICK`]), each about 11,500 units; nothing else comes near.
+/// The most fuel of a callback, at about one unit per instruction. A tick does 4,000 rounds of a password
+/// ([`awx_metrics_filter::limits::PASSWORD_ROUNDS_A_TICK`]), each about 11,500 units; nothing else comes close.
 const CALLBACK_FUEL: u64 = 50_000_000;
 
-/// What the answer to a flood's request may burn that has no password to check: the longest token that is looked at,
-/// [`awx_metrics_filter::limits::AUTHORIZATION_BYTES`], is hashed.
+/// The most fuel for the refusal of a request without password: the longest token that is read
+/// ([`awx_metrics_filter::limits::AUTHORIZATION_BYTES`]) is hashed.
 const REFUSAL_FUEL: u64 = 2_000_000;
 
-/// Bytes by which a VM's memory may grow. What waits is bounded by [`awx_metrics_filter::limits::PASSWORDS_WAITING`].
+/// The allowed growth of a VM's memory, in bytes. Waiting passwords are bounded by
+/// [`awx_metrics_filter::limits::PASSWORDS_WAITING`].
 const MEMORY: usize = 1024 * 1024;
 
-/// Bytes by which shared data may grow: two shards' worth of counters.
+/// The allowed growth of shared data, in bytes: two shards of counters.
 const SHARED: usize = 2 * awx_metrics_filter::limits::SHARD_BYTES;
 
-/// Credentials of the flood: of three, one is a password.
+/// The credentials of the flood; one in three is a password.
 fn wrong(number: u32) -> String {
     match number % 3 {
         0 => format!("Basic {}", STANDARD.encode(format!("admin:guess-{number}"))),
@@ -48,7 +49,7 @@ fn wrong(number: u32) -> String {
     }
 }
 
-/// Where it comes from.
+/// The address of the client.
 fn source(number: u32) -> SocketAddr {
     let [a, b, c, _] = (number / 7).to_be_bytes();
     SocketAddr::from(([10, a ^ c, b, u8::try_from(number % 251).unwrap()], 40_000))
@@ -59,8 +60,8 @@ fn shared_bytes(driven: &Driven) -> usize {
 }
 
 #[test]
-fn a_flood_of_wrong_credentials_stays_within_its_bounds_and_the_right_ones_are_served() {
-    // Two ticks to check, each of them full.
+fn a_flood_of_wrong_credentials_stays_within_its_bounds_and_valid_ones_are_served() {
+    // A check takes two full ticks.
     let laborious = format!("pbkdf2_sha256$8000$salt${}", STANDARD.encode([7; 32]));
     let mut driven =
         Driven::new(&having(plugin(0), "/auth/users/0/password_hash", json!(laborious)));
@@ -79,7 +80,7 @@ fn a_flood_of_wrong_credentials_stays_within_its_bounds_and_the_right_ones_are_s
             driven.end(stream, &mut scraped);
             most_at_once = most_at_once.max(scraped.fuel.into_iter().max().unwrap());
         }
-        // Ticks come every few milliseconds, in which a worker answers hundreds.
+        // Ticks come every few milliseconds; a worker answers hundreds of requests in between.
         if number % 500 == 499 {
             let mut ticked = crate::driven::Scraped::default();
             driven.tick(&mut ticked);
@@ -104,7 +105,7 @@ fn a_flood_of_wrong_credentials_stays_within_its_bounds_and_the_right_ones_are_s
 }
 
 #[test]
-fn whoever_may_scrape_cannot_fill_the_memory_by_asking_otherwise_each_time() {
+fn a_permitted_client_cannot_fill_the_memory_with_different_queries() {
     let mut driven = Driven::new(&plugin(0));
     let right = format!("Bearer {TOKEN}");
     let home = SocketAddr::from(([127, 0, 0, 1], 9_090));
@@ -121,13 +122,13 @@ fn whoever_may_scrape_cannot_fill_the_memory_by_asking_otherwise_each_time() {
     assert!(after_many - after_a_few <= MEMORY, "{after_a_few} bytes, then {after_many}");
 }
 
-/// Connections of the flood. Of those that send on before they are answered Envoy itself hangs up.
+/// The connections of the flood. Envoy closes a connection that sends before it is answered.
 const CONNECTIONS: u32 = 16;
 
-/// The flood over sockets, smaller: what bounds hold is shown above.
+/// The number of requests over sockets, fewer than above, where the bounds are tested.
 const SENT: u32 = 20_000;
 
-/// Sends a share of the flood from an address of its own, and counts what is answered by 401, and by 429.
+/// Sends a share of the flood from its own address, and counts the answers with 401 and with 429.
 async fn pour(gateway: SocketAddr, place: u32) -> [u32; 2] {
     let socket = TcpSocket::new_v4().unwrap();
     let from = [127, 0, 1, u8::try_from(place + 1).unwrap()];
@@ -195,12 +196,12 @@ async fn flooded(host: Host, stage: &Stage, permitted: &Client) {
 }
 
 on_both_hosts! {
-    async fn others_are_served_through_a_flood(host) {
+    async fn other_clients_are_served_during_a_flood(host) {
         let stage = Stage::start(host).await.up().await;
         flooded(host, &stage, &stage.prometheus()).await;
     }
 
-    async fn a_flood_leaves_the_controller_alone_and_permits_where_they_are(host) {
+    async fn a_flood_neither_overloads_the_controller_nor_evicts_permits(host) {
         let asking = json!({"cluster": cluster(0), "allow_for": "10m"});
         let stage = Stage::with(host, &having(plugin(0), "/auth/controller", asking)).await.up().await;
         let permitted = stage.gateway.client().bearer(CONTROLLER_TOKEN);
@@ -210,7 +211,7 @@ on_both_hosts! {
         let requests = stage.controller().requests();
         let is_question = |request: &&Received| request.query() == "dbonly=1&subsystemonly=1";
         let asked = requests.iter().filter(is_question).count();
-        // In any second so many, of which the first and the last may be in part.
+        // The limit holds for any second, so the first and the last may count in part.
         let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap() + 2;
         let most = seconds * limits::QUESTIONS_A_SECOND;
         println!("{host:?}: {asked} questions in {seconds} s");

@@ -1,4 +1,4 @@
-//! Formats, as programs that are not ours read them: the same series in each, and no page that a standard forbids.
+//! Formats, as read by independent programs: each has the same series, and no page violates a standard.
 
 mod corpus;
 mod models;
@@ -56,7 +56,7 @@ fn text_page(page: &str) -> Page {
     parse::text(page.as_bytes().to_vec()).unwrap()
 }
 
-/// What prometheus_client makes of pages in text and OpenMetrics, all of which it must accept.
+/// The pages in text and OpenMetrics, as prometheus_client reads them; it must accept all of them.
 fn accepted(pages: &[Rendered]) -> Vec<[Vec<OracleFamily>; 2]> {
     let samples: Vec<_> = pages.iter().map(|page| samples_alone(&page.text)).collect();
     let questions = pages.iter().zip(&samples).flat_map(|(page, samples)| {
@@ -72,7 +72,8 @@ fn accepted(pages: &[Rendered]) -> Vec<[Vec<OracleFamily>; 2]> {
     accepted.chunks(3).map(|page| [&page[1], &page[2]].map(Vec::clone)).collect()
 }
 
-/// A page in text without its TYPE lines, for prometheus_client calls the samples of a counter `x` of text `x_total`.
+/// A page in text without its TYPE lines, because prometheus_client calls the samples of a counter `x` in text
+/// `x_total`.
 fn samples_alone(text: &str) -> String {
     let is_sample = |line: &&str| !line.trim_start().starts_with('#');
     text.split_inclusive('\n').filter(is_sample).collect()
@@ -84,13 +85,13 @@ fn assert_same_series_in_every_format(pages: &[Rendered]) {
         assert_eq!(oracle::series(&open), text, "{}", page.open);
         let of_protobuf = oracle::protobuf::families(&page.protobuf).unwrap();
         let mut exemplars = oracle::with_points_as_numbers(exemplars);
-        // A histogram without sum and count has no type there.
+        // A histogram without sum and count has no type in that format.
         let untyped = of_protobuf.iter().filter(|family| family.kind == "unknown");
         let untyped: Vec<_> = untyped.map(|family| &family.name).collect();
         exemplars.retain(|(name, _), _| !untyped.contains(&name));
         let kept = oracle::with_points_as_numbers(oracle::exemplars(&of_protobuf));
         assert_eq!(kept, exemplars, "{}", page.open);
-        // Prometheus spells bounds in its own way there, so that only the numbers are to be the same.
+        // Prometheus has its own notation for bounds there, so only the numbers must be equal.
         let text = oracle::with_points_as_numbers(text);
         let of_protobuf = oracle::with_points_as_numbers(oracle::series(&of_protobuf));
         assert_eq!(of_protobuf, text, "{}", page.text);
@@ -109,7 +110,7 @@ fn every_format_has_the_series_of_every_captured_page() {
 }
 
 #[test]
-fn every_format_has_the_series_of_pages_full_of_clashes() {
+fn every_format_has_the_series_of_pages_with_name_clashes() {
     let pages: Vec<_> = models::pages(800).iter().map(|page| text_page(page)).collect();
     let mut rendered: Vec<_> = pages.iter().map(Rendered::of_page).collect();
     rendered.extend(pages.windows(2).map(|pair| {
@@ -139,7 +140,7 @@ fn unix_time() -> f64 {
     std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64()
 }
 
-/// A gateway with a listener for each page, whose source sends it with this type.
+/// A gateway with a listener for each page, whose source sends it with this content type.
 async fn sending(
     host: host_tests::gateway::Host,
     pages: &[&str],
@@ -176,7 +177,7 @@ on_both_hosts! {
     async fn the_gateways_own_families_keep_their_types(host) {
         let stage = Stage::start(host).await.up().await;
         let client = stage.prometheus();
-        // Twice, since what the first one writes the second one fills in.
+        // Twice, since the second scrape reuses the first one's rendering.
         for _ in 0..2 {
             let (_, open) = page(&client, "?gateway=only&format=openmetrics").await;
             let open = String::from_utf8(open.to_vec()).unwrap();
@@ -192,7 +193,7 @@ on_both_hosts! {
         }
     }
 
-    async fn each_prometheus_gets_what_it_asks_for(host) {
+    async fn each_prometheus_gets_the_format_that_it_requests(host) {
         let stage = Stage::start(host).await.up().await;
         for (name, expected) in [
             ("m-admin-prom2", OPENMETRICS.to_owned()),
@@ -213,7 +214,7 @@ on_both_hosts! {
         }
     }
 
-    async fn what_no_format_of_ours_has_a_place_for_is_counted(host) {
+    async fn content_that_no_format_can_express_is_counted(host) {
         let page = "# TYPE x counter\nx_total 1 # {trace=\"a\"} 0.5\nx_created 5\n# TYPE y gauge\n\
                     y 1 # {} 1\n# EOF\n";
         let (_stage, clients) = sending(host, &[page], OPENMETRICS).await;
@@ -228,7 +229,7 @@ on_both_hosts! {
         assert_eq!(dropped("exemplar"), dropped("created"), "{page}");
     }
 
-    async fn what_some_reader_would_refuse_never_leaves_and_is_counted_by_its_reason(host) {
+    async fn lines_that_some_reader_refuses_are_dropped_and_counted_by_reason(host) {
         let value = "x".repeat(70_000);
         let page = format!(
             "a 3 -1\n{{\"b.c\"}} 1\nd{{e=\"{value}\"}} 1\nf{{__g=\"h\"}} 1\ni{{u=\"CORP\\svc\"}} 1\n"
@@ -278,7 +279,7 @@ on_both_hosts! {
         assert!((latency.sum - sum_of("sum")).abs() < 1e-9, "{latency:?}");
     }
 
-    async fn since_when_the_gateway_counts_is_said_where_it_is_configured(host) {
+    async fn the_start_of_counting_is_shown_if_configured(host) {
         let mut plugin = plugin(0);
         plugin["gateway"] = serde_json::json!({"created": true});
         let before = unix_time();
@@ -306,7 +307,7 @@ on_both_hosts! {
         assert!(!text.contains("_created{") && !text.contains("_created "), "{text}");
     }
 
-    async fn gzip_saves_most_of_a_page_and_takes_nothing_from_it(host) {
+    async fn gzip_makes_a_page_much_smaller_and_loses_nothing(host) {
         let captured = capture::named("m-bearer-read").reply.text();
         let (_stage, clients) = sending(host, &[&captured], "text/plain; charset=utf-8").await;
         let client = &clients[0];

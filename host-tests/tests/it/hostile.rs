@@ -1,4 +1,4 @@
-//! Bytes that no honest client sends: nothing traps, nobody gets in, and the others are served on.
+//! Malformed and hostile bytes: no VM traps, no such request is permitted, and other clients are served.
 
 use std::net::SocketAddr;
 
@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 use crate::stage::{Stage, fetches};
 use crate::wire::{raw, request};
 
-/// Lets its request in.
+/// The header that permits a request.
 const RIGHT: &[u8] = b"authorization: Bearer demonstration-only";
 
 /// Connections at a time.
 const AT_ONCE: usize = 8;
 
-/// Stands on the controller's page.
+/// A text on the controller's page.
 const PAGE: &[u8] = b"awx_sessions_total";
 
 /// Reproducible noise (xorshift64*).
@@ -33,7 +33,7 @@ impl Noise {
         (0..length).map(|_| u8::try_from(self.below(256)).unwrap()).collect()
     }
 
-    /// Bytes that a request line or a header may carry, as far as a proxy looks.
+    /// Random bytes that a proxy accepts in a request line or a header.
     fn tame(&mut self, length: usize) -> Vec<u8> {
         let is_tame = |byte: &u8| *byte > 0x20 && *byte != 0x7f;
         self.bytes(length * 2).into_iter().filter(is_tame).take(length).collect()
@@ -111,7 +111,7 @@ const CREDENTIALS: [&[u8]; 12] = [
     b"YWRtaW46d3Jvbmc=",
 ];
 
-/// What the rest of a request may be: anything but what would let it in.
+/// The rest of a request: random, but never valid credentials.
 fn woven(noise: &mut Noise, pieces: &[&[u8]], most: usize) -> Vec<u8> {
     (0..noise.below(most)).flat_map(|_| noise.of(pieces).to_vec()).collect()
 }
@@ -136,7 +136,7 @@ fn requests(noise: &mut Noise) -> Vec<Vec<u8>> {
     all
 }
 
-/// Whatever grows: paths, queries, headers, lists in headers, numbers of headers.
+/// Values without a natural limit: paths, queries, headers, lists in headers, numbers of headers.
 fn excesses() -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     for length in [1_000, 8_000, 50_000, 70_000, 1_000_000] {
@@ -172,7 +172,7 @@ fn excesses() -> Vec<Vec<u8>> {
     all
 }
 
-/// Against the grammar of HTTP/1.1.
+/// Violations of the grammar of HTTP/1.1.
 const BROKEN: [&[u8]; 12] = [
     b"GET /api/v2/metrics\r\n\r\n",
     b"GET  HTTP/1.1\r\nhost: a\r\n\r\n",
@@ -196,7 +196,7 @@ async fn offend(address: SocketAddr, bytes: Vec<u8>) {
 }
 
 on_both_hosts! {
-    async fn whatever_bytes_come_nothing_traps_and_everybody_else_is_served(host) {
+    async fn no_bytes_trap_the_filter_and_other_clients_are_served(host) {
         let stage = Stage::start(host).await.up().await;
         let address = stage.gateway.address();
         let mut all = requests(&mut Noise(0x5eed));

@@ -1,4 +1,4 @@
-//! What the gateway counts: everything, once, whoever counts it.
+//! The gateway's counts: every request is counted exactly once, by the filter or by the access logger.
 
 mod bad_input;
 mod changes;
@@ -18,25 +18,25 @@ use serde_json::{Value, json};
 use crate::stage::{TOKEN, Watched, auth, scrape};
 use traffic::Upstream;
 
-/// Both values of `observe.by` that count.
+/// The values of `observe.by` that enable counting.
 const STYLES: [&str; 2] = ["filter", "access_log"];
 
 /// Counters of requests by method, resource and code.
 type Requests = BTreeMap<(String, String, u16), u64>;
 
-/// A plugin that counts so, and pulls no page: what is on its page it counted itself.
+/// A plugin that counts in this style and has no sources: its page contains only its own counts.
 fn counting(by: &str) -> Value {
     json!({"observe": {"by": by}, "auth": auth()})
 }
 
-/// A gateway that counts so, in front of an upstream that answers as it is asked to.
+/// A gateway that counts in this style, in front of an upstream that answers with the requested status.
 async fn gateway(host: Host, by: &str, workers: usize) -> (Upstream, Watched) {
     let upstream = Upstream::start().await;
     let spec = GatewaySpec::new(&counting(by)).cluster("controller", upstream.address());
     (upstream, Watched::start(host, &spec.workers(workers)).await)
 }
 
-/// What the gateway says that it counted.
+/// The gateway's page of its own families.
 async fn page(gateway: &Gateway) -> String {
     scrape(&gateway.client().bearer(TOKEN), "?gateway=only").await
 }
@@ -57,7 +57,7 @@ fn requests(page: &str) -> Requests {
     series.collect()
 }
 
-/// What was counted of two.
+/// The sum of two counts.
 fn added(mut to: Requests, more: &Requests) -> Requests {
     for (key, count) in more {
         *to.entry(key.clone()).or_default() += count;
@@ -65,7 +65,7 @@ fn added(mut to: Requests, more: &Requests) -> Requests {
     to
 }
 
-/// What was counted between two pages.
+/// The difference between two counts.
 fn since(before: &Requests, after: &Requests) -> Requests {
     let risen = after.iter().map(|(key, count)| (key, count - before.get(key).unwrap_or(&0)));
     risen.filter(|(_, count)| *count > 0).map(|(key, count)| (key.clone(), count)).collect()

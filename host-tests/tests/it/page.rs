@@ -1,9 +1,9 @@
-//! The page for people, in a real browser.
+//! The HTML page, in a real browser.
 
 mod access;
-mod asking;
-mod lately;
 mod login;
+mod recent;
+mod refresh;
 mod served;
 
 use host_tests::browser::{Browser, Prompt};
@@ -17,7 +17,7 @@ use crate::stage::{METRICS, Stage, Watched, having, plugin, source, spec};
 
 const ENVOY: Host = Host::Envoy(Release::Newest);
 
-/// Does what `auth()`'s user would.
+/// A browser that logs in as the user of `auth()`.
 async fn admin() -> Browser {
     let (user, password) = ("admin".into(), "password".into());
     Browser::start(Prompt::Answer { user, password }).await.unwrap()
@@ -28,7 +28,7 @@ async fn open(browser: &Browser, gateway: &Gateway) {
     browser.until("document.querySelectorAll('article').length > 10", is_true).await;
 }
 
-/// The page of a stage, as its user sees it.
+/// A browser with the page of a stage.
 async fn opened(stage: &Stage) -> Browser {
     let browser = admin().await;
     open(&browser, &stage.gateway).await;
@@ -39,7 +39,7 @@ fn is_true(value: &Value) -> bool {
     value == &json!(true)
 }
 
-/// What the page shows for a series, by its family and the values of its labels.
+/// The value on the page for a series, by its family and the values of its labels.
 fn shown(family: &str, labels: &[&str]) -> String {
     let labels = json!(labels);
     format!(
@@ -52,14 +52,14 @@ fn shown(family: &str, labels: &[&str]) -> String {
     )
 }
 
-/// What a filter leaves.
+/// Enters a filter, and waits for its result.
 async fn filter(browser: &Browser, words: &str) {
     browser.press("/").await.unwrap();
     browser.write(words).await.unwrap();
     browser.until("document.getElementById('found').textContent", |found| found != "").await;
 }
 
-/// Nothing came up in the console, nothing was forbidden, and nobody else was asked for anything.
+/// The console is empty, the policy was not violated, and only the gateway got requests.
 fn assert_quiet(browser: &Browser, gateway: &Gateway) {
     assert_eq!(browser.complaints(), [""; 0]);
     let ours = format!("http://{}{METRICS}", gateway.address());
@@ -69,7 +69,7 @@ fn assert_quiet(browser: &Browser, gateway: &Gateway) {
 }
 
 on_both_hosts! {
-    async fn the_browsers_prompt_opens_the_page_and_its_numbers_follow_the_controller(host) {
+    async fn the_page_opens_after_the_browsers_prompt_and_follows_the_controllers_numbers(host) {
         let stage = Stage::start(host).await.up().await;
         let browser = opened(&stage).await;
         assert_eq!(browser.prompts(), ["api"]);
@@ -85,7 +85,7 @@ on_both_hosts! {
     }
 }
 
-/// One family of each kind, whatever their names and values try.
+/// One family of each kind, with hostile names and values.
 const HOSTILE: &str = r##"# HELP awx_instance_capacity <img src=x onerror="document.title='help'"></p><script>document.title='help'</script>
 # TYPE awx_instance_capacity gauge
 awx_instance_capacity{hostname="<script>document.title='node'</script>",node_type="\"><img src=//evil.example onerror=alert(1)>"} 10
@@ -117,7 +117,7 @@ __proto__ 2
 "##;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_source_says_is_text_and_nothing_else() {
+async fn the_content_of_a_source_is_shown_as_text_only() {
     let controller = Controller::start(ControllerConfig::default());
     controller.set_mode(Mode::Page(HOSTILE.into(), "text/plain; version=0.0.4".into()));
     let controllers = [controller];
@@ -142,7 +142,7 @@ async fn what_a_source_says_is_text_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sources_stand_with_their_age_and_state() {
+async fn sources_are_shown_with_their_age_and_state() {
     let second = having(source(1), "/name", "second".into());
     let plugin = having(plugin(0), "/sources", json!([source(0), second]));
     let controllers = [0, 1].map(|_| Controller::start(ControllerConfig::default()));
@@ -163,9 +163,9 @@ async fn sources_stand_with_their_age_and_state() {
     assert_quiet(&browser, &gateway);
 }
 
-/// Ten thousand series of one family, two thousand families of one.
+/// Ten thousand series of one family, and two thousand families of one series.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_thousands_of_series_only_what_is_in_view_becomes_rows() {
+async fn of_thousands_of_series_only_the_visible_ones_become_rows() {
     use std::fmt::Write;
     let mut page = String::from("# HELP many many\n# TYPE many gauge\n");
     (0..10_000).for_each(|i| writeln!(page, "many{{node=\"node-{i}\"}} {i}").unwrap());

@@ -1,5 +1,5 @@
-//! What is none of the filter's business goes to the controller, and comes back, untouched; what is its business, however
-//! it is spelt, never gets there.
+//! Requests for other paths reach the controller, and their replies return, unchanged; requests for the metrics page,
+//! in any spelling, never reach it.
 
 use bytes::Bytes;
 use host_tests::client::Client;
@@ -23,7 +23,7 @@ fn last(controller: &Controller) -> Received {
     of_clients(controller).pop().expect("a client's request")
 }
 
-/// What a client can tell two replies apart by, but for what changes each time and what a proxy adds.
+/// The parts of a reply that a client can see, without those that differ each time and those that a proxy adds.
 fn told(reply: &Response<Bytes>) -> (u16, Vec<(String, Vec<u8>)>, Bytes) {
     let changing = ["date", "x-api-total-time", "x-api-request-id", "x-api-time"];
     let of_proxies = [
@@ -125,7 +125,7 @@ async fn a_reply_comes_back_whole(stage: &Stage) {
         let direct =
             as_admin(stage.controller().address()).request(method.clone(), path, "").await.unwrap();
         let (mut through, mut direct) = (told(&through), told(&direct));
-        // The page for people that have logged out holds random tokens.
+        // The page after a logout contains random tokens.
         if path == "/api/logout/" {
             through.1.clear();
             direct.1.clear();
@@ -161,19 +161,19 @@ async fn no_other_path_is_answered_here_and_none_gets_the_controllers_page(stage
 }
 
 on_both_hosts! {
-    async fn requests_and_replies_pass_whole(host) {
+    async fn requests_and_replies_pass_unchanged(host) {
         let stage = Stage::start(host).await;
         a_request_reaches_the_controller_whole(&stage).await;
         a_reply_comes_back_whole(&stage).await;
     }
 
-    async fn all_spellings_of_the_path_are_answered_here_and_those_of_no_other(host) {
+    async fn all_spellings_of_the_metrics_path_are_answered_and_no_other_path(host) {
         let stage = Stage::start(host).await;
         every_spelling_of_the_path_is_answered_here(&stage).await;
         no_other_path_is_answered_here_and_none_gets_the_controllers_page(&stage).await;
     }
 
-    async fn of_other_hosts_nothing_is_answered(host) {
+    async fn requests_for_other_hosts_are_not_answered(host) {
         let plugin = having(plugin(0), "/hosts", json!(["metrics.example", "other.example:8443"]));
         let stage = Stage::with(host, &plugin).await;
         let status = async |name: &str| {

@@ -1,8 +1,8 @@
-//! The metrics path in every spelling: none leads past the filter, and no other path is caught.
+//! The metrics path in every spelling: none bypasses the filter, and the filter answers no other path.
 //!
-//! Behind the gateway stands somebody who answers whatever reaches it, and keeps the request's line as it came. What is
-//! kept is read as a controller's front might read it, and asked of the stand-in controller too, which lets everybody
-//! see its page here: neither may find the metrics page in it.
+//! The upstream of the gateway accepts everything and records the request lines. They are interpreted as a front of the
+//! controller might do, and sent to the stand-in controller too, which shows every client its page here: neither may
+//! lead to the metrics page.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -20,12 +20,12 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::stage::{TOKEN, Watched, auth, having};
 use crate::wire::{raw, request};
 
-/// What becomes of a request.
+/// The treatment of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// The filter answers it.
     Caught,
-    /// It goes on to the controller, which does not take it for the metrics page.
+    /// It goes to the controller, which does not take it for the metrics page.
     Passes,
     /// The proxy refuses it before any filter sees it.
     Refused,
@@ -33,11 +33,11 @@ enum Fate {
 
 use Fate::{Caught, Passes, Refused};
 
-/// A spelling, its fate where paths stay as they come, and where they are normalised as shipped.
+/// A spelling, its treatment without path normalisation, and with the shipped one.
 type Spelling = (&'static [u8], Fate, Fate);
 
 const SPELLINGS: &[Spelling] = &[
-    // The page, however it is spelt.
+    // The metrics page in any spelling.
     (b"/api/v2/metrics", Caught, Caught),
     (b"/api/v2/metrics/", Caught, Caught),
     (b"/api/controller/v2/metrics", Caught, Caught),
@@ -129,7 +129,7 @@ const SPELLINGS: &[Spelling] = &[
     (b"/api/v3/metrics", Passes, Passes),
     (b"/", Passes, Passes),
     (b"http://gateway", Passes, Passes),
-    // Envoy takes backslashes for slashes, since 1.40 `..;` for a parent, and refuses an encoded NUL.
+    // Envoy treats backslashes as slashes, since 1.40 `..;` as a parent, and refuses an encoded NUL.
     (b"/api/v2/..;/v2/metrics", Passes, Caught),
     (b"/api/v2/metrics%00", Passes, Refused),
     (b"/api/v2/metrics%00.html", Passes, Refused),
@@ -139,7 +139,7 @@ const SPELLINGS: &[Spelling] = &[
     (b"/api/v2/metrics\\", Passes, Caught),
     (b"/api%5Cv2%5cmetrics", Passes, Caught),
     (b"/x/..\\api/v2/metrics", Passes, Caught),
-    // Envoy lets none of these in: what does not begin with a slash, fragments, bytes that no URI has, another scheme.
+    // Envoy refuses all of these: no slash at the beginning, fragments, bytes that no URI contains, another scheme.
     (b"%2Fapi%2Fv2%2Fmetrics", Refused, Refused),
     (b"https://gateway/api/v2/metrics", Refused, Refused),
     (b"/api/v2/metrics#fragment", Refused, Refused),
@@ -152,7 +152,7 @@ const SPELLINGS: &[Spelling] = &[
     (b"*", Refused, Refused),
 ];
 
-/// Somebody who answers everything, and keeps the targets of requests.
+/// An upstream that answers everything and records the targets of requests.
 struct Open {
     address: SocketAddr,
     targets: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -171,7 +171,7 @@ impl Open {
         Self { address, targets }
     }
 
-    /// The targets that came since this was last asked.
+    /// The targets since the last call.
     fn take(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut *self.targets.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -194,11 +194,11 @@ async fn answer(mut stream: TcpStream, kept: Arc<Mutex<Vec<Vec<u8>>>>) {
     let _ = stream.write_all(reply.as_bytes()).await;
 }
 
-/// What it says.
+/// The body of its answer.
 const ANSWER: &str = "somebody else answered";
 
-/// Whether a front that decodes once, merges slashes and resolves dots, as nginx before the controller does, or one that
-/// does some of it, would give this to the metrics view.
+/// True if a front that decodes once, merges slashes and resolves dots, as nginx in front of the controller does, or
+/// one that does only a part of this, would pass this to the metrics view.
 fn reads_as_metrics(target: &[u8]) -> bool {
     let target = String::from_utf8_lossy(target).into_owned();
     let path = target.split(['?', '#']).next().unwrap_or_default();
@@ -240,7 +240,7 @@ fn decoded(path: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// A gateway before somebody who answers everything; nothing is pulled.
+/// A gateway in front of an upstream that accepts everything, without sources.
 struct Scene {
     gateway: Watched,
     open: Open,
@@ -257,7 +257,7 @@ impl Scene {
         Self { gateway: Watched::start(host, &spec).await, open, controller }
     }
 
-    /// What becomes of a request without credentials.
+    /// The treatment of a request without credentials.
     async fn fate(&self, target: &[u8]) -> Fate {
         let reply = self.ask(target, &[]).await;
         let targets = self.open.take();
@@ -287,7 +287,7 @@ impl Scene {
         Reply::parse(&raw(self.gateway.address(), &request(&line(target), headers)).await)
     }
 
-    /// Whether the filter answers it, once the credentials are right.
+    /// True if the filter answers it with valid credentials.
     async fn is_ours(&self, target: &[u8]) -> bool {
         let header = format!("authorization: Bearer {TOKEN}");
         let reply = self.ask(target, &[header.as_bytes()]).await;
@@ -297,8 +297,8 @@ impl Scene {
         is_page
     }
 
-    /// Every spelling has its fate, with credentials and without. What Envoy refuses another HTTP parser may take: then
-    /// all that counts is that nothing reaches the page, which is looked at of every spelling.
+    /// Checks the treatment of every spelling, with credentials and without. Another HTTP parser may accept a spelling
+    /// that Envoy refuses: then only the page must be out of reach, which is checked for every spelling.
     async fn decides_the_fates(&self, host: Host, expected: impl Fn(&Spelling) -> Fate) {
         for spelling in SPELLINGS {
             let (target, expected) = (spelling.0, expected(spelling));
@@ -321,19 +321,19 @@ fn plugin() -> Value {
 }
 
 on_both_hosts! {
-    async fn every_spelling_has_its_fate_where_paths_stay_as_they_come(host) {
+    async fn every_spelling_is_handled_as_listed_without_path_normalisation(host) {
         let scene = Scene::start(host, ListenerSpec::new(&plugin()).paths_as_they_come()).await;
         scene.decides_the_fates(host, |spelling| spelling.1).await;
     }
 
-    async fn every_spelling_has_its_fate_where_paths_are_normalised(host) {
+    async fn every_spelling_is_handled_as_listed_with_path_normalisation(host) {
         let scene = Scene::start(host, ListenerSpec::new(&plugin())).await;
         scene.decides_the_fates(host, |spelling| spelling.2).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_spelling_leads_past_the_route_on_which_the_access_log_style_has_its_filter() {
+async fn no_spelling_bypasses_the_filters_route_in_the_access_log_style() {
     let plugin = having(plugin(), "/observe", json!({"by": "access_log"}));
     let host = Host::Envoy(Release::Newest);
     let scene = Scene::start(host, ListenerSpec::new(&plugin)).await;
@@ -341,7 +341,7 @@ async fn no_spelling_leads_past_the_route_on_which_the_access_log_style_has_its_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_spelling_leads_past_the_filter_of_the_oldest_envoy() {
+async fn no_spelling_bypasses_the_filter_on_the_oldest_envoy() {
     for listener in
         [ListenerSpec::new(&plugin()), ListenerSpec::new(&plugin()).paths_as_they_come()]
     {
@@ -353,7 +353,7 @@ async fn no_spelling_leads_past_the_filter_of_the_oldest_envoy() {
 }
 
 #[test]
-fn the_table_has_each_spelling_once_and_every_fate() {
+fn the_table_has_each_spelling_once_and_every_outcome() {
     let spellings: BTreeSet<_> = SPELLINGS.iter().map(|spelling| spelling.0).collect();
     assert_eq!(spellings.len(), SPELLINGS.len());
     let count = |fate| SPELLINGS.iter().filter(|spelling| spelling.1 == fate).count();

@@ -7,12 +7,12 @@ use host_tests::capture;
 use host_tests::client::Client;
 use host_tests::controller::{Controller, ControllerConfig, Mode};
 use host_tests::gateway::{Gateway, GatewaySpec, Host};
-use host_tests::prometheus::{Asking, Prometheus, ScrapeConfig, ScrapeCredential, Series};
+use host_tests::prometheus::{Prometheus, ScrapeConfig, ScrapeCredential, ScrapeFormat, Series};
 use host_tests::tools::{Major, Release};
 use hyper::Method;
 use serde_json::{Value, json};
 
-/// Writes each scenario once and tests it with both: `name::with_2`, `name::with_3`.
+/// Writes each scenario once and tests it with both versions: `name::with_2`, `name::with_3`.
 macro_rules! with_both {
     ($( async fn $name:ident($major:ident) $scenario:block )+) => { $(
         mod $name {
@@ -35,7 +35,7 @@ macro_rules! with_both {
 
 const USERS_SESSIONS: &str = r#"awx_sessions_total{type="user"}"#;
 
-/// Its token is `demonstration-only`, its user's password `password`.
+/// Its token is `demonstration-only`, and the password of its user is `password`.
 fn plugin() -> Value {
     json!({
         "sources": [{
@@ -73,21 +73,21 @@ async fn gateway(controller: &Controller) -> Gateway {
     Gateway::start(Host::Envoy(Release::Newest), &spec).await.unwrap()
 }
 
-/// What everybody has, every second.
+/// The usual configuration, with an interval of one second.
 fn config(major: Major, target: SocketAddr) -> ScrapeConfig {
-    let (credential, interval, asking) = (bearer(), "1s", Asking::ByItself);
-    ScrapeConfig { major, target, credential, interval, asking }
+    let (credential, interval, format) = (bearer(), "1s", ScrapeFormat::Preferred);
+    ScrapeConfig { major, target, credential, interval, format }
 }
 
-async fn asking(asking: Asking, config: ScrapeConfig) -> Prometheus {
-    Prometheus::start(&ScrapeConfig { asking, ..config }).await.unwrap()
+async fn scraping(format: ScrapeFormat, config: ScrapeConfig) -> Prometheus {
+    Prometheus::start(&ScrapeConfig { format, ..config }).await.unwrap()
 }
 
 fn bearer() -> ScrapeCredential {
     ScrapeCredential::Bearer("demonstration-only".into())
 }
 
-/// A controller that always says the same.
+/// A controller that always sends the same page.
 fn saying(page: String) -> Controller {
     saying_as("text/plain; charset=utf-8", page)
 }
@@ -102,7 +102,7 @@ fn is_one_of(wanted: f64) -> impl FnMut(&[Series]) -> bool {
     move |answer| matches!(answer, [series] if series.value == wanted)
 }
 
-/// Prometheus shows the stand-in's number of sessions, and follows it.
+/// Checks that Prometheus shows the stand-in's number of sessions, and follows its changes.
 async fn follows_the_sessions(major: Major, credential: ScrapeCredential) {
     let controller = Controller::start(ControllerConfig::default());
     let gateway = gateway(&controller).await;
@@ -119,23 +119,23 @@ async fn follows_the_sessions(major: Major, credential: ScrapeCredential) {
     assert_eq!(gateway.traps(), [""; 0]);
 }
 
-/// The last scrape brought a page, and nothing was wrong with it.
+/// Checks that the last scrape succeeded.
 async fn assert_up(prometheus: &Prometheus) {
     prometheus.wait_for(UP, is_one_of(1.0)).await;
     assert_eq!(prometheus.targets().await[0].last_error, "");
 }
 
 with_both! {
-    async fn with_a_bearer_token_it_follows_the_controllers_numbers(major) {
+    async fn with_a_bearer_token_prometheus_follows_the_controllers_numbers(major) {
         follows_the_sessions(major, bearer()).await;
     }
 
-    async fn with_a_password_it_follows_the_controllers_numbers(major) {
+    async fn with_a_password_prometheus_follows_the_controllers_numbers(major) {
         let (username, password) = ("admin".into(), "password".into());
         follows_the_sessions(major, ScrapeCredential::Basic { username, password }).await;
     }
 
-    async fn with_a_wrong_token_its_target_is_down_and_says_why(major) {
+    async fn with_a_wrong_token_the_target_is_down_and_shows_the_reason(major) {
         let controller = Controller::start(ControllerConfig::default());
         let gateway = gateway(&controller).await;
         let credential = ScrapeCredential::Bearer("a guess".into());
@@ -148,28 +148,28 @@ with_both! {
         assert_eq!(target.url, format!("https://{}/api/v2/metrics", gateway.address()));
     }
 
-    async fn it_has_the_same_series_in_whatever_format_it_asks_for(major) {
+    async fn prometheus_gets_the_same_series_in_every_format(major) {
         let controller = saying(capture::named("m-bearer-read").reply.text());
         let gateway = gateway(&controller).await;
         let [text, open, protobuf] = [
-            scraped(major, &gateway, Asking::ForText, "text").await,
-            scraped(major, &gateway, Asking::ByItself, "openmetrics").await,
-            scraped(major, &gateway, Asking::ForProtobuf, "protobuf").await,
+            scraped(major, &gateway, ScrapeFormat::Text, "text").await,
+            scraped(major, &gateway, ScrapeFormat::Preferred, "openmetrics").await,
+            scraped(major, &gateway, ScrapeFormat::Protobuf, "protobuf").await,
         ];
-        // To the letter, `le` included.
+        // Exactly equal, including `le`.
         assert_eq!(by_labels(&open, str::to_owned), by_labels(&text, str::to_owned));
-        // Of protobuf Prometheus 2 alone spells bounds in its own way.
+        // Only Prometheus 2 has its own notation for bounds in protobuf.
         let spelt = if major == Major::Two { as_number } else { str::to_owned };
         assert_eq!(by_labels(&protobuf, spelt), by_labels(&text, spelt));
         assert_eq!(gateway.traps(), [""; 0]);
     }
 
-    async fn with_native_histograms_it_has_the_latency_as_one_and_every_classic_series_too(major) {
+    async fn prometheus_gets_the_latency_as_a_native_histogram_and_as_classic_series(major) {
         let controller = Controller::start(ControllerConfig::default());
         let gateway = gateway(&controller).await;
         let config = config(major, gateway.address());
-        let prometheus = asking(Asking::ForProtobuf, config).await;
-        // Of one scrape, and so the same to the request.
+        let prometheus = scraping(ScrapeFormat::Protobuf, config).await;
+        // Both are from one scrape, and so equal to the last request.
         let all = "sum(awx_gateway_request_duration_seconds_count)";
         let counted = format!("histogram_count(awx_gateway_latency_seconds) == on() ({all} > 0)");
         prometheus.wait_for(&counted, |answer| answer.len() == 1).await;
@@ -181,7 +181,7 @@ with_both! {
         assert_up(&prometheus).await;
     }
 
-    async fn it_keeps_the_exemplars_of_a_source(major) {
+    async fn prometheus_stores_the_exemplars_of_a_source(major) {
         let controller = saying_as(
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
             "# TYPE seen counter\nseen_total 7 # {trace_id=\"a # b\"} 0.5\n# TYPE took histogram\n\
@@ -189,8 +189,8 @@ with_both! {
                 .into(),
         );
         let gateway = gateway(&controller).await;
-        for how in [Asking::ByItself, Asking::ForProtobuf] {
-            let prometheus = asking(how, config(major, gateway.address())).await;
+        for how in [ScrapeFormat::Preferred, ScrapeFormat::Protobuf] {
+            let prometheus = scraping(how, config(major, gateway.address())).await;
             let exemplars = prometheus.wait_for_exemplars(r#"{__name__=~"seen.*|took.*"}"#, 2).await;
             let traces = exemplars.iter().map(|it| (&*it.series, &*it.trace, it.value));
             let traces: Vec<_> = traces.collect();
@@ -199,25 +199,25 @@ with_both! {
         }
     }
 
-    async fn it_scrapes_a_page_of_ten_megabytes_compressed(major) {
-        let (_controller, gateway, prometheus) = ten_megabytes(major, Asking::ByItself).await;
+    async fn prometheus_scrapes_a_compressed_page_of_ten_megabytes(major) {
+        let (_controller, gateway, prometheus) = ten_megabytes(major, ScrapeFormat::Preferred).await;
         assert_up(&prometheus).await;
-        // However many scrapes there were since.
+        // The number of scrapes does not matter.
         let sent = bytes_sent(&gateway).await;
         assert!((1..10_000_000).contains(&sent), "{sent}");
         assert_eq!(gateway.traps(), [""; 0]);
     }
 }
 
-/// Whether its target is up.
+/// 1 if its target is up.
 const UP: &str = r#"up{job="controller"}"#;
 
-/// What of the scraped series is the controller's.
+/// The series of the controller among the scraped ones.
 const CONTROLLERS: &str = r#"{job="controller",__name__!~"awx_gateway_.*|scrape_.*|up"}"#;
 
-/// The controller's series, once the gateway says that it was scraped in the format that this Prometheus is to ask for.
-async fn scraped(major: Major, gateway: &Gateway, how: Asking, format: &str) -> Vec<Series> {
-    let prometheus = asking(how, config(major, gateway.address())).await;
+/// The controller's series, once the gateway has counted a scrape in the format that this Prometheus must request.
+async fn scraped(major: Major, gateway: &Gateway, how: ScrapeFormat, format: &str) -> Vec<Series> {
+    let prometheus = scraping(how, config(major, gateway.address())).await;
     let told = format!(r#"awx_gateway_scrapes_total{{format="{format}"}} > 0"#);
     prometheus.wait_for(&told, |answer| answer.len() == 1).await;
     prometheus.wait_for(&format!("count({CONTROLLERS}) > 100"), |it| it.len() == 1).await;
@@ -225,7 +225,7 @@ async fn scraped(major: Major, gateway: &Gateway, how: Asking, format: &str) -> 
     prometheus.query(CONTROLLERS).await
 }
 
-/// Series by their labels, bounds as they are wanted.
+/// Series by their labels, with bounds in the given notation.
 fn by_labels(series: &[Series], spelt: fn(&str) -> String) -> BTreeMap<Vec<(String, String)>, u64> {
     let of_series = |series: &Series| {
         let labels = series.labels.iter().filter(|(name, _)| *name != "instance");
@@ -242,22 +242,21 @@ fn as_number(bound: &str) -> String {
     bound.parse::<f64>().unwrap().to_string()
 }
 
-/// Prometheus 3 makes numbers of `le` and `quantile` of what is a histogram or summary; Prometheus 2 leaves them as they
-/// stand in text.
+/// Prometheus 3 parses `le` and `quantile` of histograms and summaries as numbers; Prometheus 2 keeps them as in text.
 #[tokio::test(flavor = "multi_thread")]
-async fn prometheus_2_and_3_have_the_same_series_but_for_the_spelling_of_bounds() {
+async fn prometheus_2_and_3_get_the_same_series_except_for_the_format_of_bounds() {
     let controller = saying(capture::named("m-bearer-read").reply.text());
     let gateway = gateway(&controller).await;
-    let two = scraped(Major::Two, &gateway, Asking::ByItself, "openmetrics").await;
-    let three = scraped(Major::Three, &gateway, Asking::ByItself, "openmetrics").await;
+    let two = scraped(Major::Two, &gateway, ScrapeFormat::Preferred, "openmetrics").await;
+    let three = scraped(Major::Three, &gateway, ScrapeFormat::Preferred, "openmetrics").await;
     assert_ne!(by_labels(&three, str::to_owned), by_labels(&two, str::to_owned));
     assert_eq!(by_labels(&three, as_number), by_labels(&two, as_number));
 }
 
-/// What it rests on that a scrape of the gateway succeeds without `fallback_scrape_protocol`: one of a page whose type
-/// is unknown does not. The filter of this gateway answers elsewhere, and lets the controller's page through.
+/// The gateway needs no `fallback_scrape_protocol` because it sends a known type: a scrape of a page with an unknown
+/// type fails. The filter of this gateway answers elsewhere, and lets the controller's page through.
 #[tokio::test(flavor = "multi_thread")]
-async fn prometheus_3_refuses_a_page_of_a_type_that_it_does_not_know() {
+async fn prometheus_3_refuses_a_page_with_an_unknown_content_type() {
     let controller = saying_as("text/x-odd", "odd 1\n".into());
     let mut plugin = plugin();
     plugin["paths"] = json!(["/elsewhere"]);
@@ -274,8 +273,8 @@ async fn prometheus_3_refuses_a_page_of_a_type_that_it_does_not_know() {
     assert!(error.contains("text/x-odd") && error.contains("fallback_scrape_protocol"), "{error}");
 }
 
-/// A controller with a page of ten megabytes, a gateway in front of it, and a Prometheus that has it.
-async fn ten_megabytes(major: Major, how: Asking) -> (Controller, Gateway, Prometheus) {
+/// A controller with a page of ten megabytes, a gateway in front of it, and a Prometheus that has scraped it.
+async fn ten_megabytes(major: Major, how: ScrapeFormat) -> (Controller, Gateway, Prometheus) {
     let padding = "x".repeat(80);
     let line = |at| format!("many{{padding=\"{padding}\",place=\"{at}\"}} {at}\n");
     let page: String = (0..95_000).map(line).collect();
@@ -283,13 +282,13 @@ async fn ten_megabytes(major: Major, how: Asking) -> (Controller, Gateway, Prome
     let controller = saying(page);
     let gateway = gateway(&controller).await;
     let config = ScrapeConfig { interval: "5s", ..config(major, gateway.address()) };
-    let prometheus = asking(how, config).await;
+    let prometheus = scraping(how, config).await;
     prometheus.wait_for("count(many)", is_one_of(95_000.0)).await;
     prometheus.wait_for(r#"many{place="94999"}"#, is_one_of(94_999.0)).await;
     (controller, gateway, prometheus)
 }
 
-/// How many bytes clients got so far, TLS not counted.
+/// The number of bytes sent to clients so far, without TLS.
 async fn bytes_sent(gateway: &Gateway) -> u64 {
     let admin = gateway.envoy().unwrap().admin();
     let stats = admin.get("/stats?filter=downstream_cx_tx_bytes_total").await.unwrap();
@@ -299,8 +298,8 @@ async fn bytes_sent(gateway: &Gateway) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn prometheus_3_has_ten_megabytes_uncompressed_too_where_it_wants() {
-    let all = ten_megabytes(Major::Three, Asking::Uncompressed).await;
+async fn prometheus_3_scrapes_ten_megabytes_uncompressed_if_configured() {
+    let all = ten_megabytes(Major::Three, ScrapeFormat::Uncompressed).await;
     let (_controller, gateway, prometheus) = all;
     assert_up(&prometheus).await;
     let sent = bytes_sent(&gateway).await;

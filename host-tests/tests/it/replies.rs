@@ -1,4 +1,4 @@
-//! What Envoy does to the filter's replies on their way to the client.
+//! Changes that Envoy makes to the filter's replies on their way to the client.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::wire::request;
 
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 
-/// The shipped gateway with this `local_reply_config`. What it counted is all of its page.
+/// The shipped gateway with this `local_reply_config`. Its page contains only its own counts.
 async fn replying(release: Release, config: &Value) -> Envoy {
     let shipped = Bootstrap::shipped("http.yaml");
     let configuration = json!({"auth": auth()}).to_string();
@@ -32,7 +32,7 @@ async fn replying(release: Release, config: &Value) -> Envoy {
     Envoy::start(&Bootstrap::from(bootstrap), &options).await.unwrap()
 }
 
-/// What the filter says once a page of its own was rewritten.
+/// The filter's log line after one of its pages was rewritten.
 const WARNING: &str = "the metrics page is rewritten on its way to the client";
 
 async fn the_shipped_mapper_leaves_pages_alone(release: Release) {
@@ -50,7 +50,7 @@ async fn the_shipped_mapper_leaves_pages_alone(release: Release) {
         assert_eq!(zipped.headers()["content-encoding"], "gzip");
         assert_eq!(zipped.headers()["content-type"], plain.headers()["content-type"]);
         let unzipped = oracle::gunzip(zipped.body()).unwrap();
-        // Counters go on: as long and as it begins.
+        // The counters change, so only the length and the beginning are compared.
         assert_eq!(unzipped[..20], plain.body()[..20], "{format}");
         let last = unzipped.last();
         assert_eq!(last, plain.body().last(), "{format}");
@@ -81,29 +81,29 @@ async fn a_format_for_all_replies_is_found_at_the_first_scrape(release: Release)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_shipped_mapper_leaves_pages_alone_on_the_newest_envoy() {
+async fn the_shipped_mapper_leaves_pages_unchanged_on_the_newest_envoy() {
     the_shipped_mapper_leaves_pages_alone(Release::Newest).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_shipped_mapper_leaves_pages_alone_on_the_oldest_envoy() {
+async fn the_shipped_mapper_leaves_pages_unchanged_on_the_oldest_envoy() {
     the_shipped_mapper_leaves_pages_alone(Release::Oldest).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rewritten_page_is_found_at_the_first_scrape_on_the_newest_envoy() {
+async fn a_rewritten_page_is_detected_at_the_first_scrape_on_the_newest_envoy() {
     a_format_for_all_replies_is_found_at_the_first_scrape(Release::Newest).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rewritten_page_is_found_at_the_first_scrape_on_the_oldest_envoy() {
+async fn a_rewritten_page_is_detected_at_the_first_scrape_on_the_oldest_envoy() {
     a_format_for_all_replies_is_found_at_the_first_scrape(Release::Oldest).await;
 }
 
-/// Twice what Envoy waits by default. Time is the promise here.
+/// Twice Envoy's default delay. Here the time itself is tested.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// A page of seven megabytes, more than sockets hold.
+/// A page of seven megabytes, more than the buffers of sockets hold.
 fn large_page() -> Vec<u8> {
     let mut page = b"# TYPE large gauge\n".to_vec();
     (0..70_000).for_each(|at| page.extend(format!("large{{at=\"{at:088}\"}} 1\n").as_bytes()));
@@ -111,7 +111,7 @@ fn large_page() -> Vec<u8> {
 }
 
 on_both_hosts! {
-    async fn a_client_that_closes_and_reads_slowly_gets_a_large_page_whole(host) {
+    async fn a_client_that_closes_and_reads_slowly_gets_all_of_a_large_page(host) {
         let controller = Controller::start(ControllerConfig::default());
         controller.set_mode(Mode::Page(large_page(), "text/plain; version=0.0.4".into()));
         let controllers = [controller];
@@ -126,7 +126,7 @@ on_both_hosts! {
         stream.readable().await.unwrap();
         tokio::time::sleep(PAUSE).await;
         let mut reply = Vec::new();
-        // An end that is none leaves what came before it.
+        // An unclean end keeps the bytes before it.
         let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut reply)).await;
         let head = reply.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
         assert!(reply.starts_with(b"HTTP/1.1 200 "));

@@ -1,4 +1,4 @@
-//! What `make run` runs, on free ports.
+//! `make run`, on free ports.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -25,7 +25,7 @@ fn start(files: &TempDir, environment: &[(&str, &str)]) -> Process {
     Process::start(command, files.path().join("log")).unwrap()
 }
 
-/// The address behind `scheme://` in the first of its lines that has one and `what`.
+/// The address after `scheme://` in the first line that contains it and `what`.
 fn address_in(output: &str, what: &str, scheme: &str) -> Option<SocketAddr> {
     let line = output.lines().find(|line| line.contains(what) && line.contains(scheme))?;
     let address = line.split_once(scheme)?.1;
@@ -42,14 +42,14 @@ fn interrupt(run: &Process) {
     assert!(status.success());
 }
 
-/// Has it stop what it started. One that is killed, as when it is dropped, leaves its Envoy running.
+/// Makes it stop what it started. If it were killed, as dropping it does, its Envoy would go on.
 async fn stops(mut run: Process) {
     interrupt(&run);
     assert!(run.end().await.success(), "{}", run.log());
 }
 
 #[tokio::test]
-async fn it_serves_the_stand_ins_page_and_stops_all_it_started() {
+async fn the_program_serves_the_stand_ins_page_and_stops_all_that_it_started() {
     let files = tempfile::tempdir().unwrap();
     let run = start(&files, &[]);
     let http = announced(&run, "curl", "http://").await;
@@ -70,7 +70,7 @@ async fn it_serves_the_stand_ins_page_and_stops_all_it_started() {
     }
 }
 
-/// A page with the controller's own families, once the first pull has ended.
+/// A page with the controller's own families, after the first pull.
 async fn controllers_page(client: &Client) -> String {
     let page = process::eventually(PATIENCE, async || {
         let reply = client.get("/api/v2/metrics").await.unwrap();
@@ -81,7 +81,7 @@ async fn controllers_page(client: &Client) -> String {
     page.await.expect("the controller's page comes")
 }
 
-/// Runs in front of a controller that is not the program's own, trusted by its certificate.
+/// Starts the program in front of another controller, trusted by its certificate.
 fn start_before(controller: &Controller, files: &TempDir) -> Process {
     let authority = files.path().join("controller.pem");
     std::fs::write(&authority, controller.certificate().unwrap()).unwrap();
@@ -94,7 +94,7 @@ fn start_before(controller: &Controller, files: &TempDir) -> Process {
 }
 
 #[tokio::test]
-async fn before_a_real_controller_its_own_tokens_users_and_sessions_open_the_page() {
+async fn with_a_real_controller_its_own_tokens_users_and_sessions_open_the_page() {
     let files = tempfile::tempdir().unwrap();
     let controller = Controller::start(ControllerConfig { tls: true, ..Default::default() });
     let run = start_before(&controller, &files);
@@ -117,7 +117,7 @@ async fn before_a_real_controller_its_own_tokens_users_and_sessions_open_the_pag
 #[tokio::test]
 async fn the_published_token_and_password_do_not_open_a_real_controllers_page() {
     let files = tempfile::tempdir().unwrap();
-    // Its admin has the published password, too: it is refused here because this controller takes no passwords.
+    // Its admin has the published password too. It is refused here because this controller accepts no passwords.
     let config = ControllerConfig { tls: true, auth_basic_enabled: false, ..Default::default() };
     let controller = Controller::start(config);
     let run = start_before(&controller, &files);

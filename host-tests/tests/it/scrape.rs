@@ -1,4 +1,4 @@
-//! SCRAPE: what comes out is what the controller said, to those who read it with other programs than ours.
+//! SCRAPE: independent readers find on the served page what the controller sent.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::stage::{METRICS, Stage, TOKEN, again, plugin, pulls, scrape, until, until_up};
 
-/// The page of a controller that is well.
+/// The page of a healthy controller.
 const FULL: &str = "m-bearer-read";
 
 /// Captured pages in text, each content once.
@@ -31,7 +31,7 @@ fn text_pages() -> Vec<Capture> {
     pages
 }
 
-/// What the controller made of its own page as JSON: the capture of a text, and of the JSON.
+/// The controller's own page as text and as JSON: two captures.
 const AS_JSON: [(&str, &str, &str); 6] = [
     ("m-bearer-read", "m-admin-json", "?format=json"),
     ("m-bearer-read", "m-admin-json-indent", "?format=json"),
@@ -41,7 +41,7 @@ const AS_JSON: [(&str, &str, &str); 6] = [
     ("m-session", "m-session-json", "?format=json&dbonly=1"),
 ];
 
-/// Of these, which stand twice with different values, the controller's JSON has the last value, we the first.
+/// Repeated series with different values: the controller's JSON has the last value, ours the first.
 const TWICE: [&str; 3] = [
     "subsystem_metrics_pipe_execute_seconds",
     "subsystem_metrics_pipe_execute_calls",
@@ -64,14 +64,14 @@ async fn serving(host: Host, pages: &[String]) -> (Stage, Vec<Client>) {
     (stage, clients)
 }
 
-/// What prometheus_client makes of pages that it must accept.
+/// The content of pages for prometheus_client, which must accept them.
 fn read(pages: &[String], format: Format) -> Vec<Vec<OracleFamily>> {
     let questions: Vec<_> = pages.iter().map(|page| (page.as_str(), format)).collect();
     let answers = oracle::families_of_pages(&questions).unwrap();
     answers.into_iter().map(Result::unwrap).collect()
 }
 
-/// Every family's help and type. One that stands twice is read twice.
+/// The help and type of every family. A repeated one is read twice.
 fn headers(families: &[OracleFamily]) -> BTreeMap<&str, (&str, &str)> {
     families.iter().map(|f| (f.name.as_str(), (f.help.as_str(), f.kind.as_str()))).collect()
 }
@@ -83,10 +83,10 @@ fn controllers(families: &[OracleFamily]) -> BTreeMap<Series, String> {
     series
 }
 
-/// A sample as the controller's JSON has it: what its name adds to a histogram's, its labels, its value.
+/// A sample in the controller's JSON: the suffix of its name in a histogram, its labels, its value.
 type JsonSample = (String, BTreeMap<String, String>, String);
 
-/// What the controller's JSON says of these families, as it does: the first value of a series counts.
+/// The families as in the controller's JSON, but with the first value of a repeated series.
 fn json_shape(families: &[OracleFamily]) -> BTreeMap<&str, (&str, &str, Vec<JsonSample>)> {
     let mut shape = BTreeMap::new();
     for family in families {
@@ -96,7 +96,7 @@ fn json_shape(families: &[OracleFamily]) -> BTreeMap<&str, (&str, &str, Vec<Json
         for sample in &family.samples {
             let of = sample_type(family, sample);
             let is_known = |(kind, labels, _): &JsonSample| *kind == of && *labels == sample.labels;
-            // Of a summary, JSON does not tell the sum from the count.
+            // In JSON, the sum of a summary is not distinguishable from its count.
             if family.kind == "summary" || !samples.iter().any(is_known) {
                 samples.push((of, sample.labels.clone(), sample.value.clone()));
             }
@@ -111,13 +111,13 @@ fn sample_type(family: &OracleFamily, sample: &OracleSample) -> String {
         "histogram" => sample.name.strip_prefix(&format!("{}_", family.name)),
         _ => None,
     };
-    // Read off JSON, the name is the sample's type already.
+    // In JSON, the name is already the sample's type.
     let read_off_json = ["bucket", "count", "sum"].contains(&sample.name.as_str());
     suffix.unwrap_or(if read_off_json { &sample.name } else { "" }).to_owned()
 }
 
 on_both_hosts! {
-    async fn every_captured_page_comes_out_as_it_went_in(host) {
+    async fn every_captured_page_is_served_as_it_was_pulled(host) {
         let captured = text_pages();
         assert!(captured.len() >= 13, "{}", captured.len());
         let pages: Vec<_> = captured.iter().map(|page| page.reply.text()).collect();
@@ -139,7 +139,7 @@ on_both_hosts! {
         }
     }
 
-    async fn the_json_is_what_the_controller_itself_makes_of_its_page(host) {
+    async fn the_json_equals_the_controllers_own_json_of_its_page(host) {
         let pages: Vec<_> =
             AS_JSON.iter().map(|(text, _, _)| capture::named(text).reply.text()).collect();
         let (_stage, clients) = serving(host, &pages).await;
@@ -165,7 +165,7 @@ on_both_hosts! {
         assert_same_json(&pairs);
     }
 
-    async fn promtool_has_nothing_to_say_but_lints_of_the_controllers_own_names(host) {
+    async fn promtool_reports_only_lints_of_the_controllers_own_names(host) {
         let (_stage, clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
         let page = scrape(&clients[0], "").await;
         let complaints = oracle::promtool(&page).unwrap();
@@ -177,7 +177,7 @@ on_both_hosts! {
         assert_eq!(oracle::promtool(&own).unwrap(), [""; 0]);
     }
 
-    async fn prometheus_client_accepts_every_text_page_whatever_state_the_gateway_is_in(host) {
+    async fn prometheus_client_accepts_every_text_page_in_every_state_of_the_gateway(host) {
         let modes =
             [Mode::Normal, Mode::IllegalLines, Mode::Failing(500), Mode::RedisEmpty, Mode::Gone];
         let plugins: Vec<_> = (0..modes.len()).map(plugin).collect();
@@ -194,7 +194,7 @@ on_both_hosts! {
         assert_eq!(read(&pages, Format::Text).len(), pages.len());
     }
 
-    async fn a_head_has_the_length_of_the_page_and_no_body(host) {
+    async fn the_reply_to_head_has_the_length_of_the_page_and_no_body(host) {
         let (_stage, clients) = serving(host, &[capture::named(FULL).reply.text()]).await;
         let get = clients[0].get("/api/v2/metrics?gateway=none").await.unwrap();
         let head =
@@ -205,7 +205,7 @@ on_both_hosts! {
         assert!(head.body().is_empty());
     }
 
-    async fn a_scrape_asks_the_controller_nothing(host) {
+    async fn a_scrape_sends_no_request_to_the_controller(host) {
         let stage = Stage::start(host).await.up().await;
         for path in [
             "/api/v2/metrics",
@@ -228,7 +228,7 @@ on_both_hosts! {
     }
 }
 
-/// Where we chose another reply.
+/// Intended differences from the controller's reply.
 const OTHERWISE: [(&str, u16, &str); 5] = [
     ("m-format-api", 200, "it is another HTML page"),
     ("m-format-xml", 406, "500 is the controller's mistake"),
@@ -237,7 +237,7 @@ const OTHERWISE: [(&str, u16, &str); 5] = [
     ("m-format-txt-acceptjson", 200, "500 is the controller's mistake: `format` overrides Accept"),
 ];
 
-/// A page of ours and the controller's, to be compared.
+/// Our page and the controller's, for a comparison.
 struct Pair {
     name: String,
     format: Format,
@@ -245,7 +245,7 @@ struct Pair {
     theirs: String,
 }
 
-/// The two pages, unless another reply was chosen.
+/// The two pages, unless the difference is intended.
 fn pair(capture: &Capture, ours: Response<Bytes>) -> Option<Pair> {
     let Capture { name, reply, .. } = capture;
     if let Some((_, status, why)) = OTHERWISE.iter().find(|(other, ..)| other == name) {
@@ -265,7 +265,7 @@ fn pair(capture: &Capture, ours: Response<Bytes>) -> Option<Pair> {
     Some(Pair { name: name.clone(), format, ours: body, theirs: reply.text() })
 }
 
-/// Pairs in this format, and what others make of each side.
+/// Pairs in this format, with the content of each page for an independent reader.
 fn both_read(pairs: &[Pair], format: Format) -> Vec<(&str, Vec<OracleFamily>, Vec<OracleFamily>)> {
     let pairs: Vec<_> = pairs.iter().filter(|pair| pair.format == format).collect();
     let ours: Vec<_> = pairs.iter().map(|pair| pair.ours.clone()).collect();
@@ -290,7 +290,7 @@ fn assert_same_json(pairs: &[Pair]) {
     }
 }
 
-/// Samples in an order of their own, and less what differs on purpose.
+/// Sorted samples, without intended differences.
 fn comparable(page: Value) -> BTreeMap<String, Value> {
     let Value::Object(families) = page else { panic!("no object: {page}") };
     let mut families: BTreeMap<String, Value> = families.into_iter().collect();
@@ -304,7 +304,7 @@ fn comparable(page: Value) -> BTreeMap<String, Value> {
     families
 }
 
-/// What promtool may say, since nearly every name of the controller is a gauge's: its lints of suffixes.
+/// Findings of promtool that are allowed: nearly every family of the controller is a gauge, so it reports suffixes.
 const LINTS: [&str; 2] = [
     "non-counter metrics should not have \"_total\" suffix",
     "non-histogram and non-summary metrics should not have \"_count\" suffix",
@@ -317,7 +317,7 @@ fn is_lint_of_a_controllers_name(complaint: &str, page: &str) -> bool {
 }
 
 on_both_hosts! {
-    async fn a_format_is_chosen_as_the_controller_chooses(host) {
+    async fn the_format_is_negotiated_as_the_controller_does_it(host) {
         let stage = Stage::start(host).await.up().await;
         for (accept, wanted) in [
             ("application/json, */*", "application/json"),
@@ -338,7 +338,7 @@ on_both_hosts! {
         assert_eq!(refused.unwrap().status(), 406);
     }
 
-    async fn a_token_in_the_url_opens_nothing_and_the_refusal_names_the_header(host) {
+    async fn a_token_in_the_url_is_refused_and_the_refusal_names_the_header(host) {
         let stage = Stage::start(host).await;
         let client = stage.gateway.client();
         let said = async |query: &str| {

@@ -1,8 +1,8 @@
-//! Secrets stand in nothing that the filter writes: its log at every level, replies, pages, refusals, traps.
+//! Nothing that the filter writes contains a secret: its log at every level, replies, pages, refusals, traps.
 //!
-//! Each secret here has [`MARK`] in it, so that it is found in whatever it was made a part of; in base64 it is looked for
-//! by the middle of what it becomes. What Envoy itself shows of requests is not the filter's: of its log only the lines
-//! that the filter wrote are searched, at the level `trace`.
+//! Each secret here contains [`MARK`], so that it is found in any text that contains it; in base64, the middle of its
+//! encoding is searched for. Envoy's own output about requests does not come from the filter: only the lines of the
+//! filter in Envoy's log are searched, at the level `trace`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,31 +24,31 @@ use serde_json::{Value, json};
 
 use crate::stage::{METRICS, OUTCOMES, PATIENCE, Watched, having, sample, scrape, spec, until};
 
-/// Stands in every secret, and nowhere else.
+/// A part of every secret, and of nothing else.
 const MARK: &str = "QuaggaZebra";
 
 /// The client's token.
 const TOKEN: &str = "QuaggaZebra-token-of-a-client";
-/// Its SHA-256, of which a weak token could be guessed.
+/// Its SHA-256, from which a weak token could be guessed.
 const SHA256: &str = "6001f561dc4b09b8481ca887151b91f25ad992e779ba84457eb2bf5424576683";
 /// The password of `user`.
 const PASSWORD: &str = "QuaggaZebra-password-of-a-user";
 /// The salt of its hash.
 const SALT: &str = "QuaggaZebraSalt";
-/// What the sources are pulled with, in the configuration.
+/// The credential of the sources, in the configuration.
 const LITERAL: &str = "QuaggaZebra-literal-bearer";
 /// The same, in the environment.
 const VARIABLE: &str = "QuaggaZebra-variable-bearer";
-/// A variable that no header can carry.
+/// A variable that cannot be the value of a header.
 const UNUSABLE: &str = "QuaggaZebra\nunusable";
-/// What people's browsers show.
+/// The cookies of a browser.
 const COOKIE: &str = "awx_sessionid=QuaggaZebra-session; csrftoken=QuaggaZebra-csrf";
 
-/// The parts by which a secret is known, whatever is around it.
+/// The texts by which a secret is recognised in any context.
 fn marks() -> BTreeSet<String> {
     let mut marks: BTreeSet<_> =
         [MARK, SHA256, &hash().rsplit('$').next().unwrap()[..20]].map(str::to_owned).into();
-    // By what stands before it, base64 falls in one of three ways.
+    // Depending on the text before it, its base64 has one of three forms.
     for before in ["", ":", "::"] {
         let encoded = STANDARD.encode(format!("{before}{MARK}"));
         let end = encoded.trim_end_matches('=').len() - 2;
@@ -73,7 +73,7 @@ fn tells_nothing(what: &str, reply: &Response<Bytes>) {
     tell_nothing(what, &String::from_utf8_lossy(reply.body()));
 }
 
-/// Every kind of credential, each with a secret of its own.
+/// Every kind of credential, each with its own secret.
 fn secretive() -> Value {
     let source = |name: &str, place: usize, credential: Value| {
         json!({"name": name, "cluster": format!("controller-{place}"), "interval": "1s", "timeout": "500ms",
@@ -101,7 +101,7 @@ fn secretive_spec(controllers: &[Controller]) -> GatewaySpec {
     spec.cluster("controller-9", ([127, 0, 0, 1], 1).into())
 }
 
-/// Clients that show something, right or wrong.
+/// Clients with credentials, valid and invalid.
 fn clients(gateway: &Gateway) -> Vec<Client> {
     let client = || gateway.client().header("cookie", COOKIE);
     vec![
@@ -120,7 +120,7 @@ fn clients(gateway: &Gateway) -> Vec<Client> {
     ]
 }
 
-/// Asks in every way there is.
+/// Sends every kind of request.
 async fn asks_in_every_way(gateway: &Gateway) {
     for client in clients(gateway) {
         for query in [
@@ -146,13 +146,13 @@ async fn asks_in_every_way(gateway: &Gateway) {
     }
 }
 
-/// What the filter wrote into the log: on Envoy the lines that say so, on our own host all.
+/// The filter's log lines: on Envoy those that name it, on our own host all.
 fn written(gateway: &Gateway) -> String {
     let is_the_filters = |line: &&str| gateway.world().is_some() || line.contains("wasm log");
     gateway.log().lines().filter(is_the_filters).collect::<Vec<_>>().join("\n")
 }
 
-/// Has the controller of the first source behave so, until that shows twice.
+/// Makes the controller of the first source behave this way until it has shown twice.
 async fn misbehaves(controller: &Controller, client: &Client, mode: Mode) {
     let pulls = |page: &str| -> f64 {
         let of = |outcome| [("source", "literal"), ("outcome", outcome)];
@@ -164,7 +164,7 @@ async fn misbehaves(controller: &Controller, client: &Client, mode: Mode) {
     until(client, "?gateway=only", |page| pulls(page) > before + 1.0).await;
 }
 
-/// The configuration with a mistake at each of its texts, the secrets still in it.
+/// The configuration with a mistake in each of its texts, with all secrets.
 fn mistakes() -> Vec<String> {
     let whole = secretive().to_string();
     let mut mistakes = vec![
@@ -195,7 +195,7 @@ fn mistakes() -> Vec<String> {
 }
 
 on_both_hosts! {
-    async fn nothing_that_the_filter_writes_has_a_secret_in_it(host) {
+    async fn nothing_that_the_filter_writes_contains_a_secret(host) {
         let controllers: Vec<_> =
             (0..3).map(|_| Controller::start(ControllerConfig::default())).collect();
         let gateway = Watched::start(host, &secretive_spec(&controllers)).await;
@@ -212,7 +212,7 @@ on_both_hosts! {
             misbehaves(&controllers[0], &client, mode).await;
             asks_in_every_way(&gateway).await;
         }
-        // Every source says why it is down, and that without its credential.
+        // Every source gives its error, without its credential.
         let page = until(&client, "?gateway=only", |page| {
             let problems = ["unusable", "unset", "nowhere", "literal"];
             let is_down = |name| sample(page, "awx_gateway_source_problem_info", &[("source", name)]).is_some();
@@ -230,7 +230,7 @@ on_both_hosts! {
         }
     }
 
-    async fn no_mistake_in_a_configuration_tells_what_else_is_in_it(host) {
+    async fn no_configuration_error_quotes_another_part_of_the_configuration(host) {
         for mistake in mistakes() {
             let spec = GatewaySpec::new(&json!({})).plugin(&mistake).workers(1).traced();
             let spec = spec.cluster("controller", ([127, 0, 0, 1], 1).into());
@@ -249,7 +249,7 @@ on_both_hosts! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_vm_that_dies_with_a_secret_in_hand_does_not_tell_it() {
+async fn a_vm_that_traps_does_not_reveal_the_secrets_in_its_memory() {
     let controllers: Vec<_> =
         (0..3).map(|_| Controller::start(ControllerConfig::default())).collect();
     for callback in
@@ -276,7 +276,7 @@ async fn a_vm_that_dies_with_a_secret_in_hand_does_not_tell_it() {
 }
 
 #[test]
-fn nothing_that_is_printed_for_debugging_has_a_secret_in_it() {
+fn no_debug_output_contains_a_secret() {
     let config = Config::parse(secretive().to_string().as_bytes()).unwrap();
     tell_nothing("configuration", &format!("{config:?} {config:#?}"));
     tell_nothing("configuration", &format!("{:?} {}", config.warnings(), config.hash()));

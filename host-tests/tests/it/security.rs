@@ -1,4 +1,4 @@
-//! SECURITY.md names the tests that hold its lines: they are there, and so are the bounds.
+//! The tests and bounds that SECURITY.md names exist.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use host_tests::tools;
 
 const MODEL: &str = include_str!("../../../SECURITY.md");
 
-/// The one line whose answer is that nothing holds.
+/// The one row without a defence.
 const NOTHING_HOLDS: &str = "| nothing: ";
 
 /// The rows of all tables, cell by cell.
@@ -17,12 +17,12 @@ fn rows() -> Vec<Vec<&'static str>> {
     MODEL.lines().filter(is_row).map(cells).collect()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// All Rust there is under a folder.
+/// All Rust code in a folder.
 fn sources(folder: &Path) -> String {
     let mut all = String::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -31,7 +31,7 @@ fn sources(folder: &Path) -> String {
             all += &sources(&path);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             for line in fs::read_to_string(&path).unwrap().lines() {
-                // A name in a comment is no test.
+                // A name in a comment is not a test.
                 if !line.trim_start().starts_with("//") {
                     all.push_str(line);
                     all.push('\n');
@@ -56,7 +56,7 @@ fn every_row_of_the_threat_model_belongs_to_a_table() {
 }
 
 #[test]
-fn every_line_of_the_threat_model_names_a_test_that_there_is() {
+fn every_row_of_the_threat_model_names_tests_that_exist() {
     let top = tools::repository();
     let sources: String = ["src", "host-tests/src", "host-tests/tests"]
         .map(|folder| sources(&top.join(folder)))
@@ -84,7 +84,7 @@ fn every_line_of_the_threat_model_names_a_test_that_there_is() {
 }
 
 #[test]
-fn every_bound_of_the_threat_model_is_one() {
+fn every_bound_of_the_threat_model_exists() {
     let limits = fs::read_to_string(tools::repository().join("src/limits.rs")).unwrap();
     let bounds: Vec<_> = rows().into_iter().flat_map(|row| quoted(row[0])).collect();
     let bounds: Vec<_> = bounds

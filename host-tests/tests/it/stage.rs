@@ -1,4 +1,4 @@
-//! What scenarios are played on: stand-in controllers, a gateway in front of them, and the reading of its pages.
+//! The stage of a scenario: stand-in controllers, a gateway in front of them, and functions that read its pages.
 
 use std::iter;
 use std::ops::Deref;
@@ -13,23 +13,23 @@ use host_tests::process::eventually;
 use hyper::{Method, Response};
 use serde_json::{Value, json};
 
-/// How long something may take that is bound to come.
+/// The longest time until a condition is met.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the gateway shows the stand-in.
+/// The gateway's token for the stand-in.
 pub(crate) const CONTROLLER_TOKEN: &str = "AdminTokenRead0000000000000001";
 
-/// What Prometheus shows the gateway.
+/// Prometheus's token for the gateway.
 pub(crate) const TOKEN: &str = "demonstration-only";
 
-/// The path that Prometheus asks for, without query.
+/// The path that Prometheus scrapes, without query.
 pub(crate) const METRICS: &str = "/api/v2/metrics";
 
-/// How a pull can end.
+/// The outcomes of a pull.
 pub(crate) const OUTCOMES: [&str; 6] =
     ["ok", "timeout", "refused", "status", "unreadable", "too_large"];
 
-/// A gateway that must not trap: its value ends with the scenario, and looks then.
+/// A gateway that must not trap, which is checked at the end of the scenario, when the value is dropped.
 #[derive(Debug)]
 pub(crate) struct Watched(Gateway);
 
@@ -55,7 +55,7 @@ impl Drop for Watched {
     }
 }
 
-/// Controllers and a gateway with a listener for each of them, by their places.
+/// Controllers, and a gateway with a listener for each of them, by index.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) gateway: Watched,
@@ -63,7 +63,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// One controller, and the plugin that everybody has.
+    /// One controller, and the usual plugin.
     pub(crate) async fn start(host: Host) -> Self {
         Self::with(host, &plugin(0)).await
     }
@@ -78,7 +78,7 @@ impl Stage {
         Self::of_modes(host, plugins, iter::repeat(Mode::Normal)).await
     }
 
-    /// The same, and each controller behaves in its own way from the start.
+    /// The same, with the initial mode of each controller.
     pub(crate) async fn of_modes(
         host: Host,
         plugins: &[Value],
@@ -98,7 +98,7 @@ impl Stage {
         &self.controllers[0]
     }
 
-    /// Prometheus, at the first listener.
+    /// A client with Prometheus's token, at the first listener.
     pub(crate) fn prometheus(&self) -> Client {
         self.gateway.client().bearer(TOKEN)
     }
@@ -117,7 +117,7 @@ impl Stage {
         self.up_for(TOKEN).await
     }
 
-    /// The same, as seen by who has this token.
+    /// The same, as seen with this token.
     pub(crate) async fn up_for(self, token: &str) -> Self {
         until_up(&self.gateway.client().bearer(token)).await;
         self
@@ -138,12 +138,12 @@ pub(crate) fn spec(plugins: &[Value], controllers: &[Controller]) -> GatewaySpec
     spec
 }
 
-/// The cluster of the controller at this place.
+/// The cluster of the controller with this index.
 pub(crate) fn cluster(place: usize) -> String {
     format!("controller-{place}")
 }
 
-/// The page of one controller, pulled every second.
+/// A plugin with one source, pulled every second.
 pub(crate) fn plugin(place: usize) -> Value {
     json!({"sources": [source(place)], "auth": auth()})
 }
@@ -155,7 +155,7 @@ pub(crate) fn source(place: usize) -> Value {
     })
 }
 
-/// Prometheus by its token; `admin` by `password`.
+/// Prometheus with its token; `admin` with `password`.
 pub(crate) fn auth() -> Value {
     json!({
         "tokens": [{
@@ -170,21 +170,21 @@ pub(crate) fn auth() -> Value {
     })
 }
 
-/// `value` with one field set, by its JSON pointer.
+/// `value` with one field changed, by its JSON pointer.
 pub(crate) fn having(mut value: Value, pointer: &str, field: Value) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     value.pointer_mut(parent).unwrap()[name] = field;
     value
 }
 
-/// What a scrape answers, which must be a page.
+/// The body of a scrape, which must be a page.
 pub(crate) async fn scrape(client: &Client, query: &str) -> String {
     let reply = client.get(&format!("{METRICS}{query}")).await.unwrap();
     assert_eq!(reply.status(), 200, "{:?}", reply.body());
     String::from_utf8(reply.into_body().to_vec()).unwrap()
 }
 
-/// The reply to a captured request, sent again as it was.
+/// Sends a captured request again, and returns the reply.
 pub(crate) async fn again(client: &Client, request: &Request) -> Response<Bytes> {
     let mut client = client.clone();
     for (name, value) in &request.headers {
@@ -194,7 +194,7 @@ pub(crate) async fn again(client: &Client, request: &Request) -> Response<Bytes>
     client.request(method, &request.target, request.body.clone()).await.unwrap()
 }
 
-/// Scrapes until the page is what is waited for.
+/// Scrapes until the page fits.
 pub(crate) async fn until(client: &Client, query: &str, fits: impl Fn(&str) -> bool) -> String {
     let mut last = String::new();
     let page = eventually(PATIENCE, async || {
@@ -210,23 +210,23 @@ pub(crate) async fn until_up(client: &Client) {
     until(client, "?gateway=only", |page| is_up(page) == Some(true)).await;
 }
 
-/// Whether the page says that the source `controller` is up.
+/// True if the source `controller` is up on the page.
 pub(crate) fn is_up(page: &str) -> Option<bool> {
     Some(sample(page, "awx_gateway_source_up", &[("source", "controller")])? == 1.0)
 }
 
-/// The source `controller`'s pulls that ended so.
+/// The number of the source `controller`'s pulls with this outcome.
 pub(crate) fn fetches(page: &str, outcome: &str) -> f64 {
     let labels = [("source", "controller"), ("outcome", outcome)];
     sample(page, "awx_gateway_source_fetches_total", &labels).unwrap()
 }
 
-/// The source `controller`'s pulls that ended, however they did.
+/// The number of the source `controller`'s pulls with any outcome.
 pub(crate) fn pulls(page: &str) -> f64 {
     OUTCOMES.iter().map(|outcome| fetches(page, outcome)).sum()
 }
 
-/// The value of the first sample of this name that has these labels, among others.
+/// The value of the first sample with this name and at least these labels.
 pub(crate) fn sample(page: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let line = page.lines().find(|line| is_of(line, name) && labels.iter().all(has(line)))?;
     line.rsplit(' ').next()?.parse().ok()

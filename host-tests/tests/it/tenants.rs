@@ -1,4 +1,4 @@
-//! Two gateways in one Envoy that differ in nothing but the value of the variable that has their credential.
+//! Two gateways in one Envoy that differ only in the value of the variable with their credential.
 
 use host_tests::client::Client;
 use host_tests::controller::{Controller, ControllerConfig};
@@ -38,6 +38,6 @@ async fn neither_is_served_the_others_page(release: Release) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_gateways_that_differ_in_a_variables_value_share_no_page() {
+async fn two_gateways_with_different_values_of_a_variable_share_no_page() {
     neither_is_served_the_others_page(Release::Newest).await;
 }

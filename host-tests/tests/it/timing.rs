@@ -1,11 +1,12 @@
-//! What a refusal takes does not tell how near it was, counted in fuel, which is about one unit an instruction.
+//! The work of a refusal does not depend on how close the credentials were, counted in fuel, at about one unit per
+//! instruction.
 //!
-//! *The same* means, over 10,000 of each kind, sent in turn to the same VMs:
-//! - of tokens, that each callback of the one burns as many units as that of the other, whichever it is: no difference
-//!   at all, so that no number of measurements shows one;
-//! - of passwords, that no callback burns more or less by over 64 units of 10 million, and on the average by less than
-//!   one. What is remembered of a password is looked for under a tag of it, keyed with a random salt, and that takes 16
-//!   units more or less by the tag, which nobody outside can foresee.
+//! *As much work* means, over 10,000 attempts of each kind, sent in turn to the same VMs:
+//! - for tokens, that all callbacks of both kinds use exactly the same fuel, so that no number of measurements shows a
+//!   difference;
+//! - for passwords, that the fuel of a callback differs by at most 64 units of 10 million, and on average by less than one.
+//!   The filter looks up a remembered password under a tag, keyed with a random salt. The lookup takes up to 16 units more
+//!   or less, depending on the tag, which a client cannot predict.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,23 +20,23 @@ use serde_json::{Value, json};
 
 use crate::driven::Driven;
 
-/// Of each kind.
+/// The number of attempts of each kind.
 const EACH: u32 = 10_000;
 
-/// From one attempt to the next: no count of failures is left by then.
+/// The time between two attempts, after which no failure is counted any more.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// VMs that share the work, each on a thread.
+/// The VMs that share the work, each on its own thread.
 const VMS: u32 = 2;
 
-/// The right one: `demonstration-only`.
+/// The valid token: `demonstration-only`.
 const TOKEN: &str = "bb37e032ed32c08ca2f865e5a876ee282c0953bb0b86f637d56712deb2a59d92";
 
-/// `known` by `password`.
+/// `known` with `password`.
 const HASH: &str =
     "pbkdf2_sha256$1000$awxsaltawxsalt12345678$06oTDaNcvcrewwXocs08tG/HcOzFfk7AgRCrEq1vQTA=";
 
-/// Several tokens, the right one in the middle; several users, likewise.
+/// Several tokens and several users, with the valid one in the middle.
 fn plugin() -> Value {
     let token = |name: &str, sha256: &str| json!({"name": name, "sha256": sha256});
     let user = |name: &str| json!({"name": name, "password_hash": HASH});
@@ -45,7 +46,7 @@ fn plugin() -> Value {
     }})
 }
 
-/// The number in as many digits as it takes, of a fixed width.
+/// The number with a fixed count of digits.
 fn digits(number: u32) -> String {
     format!("{number:08}")
 }
@@ -58,10 +59,10 @@ fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// How often which callbacks' fuel was seen.
+/// The number of attempts by the fuel of their callbacks.
 type Seen = BTreeMap<Vec<u64>, u32>;
 
-/// Sends all kinds in turn, and says what each took.
+/// Sends attempts of all kinds in turn, and returns the fuel of each.
 fn compare<const KINDS: usize>(kinds: [fn(u32) -> String; KINDS]) -> [Seen; KINDS] {
     let slices = (0..VMS).map(|vm| thread::spawn(move || compare_in_one_vm(vm, kinds)));
     let slices: Vec<_> = slices.collect();
@@ -83,7 +84,7 @@ fn compare_in_one_vm<const KINDS: usize>(
     let mut driven = Driven::new(&plugin());
     let from = SocketAddr::from(([127, 0, 0, 1], 50_000));
     let mut seen = std::array::from_fn(|_| Seen::new());
-    // The first few make what is made once: series, memory.
+    // The first few attempts allocate series and memory.
     for number in 0..8 {
         for kind in kinds {
             assert_eq!(driven.scrape(&kind(number), from).status, 401);
@@ -91,15 +92,15 @@ fn compare_in_one_vm<const KINDS: usize>(
         }
     }
     for number in (vm..EACH).step_by(VMS as usize) {
-        // Now the one comes first, now another.
+        // The kinds take turns in being first.
         for place in 0..KINDS {
             let place = (place + (number / VMS) as usize) % KINDS;
-            // Who fails again and again has to wait; this one does.
+            // A client that fails repeatedly must wait; this one does.
             driven.world.clock.advance(PAUSE);
             let scraped = driven.scrape(&kinds[place](number), from);
             assert_eq!(scraped.status, 401);
             *seen[place].entry(scraped.fuel).or_default() += 1;
-            // Slow enough not to be slowed down.
+            // Slow enough to stay below the rate limit.
             driven.world.clock.advance(limits::CLIENT_FAILURES.every);
         }
     }
@@ -112,8 +113,8 @@ fn assert_same(seen: &[Seen]) {
 }
 
 #[test]
-fn a_token_that_is_nearly_right_takes_what_one_takes_that_is_all_wrong() {
-    // All but the last digits is right; none is.
+fn a_nearly_correct_token_takes_as_much_work_as_an_entirely_wrong_one() {
+    // The first kind is correct except for the last digits, the second is entirely wrong.
     assert_same(&compare([
         |number| bearer(&format!("demonstration-only{}", digits(number))),
         |number| bearer(&format!("{}#############+++++", digits(number))),
@@ -121,18 +122,18 @@ fn a_token_that_is_nearly_right_takes_what_one_takes_that_is_all_wrong() {
 }
 
 #[test]
-fn a_token_that_is_one_character_off_takes_what_one_takes_that_is_all_wrong() {
+fn a_token_with_one_wrong_character_takes_as_much_work_as_an_entirely_wrong_one() {
     let off: fn(u32) -> String = |number| {
         let mut token = b"demonstration-only".to_vec();
         let place = number as usize % token.len();
-        // Capitals and digits: the right one has none.
+        // The valid token contains no capitals and no digits.
         token[place] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"[number as usize / 18 % 36];
         bearer(&String::from_utf8(token).unwrap())
     };
     assert_same(&compare([off, |number| bearer(&format!("zzzzzzzzzz{}", digits(number)))]));
 }
 
-/// By how many units a callback's fuel may differ that looks for a tag.
+/// The allowed difference in fuel of a callback that looks up a tag.
 const SPREAD: u64 = 64;
 
 fn assert_alike([one, other]: &[Seen; 2]) {
@@ -155,7 +156,7 @@ fn assert_alike([one, other]: &[Seen; 2]) {
 }
 
 #[test]
-fn an_unknown_user_takes_what_a_wrong_password_takes_however_near() {
+fn an_unknown_user_takes_as_much_work_as_a_wrong_password() {
     assert_alike(&compare([
         |number| basic("known", &format!("password{}", digits(number))),
         |number| basic("wrong", &format!("########{}", digits(number))),

@@ -1,4 +1,4 @@
-//! Requests byte by byte, as no client would send them.
+//! Requests byte by byte, for content that no client library sends.
 
 use std::net::SocketAddr;
 
@@ -8,12 +8,12 @@ use tokio::net::TcpStream;
 
 use crate::stage::PATIENCE;
 
-/// Sends bytes and reads the reply, or what there is of one when the connection ends.
+/// Sends bytes and reads the reply, or the part of it that came before the connection ended.
 pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let (mut from, mut to) = stream.split();
     let sending = async {
-        // Who is refused early finds the connection closed, and has its reply all the same.
+        // A client that is refused early finds the connection closed, but still has its reply.
         let _ = to.write_all(bytes).await;
         std::future::pending().await
     };
@@ -28,8 +28,8 @@ pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     ended.unwrap_or_else(|_| panic!("no end to {shown:?}"))
 }
 
-/// A reply, or what there is of one when the connection ends. Envoy waits a second for its client before it closes: the
-/// reply's own end comes sooner.
+/// A reply, or the part of it that came before the connection ended. Envoy waits a second for its client before it
+/// closes, so this reads only to the reply's own end.
 pub(crate) async fn reply(from: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut reply = Vec::new();
     while !is_whole(&reply) {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 macro_rules! capture {
     ($name:literal) => {
-        include_str!(concat!("../../../host-tests/fixtures/captures/", $name, ".body"))
+        include_str!(concat!("../../../host-tests/fixtures/captures/m/", $name, ".body"))
     };
 }
 

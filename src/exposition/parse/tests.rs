@@ -5,9 +5,10 @@ use proptest::prelude::*;
 mod dropped;
 mod openmetrics;
 
-const CAPTURE: &str = include_str!("../../../host-tests/fixtures/captures/m-admin-text.body");
-const DISPATCHER: &str = include_str!("../../../host-tests/fixtures/captures/svc-8014.body");
-const CALLBACK_RECEIVER: &str = include_str!("../../../host-tests/fixtures/captures/svc-8015.body");
+const CAPTURE: &str = include_str!("../../../host-tests/fixtures/captures/m/m-admin-text.body");
+const DISPATCHER: &str = include_str!("../../../host-tests/fixtures/captures/svc/svc-8014.body");
+const CALLBACK_RECEIVER: &str =
+    include_str!("../../../host-tests/fixtures/captures/svc/svc-8015.body");
 
 fn page(source: &str) -> Page {
     text(source.as_bytes().to_vec()).unwrap()

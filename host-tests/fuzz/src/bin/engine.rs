@@ -1,4 +1,4 @@
-//! libFuzzer over the target that `FUZZ_TARGET` names: what `make fuzz` runs, once for each.
+//! libFuzzer over the target that `FUZZ_TARGET` names. `make fuzz` runs it once for each target.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

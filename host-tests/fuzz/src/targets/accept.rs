@@ -1,8 +1,8 @@
-//! The choice of a format by Accept headers, a line of input each.
+//! The choice of a format by Accept headers, one per line of input.
 //!
-//! Of plain media ranges with weights the choice is what a second reading of RFC 9110, section 12.5.1, says, at one weight
-//! what the controller would choose, and of weights that are none what it would answer; and no header without quotes is
-//! read otherwise for its blanks, its case, or being cut in two at a comma.
+//! For plain media ranges with weights, the choice is that of a second implementation of RFC 9110, section 12.5.1; at
+//! equal weights it is the controller's choice, and with invalid weights it is the controller's answer. A header
+//! without quotes has the same meaning with other blanks, in other case, and when it is split at a comma.
 
 use awx_metrics_filter::exposition::Format;
 use awx_metrics_filter::scrape::accept::{MediaType, NotAcceptable, choose};
@@ -39,7 +39,8 @@ pub(crate) const TARGET: Target = Target {
     fault: "a weight below one is nothing",
 };
 
-/// What those get who name no version, most wanted first; and whether a range with a star gets it too.
+/// The formats for clients that name no version, the preferred ones first, and true if a range with a star selects them
+/// too.
 const OFFERS: [(&str, &str, bool); 5] = [
     ("text", "plain", true),
     ("application", "json", true),
@@ -110,7 +111,7 @@ fn widened(headers: &[Vec<u8>]) -> Vec<Vec<u8>> {
     headers.iter().map(widen).collect()
 }
 
-/// Values of parameters may tell case apart, so that only what has none is changed.
+/// Values of parameters may be case-sensitive, so only headers without parameters are changed.
 fn in_upper_case(headers: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let upper = |header: &Vec<u8>| {
         if header.contains(&b';') { header.clone() } else { header.to_ascii_uppercase() }
@@ -118,7 +119,7 @@ fn in_upper_case(headers: &[Vec<u8>]) -> Vec<Vec<u8>> {
     headers.iter().map(upper).collect()
 }
 
-/// Type, subtype and weight of each range, in thousandths; none where a header has more in it than these.
+/// Type, subtype and weight of each range, in thousandths; none if a header contains anything else.
 fn ranges(headers: &[Vec<u8>]) -> Option<Vec<(String, String, u16)>> {
     let text = String::from_utf8(headers.join(&b',')).ok()?;
     let elements = text.split(',').map(|element| element.trim_ascii().to_ascii_lowercase());
@@ -141,7 +142,7 @@ fn range(element: &str) -> Option<(String, String, u16)> {
     fits.then(|| (kind.to_owned(), subtype.to_owned(), weight))
 }
 
-/// A weight that is no number from 0 to 1 is 1; one that is more than nothing is a thousandth at least.
+/// A weight that is not a number from 0 to 1 is 1; a positive one is at least a thousandth.
 fn thousandths(text: &str) -> u16 {
     let is_plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
     let Some(number) = text.parse::<f64>().ok().filter(|_| is_plain) else { return 1000 };
@@ -159,7 +160,7 @@ fn best(ranges: &[(String, String, u16)]) -> Option<usize> {
     wishes.iter().position(|&wish| wish == most && wish.0 > 0)
 }
 
-/// How much an offer is wanted: by its weight, and at one weight by how specific the range is that says it.
+/// The preference for an offer: its weight, then the specificity of the range that gives the weight.
 fn wish(
     (kind, subtype, to_anybody): (&str, &str, bool),
     ranges: &[(String, String, u16)],

@@ -1,7 +1,8 @@
 //! The plugin's configuration: JSON, or a Struct's message.
 //!
-//! What is accepted keeps the documented rules, says the same as JSON and as a Struct, and shows no secret when it is
-//! printed; what is refused is refused in one line, alike in both forms, which quotes none of the configuration's values.
+//! A configuration that is accepted follows the documented rules, has the same meaning as JSON and as a Struct, and
+//! shows no secret when it is printed. One that is refused is refused with one line, the same in both forms, which
+//! quotes none of the configuration's values.
 
 mod structs;
 
@@ -62,7 +63,7 @@ pub(crate) const TARGET: Target = Target {
     fault: "what an unknown field holds is told",
 };
 
-/// No key with this in it looks like a misspelt field: it is too long, and has a `!`.
+/// It cannot be mistaken for a misspelt field: a key that contains it is too long, and has a `!`.
 const SECRET: &str = "pL4nt3d!s3cr3t!of!thirty!chars";
 
 fn run(bytes: &[u8]) {
@@ -96,7 +97,7 @@ fn tell(error: &ConfigError) -> String {
     format!("{error} {error:?}")
 }
 
-/// The bytes with a secret somewhere among them, by a place that follows from the bytes.
+/// The bytes with a secret inserted at a position that depends on the bytes.
 fn planted(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let quotes: Vec<usize> =
         (0..bytes.len()).filter(|&at| bytes[at] == b'"').map(|at| at + 1).collect();
@@ -114,7 +115,7 @@ fn refuse_to_tell(bytes: &[u8]) {
     }
 }
 
-/// Puts the secret into each text in turn, in front of it, behind it, and instead of it.
+/// Inserts the secret into each text in turn: before it, after it, and instead of it.
 fn plant_in_values(value: &Value) {
     for place in 0..texts(&mut value.clone()).len().min(12) {
         for plant in [
@@ -140,7 +141,7 @@ fn plant_in_values(value: &Value) {
     }
 }
 
-/// Every text that is a value.
+/// All texts that are values.
 fn texts(value: &mut Value) -> Vec<&mut String> {
     match value {
         Value::String(text) => vec![text],
@@ -225,7 +226,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a String>) {
     names.for_each(|name| assert!(seen.insert(name), "{name} twice"));
 }
 
-/// Whatever the credential is, its header is one, and no other line of the request.
+/// Every credential is sent as exactly one header, and adds no other line to the request.
 fn sends_one_header(credential: &Credential) {
     let header =
         credential.authorization(|_| Some("value".into())).expect("a value that can be sent");

@@ -1,7 +1,7 @@
-//! The Authorization header, a line of input each.
+//! The Authorization header, one per line of input.
 //!
-//! Credentials are what a second reading says, and written anew they are read as they were; nobody is let in but who
-//! shows the token, or the user's password.
+//! The credentials are those of a second implementation, and are the same after writing and parsing them again. Only a
+//! client with the token, or with the user's password, is permitted.
 
 use awx_metrics_filter::auth::password::{PasswordHash, Progress};
 use awx_metrics_filter::auth::{
@@ -35,7 +35,7 @@ const TOKEN: &str = "tok";
 const USER: &str = "u";
 const PASSWORD: &str = "p";
 
-/// What a header says, read slowly.
+/// The content of a header, parsed slowly.
 #[derive(Debug, PartialEq, Eq)]
 enum Reading {
     Nothing,
@@ -61,7 +61,7 @@ fn run(bytes: &[u8]) {
     }
 }
 
-/// All that may be printed of them.
+/// All of it that may be printed.
 fn printed(reading: &Reading) -> Option<String> {
     match reading {
         Reading::Bearer(_) => Some("Bearer(Secret(..))".into()),
@@ -128,7 +128,7 @@ fn pair_of(encoded: &str) -> Option<Reading> {
 
 const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Base64 by its bits (RFC 4648, section 4): padded, and no bits left over.
+/// Decodes Base64 bit by bit (RFC 4648, section 4): padded, and without remaining bits.
 fn decode(encoded: &str) -> Option<Vec<u8>> {
     let digits = encoded.trim_end_matches('=');
     let padding = encoded.len() - digits.len();
@@ -181,7 +181,7 @@ fn opens(reading: &Reading) -> bool {
     }
 }
 
-/// Hashing is slow: a password is checked where its user is known, or else every run would take a millisecond.
+/// Hashing is slow, so a password is checked only if its user is known. Otherwise every run would take a millisecond.
 fn is_let_in(headers: &[&[u8]]) -> bool {
     let shown = RequestCredentials::read(headers.iter().copied(), [].into_iter(), true);
     let tagger = Tagger::new([7; 32], [8; 32]);

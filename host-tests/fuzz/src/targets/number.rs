@@ -1,6 +1,6 @@
-//! Numbers as pages show them: eight bytes of input are one, by their bits.
+//! Numbers in the notation of pages: eight bytes of input are the bits of one number.
 //!
-//! What is written reads back as the same number, and has no more digits than it takes.
+//! The text parses as the same number, and has no more digits than necessary.
 
 use awx_metrics_filter::metrics::number::Repr;
 
@@ -45,7 +45,7 @@ fn subject(value: f64) -> String {
     }
 }
 
-/// How many significant digits it has: where two of so many are equally near, either will do.
+/// The number of significant digits: if two texts of this length are equally near, either is correct.
 fn digits(text: &str) -> usize {
     let mantissa = text.split('e').next().unwrap_or_default();
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();

@@ -1,6 +1,7 @@
 //! A source's page in text format 0.0.4.
 //!
-//! Families, series, values and what is dropped are what a second reading says, and what is rendered reads as itself.
+//! Families, series, values and dropped samples are those of a second implementation, and the rendered page parses as
+//! itself.
 
 use awx_metrics_filter::exposition::parse;
 use awx_metrics_filter::metrics::{Kind, Page, Reason};
@@ -46,7 +47,7 @@ pub(crate) const TARGET: Target = Target {
     fault: "an escaped backslash is no more than a backslash",
 };
 
-/// What a page says, read slowly.
+/// The content of a page, parsed slowly.
 #[derive(Debug, Default)]
 struct Reading {
     /// By name: the help text and the kind.
@@ -116,7 +117,7 @@ fn shown(page: &Page) -> Families {
 }
 
 impl Reading {
-    /// The families, how many samples have no place in theirs, and how many stood there already.
+    /// The families, the number of samples that do not fit their family, and the number of repeated ones.
     fn arranged(&self) -> (Families, u64, u64) {
         let (mut families, mut conflicts, mut duplicates) = (Families::new(), 0, 0);
         for (name, (help, kind)) in &self.described {
@@ -276,14 +277,14 @@ fn sample(line: &str) -> Option<Line> {
     })
 }
 
-/// Labels with their values as they are spelt, and whether some name is in quotes.
+/// Labels with their values as written, and true if some name is quoted.
 #[derive(Default)]
 struct Block {
     labels: Vec<(String, String)>,
     is_quoted: bool,
 }
 
-/// The labels behind a brace, and what follows the brace at their end.
+/// The labels after a brace, and the rest after the closing brace.
 fn labels(mut rest: &str) -> Option<(Block, &str)> {
     let mut block = Block::default();
     loop {
@@ -316,7 +317,7 @@ fn labels(mut rest: &str) -> Option<(Block, &str)> {
     }
 }
 
-/// Where the quote is that ends a value.
+/// The position of the quote that ends a value.
 fn quote(value: &str) -> Option<usize> {
     let mut chars = value.char_indices();
     loop {
@@ -328,7 +329,7 @@ fn quote(value: &str) -> Option<usize> {
     }
 }
 
-/// A text whose backslashes escape these, or stand for themselves and are escaped.
+/// A text whose backslashes escape these characters, or are literal and become escaped.
 fn respelt(text: &str, escaped: &[char]) -> String {
     let mut out = String::new();
     let mut chars = text.chars().peekable();

@@ -1,7 +1,7 @@
 //! A request's path: its normal form and its query.
 //!
-//! They are what a second reading says; the form is its own, and whatever a server behind might take for the metrics
-//! page, decoding once or not at all, is caught.
+//! Both are those of a second implementation. The normal form is its own normal form, and every path that a server
+//! behind the gateway could take for the metrics page, decoding once or not at all, is recognised.
 
 use awx_metrics_filter::scrape::route::{leads_to, normal_form, query};
 
@@ -70,7 +70,7 @@ fn divide(target: &[u8]) -> (&[u8], &[u8]) {
     (without_authority(before), rest)
 }
 
-/// What is behind `scheme://authority`, the scheme being letters, digits, and a few signs.
+/// The part after `scheme://authority`, where the scheme is letters, digits, and a few signs.
 fn without_authority(path: &[u8]) -> &[u8] {
     let is_of_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
     match path.windows(3).position(|three| three == b"://") {

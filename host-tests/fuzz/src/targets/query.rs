@@ -1,6 +1,6 @@
 //! A scrape's query string.
 //!
-//! It asks for what a second reading says, and what it asks for can be written anew and read again.
+//! Its meaning is that of a second implementation, and is the same after writing and parsing it again.
 
 use awx_metrics_filter::metrics::{GatewaySelection, Group, Selection};
 use awx_metrics_filter::scrape::query::Query;

@@ -1,7 +1,7 @@
-//! A page, in text or, behind a `!`, in OpenMetrics, rendered in every format.
+//! A page, in text or, after a `!`, in OpenMetrics, rendered in every format.
 //!
-//! What OpenMetrics is read as can be read again. Of what is rendered text reads as itself, OpenMetrics as the same
-//! series, and where they kept their type the same exemplars, JSON is JSON, and protobuf is messages, each of the length that it says.
+//! OpenMetrics can be parsed again. Rendered text parses as itself; OpenMetrics as the same series and, for families
+//! that keep their type, the same exemplars; JSON is valid JSON; and protobuf is messages of the announced lengths.
 
 use awx_metrics_filter::exposition::openmetrics::{self, Values};
 use awx_metrics_filter::exposition::{json, parse, protobuf, text};
@@ -132,7 +132,8 @@ fn renders_as_protobuf(merged: &Merged<'_>) {
     }
 }
 
-/// Whether seconds can say it to the millisecond. No moment is beyond that, and in OpenMetrics such a line is refused.
+/// True if a number of seconds can express it to the millisecond. No time exceeds this, and in OpenMetrics such a line
+/// is refused.
 fn is_exact(milliseconds: i64) -> bool {
     milliseconds.unsigned_abs() < 1 << 43
 }

@@ -1,8 +1,8 @@
-//! Verdicts in shared data: permits and refusals as they come, three bytes each, and behind a `#` what another writer
-//! leaves in every bucket.
+//! Verdicts in shared data: permits and refusals in their order, three bytes each, and after a `#` the bytes that
+//! another writer leaves in every bucket.
 //!
-//! The last verdict on credentials counts, no refusal touches the permits of others, and buckets stay within their
-//! bound. What is found among bytes of others is what a second reading finds there.
+//! The last verdict on credentials is the one in effect, no refusal affects the permits of others, and buckets do not
+//! exceed their bound. Among foreign bytes, the filter finds the same as a second implementation.
 
 use awx_metrics_filter::auth::{Refusal, TAG, Tag};
 use awx_metrics_filter::host::{Call, CallId, Host, HostError, Level, Shared, Time, Write};
@@ -41,7 +41,7 @@ fn run(bytes: &[u8]) {
     }
 }
 
-/// One verdict. The first byte says which, the second on whom, the third when.
+/// One verdict. The first byte is its kind, the second identifies the client, the third is the time.
 fn take(step: &[u8], verdicts: &Verdicts, host: &Memory, permits: &mut BTreeMap<u8, Time>) {
     let (who, at) = (tag(step[1]), Duration::from_nanos(step[2].into()));
     if step[0].is_multiple_of(2) {
@@ -73,7 +73,7 @@ fn take(step: &[u8], verdicts: &Verdicts, host: &Memory, permits: &mut BTreeMap<
     assert!(host.0.borrow().values().all(|value| value.len() <= most));
 }
 
-/// What another writer left is a permit only where a whole bucket of them has it.
+/// Foreign bytes are a permit only if they fill a whole bucket with them.
 fn read(tag: &Tag, left: &[u8], verdicts: &Verdicts, host: &Memory) {
     let entries = left.strip_prefix(b"\x02").filter(|entries| entries.len().is_multiple_of(PERMIT));
     let mut entries = entries.unwrap_or_default().chunks(PERMIT).take(limits::BUCKET_PERMITS);
@@ -90,7 +90,7 @@ fn read(tag: &Tag, left: &[u8], verdicts: &Verdicts, host: &Memory) {
     );
 }
 
-/// The first bytes choose the bucket: all have one, so that it overflows.
+/// The first bytes choose the bucket: all tags share one, so that it overflows.
 fn tag(who: u8) -> Tag {
     let mut tag = [who; TAG];
     tag[..8].fill(0);

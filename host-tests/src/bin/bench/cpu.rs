@@ -1,21 +1,22 @@
-//! CPU time from the kernel's own accounting (`/proc/PID/task/TID/schedstat`, in nanoseconds), user and system together.
+//! CPU time from the kernel's own accounting (`/proc/PID/task/TID/schedstat`, in nanoseconds), user and system
+//! together.
 //!
-//! Not from `/proc/PID/stat`, which counts in hundredths of a second.
+//! `/proc/PID/stat` would count only in hundredths of a second.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// What all threads of a process used so far. Those that ended are not in it: Envoy's last as long as it does.
+/// The CPU time of all threads of a process so far, without those that ended. Envoy's threads last as long as Envoy.
 pub(crate) fn of_process(id: u32) -> io::Result<Duration> {
     let tasks = fs::read_dir(format!("/proc/{id}/task"))?;
     tasks.map(|task| read(&task?.path().join("schedstat"))).sum()
 }
 
-/// What this thread used so far.
+/// The CPU time of this thread so far.
 pub(crate) fn of_this_thread() -> io::Result<Duration> {
-    // The kernel brings a running thread's account up to date when it gives way, else only every few milliseconds.
+    // The kernel updates a running thread's account when the thread yields, otherwise only every few milliseconds.
     std::thread::yield_now();
     read(Path::new("/proc/thread-self/schedstat"))
 }
@@ -37,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_is_accounted_to_its_thread() {
+    fn cpu_time_is_counted_for_its_thread() {
         let before = of_this_thread().unwrap();
         let started = Instant::now();
         let mut sum = 0_u64;
@@ -49,7 +50,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_is_accounted_to_its_process() {
+    async fn cpu_time_is_counted_for_its_process() {
         let directory = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "while :; do :; done"]);

@@ -1,8 +1,8 @@
-//! The Envoys that are measured: each the shipped gateway with one worker, and with what it is measured for in place of
-//! its filter.
+//! The measured Envoys: the shipped gateway with one worker, and with the subject of the measurement instead of its
+//! filter.
 //!
-//! One worker, since the cost of a request does not depend on how many there are, and two cores serve Envoy, what
-//! stands behind it and the load.
+//! There is one worker, since the cost of a request does not depend on their number, and two cores serve Envoy, its
+//! upstream and the load.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,16 +14,16 @@ use host_tests::gateway::StartError;
 use host_tests::tools;
 use serde_json::{Value, json};
 
-/// A token that the plugin's configurations here let in.
+/// A token that the plugin's configurations here permit.
 pub(crate) const TOKEN: &str = "demonstration-only";
 /// Its SHA-256.
 const TOKEN_SHA256: &str = "bb37e032ed32c08ca2f865e5a876ee282c0953bb0b86f637d56712deb2a59d92";
-/// How long something may take that is bound to come.
+/// The longest time until a condition is met.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-/// Above every page here.
+/// More than every page here.
 const DIRECT_RESPONSE_BYTES: u32 = 64 << 20;
 
-/// What Envoy is to do beside passing requests on.
+/// Envoy's task beside forwarding requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Role<'a> {
     /// Nothing.
@@ -36,7 +36,7 @@ pub(crate) enum Role<'a> {
     AccessLogger(&'a Path, &'a Value),
 }
 
-/// An Envoy that passes requests on to `upstream`.
+/// An Envoy that forwards requests to `upstream`.
 pub(crate) async fn gateway(role: Role<'_>, upstream: SocketAddr) -> Result<Envoy, StartError> {
     let mut configuration = shipped();
     with_clusters(&mut configuration, &[("controller".to_owned(), upstream)]);
@@ -54,7 +54,7 @@ pub(crate) async fn gateway(role: Role<'_>, upstream: SocketAddr) -> Result<Envo
     start(configuration).await
 }
 
-/// An Envoy that answers by itself: each of `answers` is a route and what it answers with.
+/// An Envoy that answers by itself: each of `answers` is a route with its answer.
 pub(crate) async fn answering(answers: Vec<Value>) -> Result<Envoy, StartError> {
     let mut configuration = shipped();
     with_clusters(&mut configuration, &[]);
@@ -65,7 +65,7 @@ pub(crate) async fn answering(answers: Vec<Value>) -> Result<Envoy, StartError> 
     start(configuration).await
 }
 
-/// An Envoy with so many clusters that nobody uses: its statistics are a large page.
+/// An Envoy with this number of unused clusters: its statistics are a large page.
 pub(crate) async fn with_statistics(clusters: u16) -> Result<Envoy, StartError> {
     let mut configuration = shipped();
     let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
@@ -147,7 +147,7 @@ fn load(filter: &mut Value, module: &Path, plugin: &Value) {
     });
 }
 
-/// The filter where the metrics are, the same module under its other root id as a logger of everything.
+/// The filter on the metrics routes, and the same module under its other root id as a logger of all requests.
 fn by_access_logger(manager: &mut Value) {
     let filter = &mut manager["http_filters"][0];
     filter["disabled"] = json!(true);
@@ -181,7 +181,7 @@ fn lua(script: &str) -> Value {
     })
 }
 
-/// Writes a page where Envoy can read it.
+/// Writes a page to a file that Envoy can read.
 pub(crate) fn write(
     directory: &Path,
     name: &str,

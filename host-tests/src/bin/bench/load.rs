@@ -1,5 +1,5 @@
-//! Load, by wrk: keep-alive connections on loopback, each with one request under way. For latency, which wrk sees
-//! without adding to it.
+//! Load by wrk: keep-alive connections on loopback, each with one request at a time. It measures latency, to which wrk
+//! adds nothing.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 const SCRIPT: &str = include_str!("load.lua");
 
-/// What is asked of whom.
+/// The requests and their target.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
@@ -22,20 +22,20 @@ pub(crate) struct Load {
     pub(crate) requests: Vec<String>,
 }
 
-/// What came of a round of it.
+/// The result of a round.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// Requests that were answered.
+    /// The number of answered requests.
     pub(crate) requests: u64,
-    /// Half of the answers took no longer, in microseconds.
+    /// The median of the response times, in microseconds.
     pub(crate) p50_us: u64,
-    /// 99 of 100 answers took no longer, in microseconds.
+    /// The 99th percentile of the response times, in microseconds.
     pub(crate) p99_us: u64,
     failed: u64,
     refused: u64,
 }
 
-/// Why a round counts for nothing.
+/// The reason why a round is invalid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
     #[error("wrk: {0}")]
@@ -47,7 +47,7 @@ pub(crate) enum LoadError {
 }
 
 impl Load {
-    /// One round of so many seconds.
+    /// One round of this many seconds.
     pub(crate) async fn round(&self, seconds: u32) -> Result<Outcome, LoadError> {
         let files = tempfile::tempdir()?;
         let script = files.path().join("load.lua");
@@ -86,14 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_is_read_off_the_scripts_line() {
+    fn a_round_is_parsed_from_the_line_that_the_script_prints() {
         let output = b"Running 1s test\n\n{\"requests\":5,\"failed\":0,\"refused\":0,\"p50_us\":70,\"p99_us\":900}\n";
         let expected = Outcome { requests: 5, p50_us: 70, p99_us: 900, failed: 0, refused: 0 };
         assert_eq!(Outcome::parse(output).unwrap(), expected);
     }
 
     #[test]
-    fn a_round_with_errors_or_without_answers_is_none() {
+    fn a_round_with_errors_or_without_responses_is_refused() {
         for counts in [
             "5,\"failed\":1,\"refused\":0",
             "5,\"failed\":0,\"refused\":2",

@@ -1,16 +1,17 @@
-//! What `make bench` runs: what the filter costs, measured beside what it is to be compared with, in one run.
+//! The program of `make bench`: measures the cost of the filter, beside the cost of what it is compared with, in one
+//! run.
 //!
-//! Prints a table and writes the same, with details, to `target/bench.json`. A figure that misses its target does not
-//! fail the run: machines differ, and this one may be busy. What cannot be measured does.
+//! It prints a table and writes the same, with details, to `target/bench.json`. A figure that misses its target does
+//! not fail the run, since machines differ and may be busy. A figure that cannot be measured does.
 //!
-//! How noise is met: nothing is judged by a time alone, only by the ratio of two that were taken in the same run, in
-//! turn, round by round (see [`rounds`]). CPU time is the process's own, from the kernel's accounting (see [`cpu`]);
-//! waiting for a core does not count. One contender runs twice, and its ratio to itself tells how far the others are
-//! to be trusted. What the module does is counted on our own host as well, in fuel, host calls and bytes (see [`wasm`]):
-//! these are the same on every machine and in every run.
+//! To cope with noise, no time is judged alone, only the ratio of two that were measured in the same run, in turn,
+//! round by round (see [`rounds`]). CPU time is the process's own, from the kernel's accounting (see [`cpu`]), without
+//! the time spent waiting for a core. One contender runs twice, and its ratio to itself shows how far the others can be
+//! trusted. The work of the module is also counted on our own host, in fuel, host calls and bytes (see [`wasm`]), which
+//! are the same on every machine and in every run.
 //!
-//! `BENCH_ROUNDS` says how many rounds there are where CPU time is compared, some 50 ms for each contender ([`ROUNDS`]
-//! where it is not set: about two minutes in all). `BENCH_ONLY` says which parts, by a piece of their names: `requests`.
+//! `BENCH_ROUNDS` sets the number of rounds for comparing CPU time, some 50 ms for each contender (by default
+//! [`ROUNDS`], about two minutes in all). `BENCH_ONLY` selects parts by a piece of their names: `requests`.
 
 mod cpu;
 mod envoys;
@@ -37,17 +38,17 @@ use host_tests::vm::PluginError;
 use load::LoadError;
 use report::Report;
 
-/// Rounds, where nobody says how many.
+/// The default number of rounds.
 const ROUNDS: u32 = 150;
 
-/// How thoroughly to measure.
+/// The extent of the measurement.
 struct Settings {
     rounds: u32,
-    /// What the names of the parts that are wanted contain.
+    /// A piece of the names of the wanted parts.
     only: String,
 }
 
-/// Why something could not be measured.
+/// The reason why something could not be measured.
 #[derive(Debug, thiserror::Error)]
 enum BenchError {
     #[error("BENCH_ROUNDS is no number of rounds")]
@@ -104,7 +105,7 @@ async fn main() -> ExitCode {
     };
     let mut report = Report::default();
     let mut code = ExitCode::SUCCESS;
-    // Each by itself: what one cannot measure does not keep the others from it.
+    // Each part runs alone: a failure of one does not stop the others.
     for (name, part) in PARTS.into_iter().filter(|(name, _)| settings.wants(name)) {
         if let Err(error) = part.measure(&settings, &mut report).await {
             eprintln!("bench: {name}: {error}");
@@ -119,7 +120,7 @@ async fn main() -> ExitCode {
     code
 }
 
-/// What is measured together.
+/// A part of the measurement.
 #[derive(Clone, Copy)]
 enum Part {
     Proxied,
@@ -166,7 +167,7 @@ impl Part {
 }
 
 impl Settings {
-    /// Rounds of a second, where latency is compared: longer, and so fewer.
+    /// Rounds of one second, for comparing latency: longer, and so fewer.
     fn seconds(&self) -> u32 {
         self.rounds.div_ceil(25)
     }

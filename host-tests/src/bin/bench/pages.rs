@@ -1,21 +1,22 @@
-//! Metrics pages of any size, with what makes pages hard to read: escapes, letters beyond ASCII, samples out of order,
-//! series that stand twice, odd spellings of numbers.
+//! Metrics pages of any size, with content that is hard to parse: escapes, letters beyond ASCII, samples out of order,
+//! repeated series, unusual notations of numbers.
 
 use std::fmt::Write;
 
-/// As the controller's page has, however many nodes it tells of.
+/// As many as on the controller's page, for any number of nodes.
 const FAMILIES: usize = 64;
 /// One family in so many is a histogram.
 const HISTOGRAMS: usize = 8;
 const BOUNDS: [&str; 8] = ["0.5", "1.0", "2.0", "5.0", "10.0", "30.0", "60.0", "+Inf"];
 /// One sample in so many repeats the series before it.
 const REPEATED: usize = 50;
-/// The value of a label: plain, with every escape there is, and beyond ASCII.
+/// The values of a label: plain, with every escape, and beyond ASCII.
 const ORGANIZATIONS: [&str; 4] =
     ["Default", r#"the \"other\" one, C:\\awx\n"#, "Größe 大阪", "Operations"];
 const VALUES: [&str; 4] = ["17.0", "1.6e+010", "0.0625", "1234567"];
 
-/// A page of at most so many samples, and hardly fewer, about 90 bytes each. Pages of other editions differ in some values.
+/// A page with almost this number of samples, and not more, of about 90 bytes each. Pages of other editions differ in
+/// some values.
 pub(crate) fn page(samples: usize, edition: u32) -> String {
     let mut page = String::new();
     let each = samples / FAMILIES;
@@ -29,12 +30,12 @@ pub(crate) fn page(samples: usize, edition: u32) -> String {
     page
 }
 
-/// How many samples a page has.
+/// The number of samples of a page.
 pub(crate) fn samples(page: &str) -> u64 {
     page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|_| 1).sum()
 }
 
-/// How many requests a page of ours tells of.
+/// The number of requests that a page of ours counts.
 pub(crate) fn requests(page: &str) -> u64 {
     let lines = page.lines().filter(|line| line.starts_with("awx_gateway_requests_total{"));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
@@ -45,7 +46,7 @@ fn gauge(page: &mut String, family: usize, samples: usize, edition: u32) {
     header(page, &name, "gauge");
     for at in 0..samples {
         let at = if at % REPEATED == REPEATED - 1 { at - 1 } else { at };
-        // One family in four is out of order: 7919 is prime, so each place is taken once.
+        // One family in four is out of order. 7919 is prime, so each position is used once.
         let node = if family % 4 == 1 { at * 7919 % samples.max(1) } else { at };
         let organization = ORGANIZATIONS[node % ORGANIZATIONS.len()];
         let value = VALUES[at % VALUES.len()];
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_has_hardly_fewer_samples_than_asked_for() {
+    fn a_page_has_almost_as_many_samples_as_requested() {
         for wanted in [1_000, 100_000] {
             let samples = samples(&page(wanted, 1));
             let wanted = wanted as u64;
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn editions_differ_and_are_equally_long() {
+    fn versions_of_a_page_differ_and_have_the_same_length() {
         let (first, second) = (page(1_000, 1), page(1_000, 2));
         assert_ne!(first, second);
         assert_eq!(first.len(), second.len());

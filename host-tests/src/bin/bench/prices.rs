@@ -1,5 +1,5 @@
-//! What single host calls cost in Envoy, as a module sees it: why the filter asks for what it asks, and publishes its
-//! counts the way it does.
+//! The cost of single host calls in Envoy, measured by a module. It explains which properties the filter reads, and how
+//! it publishes its counts.
 
 use host_tests::client::Client;
 use host_tests::module;
@@ -10,9 +10,9 @@ use crate::BenchError;
 use crate::envoys::{self, Role};
 use crate::report::{Report, Row, quantity};
 
-/// So many bytes are published where a shard is published whole, as ordinary traffic makes it.
+/// The size of a whole shard under ordinary traffic.
 const SHARD: &str = "sharing 4096 B";
-/// So many where only what changed is: a histogram and a series, each under a key of its own.
+/// The sizes of partial updates: a histogram and a series, each under its own key.
 const PARTS: [&str; 2] = ["sharing 512 B", "sharing 64 B"];
 
 pub(crate) async fn measure(report: &mut Report) -> Result<(), BenchError> {
@@ -31,7 +31,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// The last that the module logs.
+/// The last line that the module logs.
 const LAST: &str = "sharing 16384 B";
 
 fn answer() -> serde_json::Value {
@@ -42,7 +42,7 @@ fn prices(log: &str) -> Vec<(String, f64)> {
     let lines = log.lines().filter_map(|line| line.split_once("price of "));
     let prices = lines.filter_map(|(_, line)| {
         let (what, price) = line.split_once(": ")?;
-        // Envoy writes the name of the plugin behind some lines.
+        // Envoy appends the name of the plugin to some lines.
         let digits = price.split(|c: char| !c.is_ascii_digit()).next()?;
         Some((what.to_owned(), digits.parse().ok()?))
     });

@@ -1,4 +1,4 @@
-//! What a proxied request costs Envoy: with no filter, with one that does nothing, with Lua, and with ours.
+//! The cost of a proxied request in Envoy: without a filter, with one that does nothing, with Lua, and with ours.
 //!
 //! Each contender's count is checked against the load's: a filter that does not count costs nothing and proves nothing.
 
@@ -15,7 +15,7 @@ use crate::report::{Quantity, Report, Row};
 use crate::rounds::{Contender, compare_cpu};
 use crate::{BenchError, Settings, pages};
 
-/// What passes a gateway: reads for the most part, of several resources, and what changes something.
+/// Typical traffic of a gateway: mostly reads of several resources, and a few changes.
 const REQUESTS: [&str; 10] = [
     "GET /api/v2/jobs/?order_by=-finished&page_size=25",
     "GET /api/v2/jobs/4711/",
@@ -86,7 +86,7 @@ async fn contender(role: Role<'_>, upstream: SocketAddr) -> Result<Contender, Be
     Ok(Contender { envoy, load })
 }
 
-/// A controller that costs next to nothing.
+/// A controller of almost no cost.
 fn api() -> Vec<Value> {
     let answer = |matching: Value, status: u16, body: &str| {
         json!({
@@ -102,7 +102,7 @@ fn api() -> Vec<Value> {
     ]
 }
 
-/// Whether what was sent was counted, to the last one.
+/// Checks that all sent requests were counted.
 fn check(who: &'static str, counted: u64, sent: u64) -> Result<(), BenchError> {
     if counted == sent { Ok(()) } else { Err(BenchError::Miscounted { who, counted, sent }) }
 }

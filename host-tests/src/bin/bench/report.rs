@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-/// One thing measured.
+/// A measured figure.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     what: String,
@@ -21,14 +21,14 @@ pub(crate) struct Quantity {
     unit: &'static str,
 }
 
-/// What the ratio, or without one the value, must reach.
+/// The target of the ratio or, without one, of the value.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     AtMost(f64),
     AtLeast(f64),
 }
 
-/// Everything measured so far.
+/// All figures so far.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,
@@ -41,19 +41,19 @@ pub(crate) fn quantity(number: f64, unit: &'static str) -> Quantity {
 }
 
 impl Row {
-    /// A figure that stands for itself.
+    /// A figure without comparison.
     pub(crate) fn new(what: &str, value: Quantity) -> Self {
         Self { what: what.to_owned(), value, against: None, ratio: None, target: None }
     }
 
-    /// Compared with another: the ratio is this by that.
+    /// Compares it with another figure: the ratio is this one divided by the other.
     pub(crate) fn against(mut self, name: &str, other: Quantity) -> Self {
         self.ratio = Some(self.value.number / other.number);
         self.against = Some((name.to_owned(), other));
         self
     }
 
-    /// Compared with another: the ratio is that by this, as "so many times faster".
+    /// Compares it with another figure: the ratio is the other one divided by this one, as "so many times faster".
     pub(crate) fn times_better_than(mut self, name: &str, other: Quantity) -> Self {
         self.ratio = Some(other.number / self.value.number);
         self.against = Some((name.to_owned(), other));
@@ -111,7 +111,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// What only the JSON has.
+    /// Adds a detail for the JSON only.
     pub(crate) fn detail(&mut self, name: &str, value: Value) {
         self.details.insert(name.to_owned(), value);
     }
@@ -153,7 +153,7 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// `1234567` as `1,234,567`; what has a fraction stays.
+/// `1234567` as `1,234,567`; a number with a fraction is unchanged.
 fn grouped(number: &str) -> String {
     if number.contains('.') {
         return number.to_owned();
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_says_whether_its_ratio_keeps_to_the_target() {
+    fn a_row_shows_if_its_ratio_meets_the_target() {
         let row = |value| Row::new("a", quantity(value, "us")).against("b", quantity(10.0, "us"));
         assert_eq!(row(10.8).at_most(1.08).met(), Some(true));
         assert_eq!(row(10.9).at_most(1.08).met(), Some(false));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_line_for_each_row_and_columns_under_each_other() {
+    fn the_table_has_one_line_per_row_and_aligned_columns() {
         let mut report = Report::default();
         report.row(Row::new("module", quantity(1_234_567.0, "B")));
         report

@@ -1,8 +1,8 @@
-//! Contenders, measured in turn: one short round of each, again and again, and the best round of each kept.
+//! Contenders, measured in turn: one short round of each, repeated, and the best round of each is kept.
 //!
-//! What disturbs a round (another process, a cold cache, a clock that slows down) makes it dearer, never cheaper. So the
-//! best of many rounds comes close to an undisturbed one; and since rounds of all contenders lie next to each other, each
-//! has the same chance of one.
+//! Any disturbance of a round (another process, a cold cache, a slower clock) makes it more expensive, never cheaper.
+//! So the best of many rounds comes close to an undisturbed one. Since the contenders take turns, each has the same
+//! chance of such a round.
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ use crate::load::Load;
 use crate::report::{Quantity, quantity};
 use crate::volley::Volley;
 
-/// An Envoy and what it is asked.
+/// An Envoy and its requests.
 #[derive(Debug)]
 pub(crate) struct Contender {
     pub(crate) envoy: Envoy,
     pub(crate) load: Load,
 }
 
-/// The latency of the best round, in microseconds: each figure for itself.
+/// The latency of the best round, in microseconds; each figure separately.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Latency {
     p50: f64,
     p99: f64,
 }
 
-/// Envoy's CPU time for a request in the best round of each, in microseconds: so many rounds, in each so many requests
-/// on each connection.
+/// Envoy's CPU time per request in the best round of each contender, in microseconds. `each` is the number of requests
+/// on each connection in a round.
 pub(crate) fn compare_cpu<const N: usize>(
     contenders: &[Contender; N],
     rounds: u32,
@@ -49,7 +49,7 @@ pub(crate) fn compare_cpu<const N: usize>(
     Ok(best.map(|best| quantity(best, "us")))
 }
 
-/// The latency that wrk sees in the best round of each: so many rounds of a second.
+/// The latency that wrk measures in the best round of each contender, with rounds of one second.
 pub(crate) async fn compare_latency<const N: usize>(
     contenders: &[Contender; N],
     rounds: u32,
@@ -79,7 +79,7 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// Counts here are far from where a float skips numbers.
+/// Counts here are far below the range in which floats skip integers.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 pub(crate) fn float(count: u64) -> f64 {
     count as f64

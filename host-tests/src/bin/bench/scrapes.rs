@@ -1,4 +1,4 @@
-//! What a scrape costs Envoy and how long it takes, beside what Envoy itself does at best: the same bytes as a
+//! The cost and duration of a scrape in Envoy, beside the best that Envoy itself can do: the same bytes as a
 //! `direct_response`, and its own statistics as a metrics page.
 
 use std::net::SocketAddr;
@@ -17,9 +17,9 @@ use crate::{BenchError, Settings, pages};
 
 /// A page of about 100 kB.
 pub(crate) const SAMPLES: usize = 1_100;
-/// What the real controller takes for a scrape with a bearer token, in microseconds (median; two workers, 246 jobs).
+/// The real controller's time for a scrape with a bearer token, in microseconds (median; two workers, 246 jobs).
 const CONTROLLER_US: f64 = 167_000.0;
-/// They have about 10,000 series.
+/// Their statistics have about 10,000 series.
 const CLUSTERS: u16 = 56;
 /// A page is pulled at the first tick.
 const PULLED: Duration = Duration::from_secs(20);
@@ -27,7 +27,7 @@ const PULLED: Duration = Duration::from_secs(20);
 const SCRAPES: u32 = 100;
 const PATH: &str = "/api/v2/metrics";
 
-/// Beside a `direct_response` of what ours serves.
+/// Compares with a `direct_response` of the same bytes.
 pub(crate) async fn of_the_same_bytes(
     settings: &Settings,
     report: &mut Report,
@@ -54,7 +54,7 @@ pub(crate) async fn of_the_same_bytes(
     Ok(())
 }
 
-/// Beside Envoy's own statistics, which ours serves as well: the same series.
+/// Compares with Envoy's own statistics, which our filter serves too: the same series.
 pub(crate) async fn of_as_many_series(
     settings: &Settings,
     report: &mut Report,
@@ -85,14 +85,14 @@ pub(crate) async fn of_as_many_series(
     Ok(())
 }
 
-/// Ours, pulling from `controller`.
+/// Our gateway, which pulls from `controller`.
 async fn serving(controller: SocketAddr) -> Result<Envoy, BenchError> {
     let sources = json!([{"name": "controller", "cluster": "controller"}]);
     let plugin = envoys::plugin(&sources, "filter");
     Ok(envoys::gateway(Role::Filter(&tools::module(), &plugin), controller).await?)
 }
 
-/// What ours serves, once it is more than `bytes`.
+/// Our page, once it is larger than `bytes`.
 async fn served(ours: &Envoy, bytes: usize) -> Result<Vec<u8>, BenchError> {
     let client = Client::http(ours.listeners()[0]).bearer(envoys::TOKEN);
     let page = process::eventually(PULLED, async || {
@@ -106,7 +106,7 @@ fn scraped(envoy: Envoy) -> Contender {
     Contender { load: load(envoy.listeners()[0], PATH), envoy }
 }
 
-/// One connection: a Prometheus does not scrape the same target twice at once.
+/// One connection, since a Prometheus does not scrape a target twice at once.
 fn load(address: SocketAddr, path: &str) -> Load {
     Load {
         address,

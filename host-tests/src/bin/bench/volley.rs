@@ -1,8 +1,8 @@
-//! Load in exact numbers: one request on each of some keep-alive connections, their answers, and again.
+//! Load in exact numbers: one request on each of some keep-alive connections, then their answers, and again.
 //!
-//! Where CPU time is compared this stands in place of wrk, which cannot run for less than a second, and whose
-//! connections do not outlast a run. One thread, in lock-step: how many requests Envoy finds waiting each time it wakes,
-//! on which its own cost depends, is much the same in every round.
+//! It replaces wrk for comparing CPU time: wrk cannot run for less than a second, and its connections do not outlast a
+//! run. It has one thread, in lock-step, so the number of requests that Envoy finds each time it wakes up, on which
+//! Envoy's own cost depends, is much the same in every round.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crate::load::{Load, LoadError};
 
-/// No answer of anything measured here takes longer.
+/// The longest time until an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Connections, and what is sent on them.
+/// Connections and their requests.
 #[derive(Debug)]
 pub(crate) struct Volley {
     connections: Vec<TcpStream>,
@@ -34,7 +34,7 @@ impl Volley {
         })
     }
 
-    /// Sends so many requests on each connection, and reads their answers.
+    /// Sends this number of requests on each connection, and reads their answers.
     pub(crate) fn round(&mut self, each: u32) -> Result<u64, LoadError> {
         for _ in 0..each {
             for connection in &mut self.connections {
@@ -56,7 +56,7 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(connection)
 }
 
-/// As wrk's script has it: a POST carries an empty JSON object.
+/// As in wrk's script: a POST has an empty JSON object as body.
 fn request(line: &str, load: &Load) -> Vec<u8> {
     let body = if line.starts_with("POST ") { "{}" } else { "" };
     let mut request = format!("{line} HTTP/1.1\r\nHost: {}\r\n", load.address);
@@ -69,7 +69,7 @@ fn request(line: &str, load: &Load) -> Vec<u8> {
     format!("{request}\r\n{body}").into()
 }
 
-/// Reads one answer to its end. Nothing stands behind it: the next request is not sent yet.
+/// Reads one answer to its end. Nothing follows it, since the next request has not been sent.
 fn answer(from: &mut impl Read, buffer: &mut Vec<u8>) -> Result<(), LoadError> {
     buffer.clear();
     let head = loop {
@@ -101,7 +101,7 @@ enum Length {
     Chunked,
 }
 
-/// Of the body that follows a head, which is given in lower case.
+/// The length of the body after a head, which is in lower case.
 fn length(head: &str) -> Option<Length> {
     head.lines().find_map(|line| match line.split_once(": ")? {
         ("content-length", length) => length.parse().ok().map(Length::Known),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_read_to_its_end() {
+    fn a_response_is_read_to_its_end() {
         assert!(read(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").is_ok());
         assert!(
             read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n\r\n")
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_no_answer_and_neither_is_half_of_one() {
+    fn an_error_and_a_truncated_response_are_refused() {
         let refused = read(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
         assert!(matches!(refused, Err(LoadError::Unreadable(_))));
         assert!(matches!(read(b"HTTP/1.1 200 OK\r\n"), Err(LoadError::Io(_))));

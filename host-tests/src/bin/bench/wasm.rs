@@ -1,6 +1,6 @@
-//! What the module does, counted on our own host: fuel (about one unit an instruction of wasm), host calls, those among
-//! them that return bytes, and bytes copied. Where time is compared, it is CPU time of the same thread, best of some
-//! rounds; the module runs slower here than it would without the counting of fuel.
+//! The work of the module, counted on our own host: fuel (about one unit per wasm instruction), host calls, the host
+//! calls that return bytes, and copied bytes. Compared times are CPU times of the same thread, the best of some rounds;
+//! counting fuel makes the module slower here than elsewhere.
 
 mod observed;
 mod parsed;
@@ -23,19 +23,19 @@ pub(crate) use self::parsed::{grown, parsed};
 
 const MODULE_BYTES: f64 = 500_000.0;
 
-/// How large the module is.
+/// The size of the module.
 pub(crate) fn size(report: &mut Report) -> Result<(), BenchError> {
     let bytes = float(fs::metadata(tools::module())?.len());
     report.row(Row::new("the module", quantity(bytes, "B")).at_most(MODULE_BYTES));
     Ok(())
 }
 
-/// A scrape of the page that the VM has rendered already, and of one that it has not.
+/// A scrape of a page that the VM has already rendered, and of one that it has not.
 pub(crate) fn scraped(report: &mut Report) -> Result<(), BenchError> {
     let mut site = Site::of_sources(&["a"])?;
     site.pull(&[pages::page(SAMPLES, 1)])?;
     let (first, _) = site.scrape("")?;
-    // The first scrape is itself counted, which gives the next one new series.
+    // The first scrape is itself counted, which adds new series to the next one.
     site.scrape("")?;
     let (again, served) = site.scrape("")?;
     let name = format!("scrape of {} kB", served.len() / 1000);
@@ -52,7 +52,7 @@ pub(crate) fn scraped(report: &mut Report) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// By callback and host call, for one of so many.
+/// By callback and host call, divided by `of`.
 fn by_callback(counts: &Counts, of: f64) -> Value {
     let callbacks = counts.callbacks.iter().map(|(&name, did)| {
         let calls = did.host_calls.iter().map(|(&call, calls)| {
@@ -72,7 +72,7 @@ fn by_callback(counts: &Counts, of: f64) -> Value {
 }
 
 impl Site {
-    /// The product's module, with a source of each of these names.
+    /// The filter's module, with a source of each of these names.
     fn of_sources(names: &[&str]) -> Result<Self, BenchError> {
         let sources = names.iter().map(|name| json!({"name": name, "cluster": name})).collect();
         Self::new(&tools::module(), &envoys::plugin(&sources, "filter"))

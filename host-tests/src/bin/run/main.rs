@@ -1,6 +1,6 @@
-//! What `make run` runs: Envoy with the filter as it ships, in front of the stand-in controller or of a real one.
+//! The program of `make run`: Envoy with the filter as it ships, in front of the stand-in controller or of a real one.
 //!
-//! It says what to try, and stops all it started on SIGINT or SIGTERM.
+//! It prints commands to try, and stops everything that it started on SIGINT or SIGTERM.
 
 mod settings;
 
@@ -75,7 +75,7 @@ async fn run() -> Result<(), RunError> {
     until_stopped(envoy).await
 }
 
-/// Says which port is taken before anything starts: Envoy would say so among a thousand other lines.
+/// Reports a port that is taken before anything starts: Envoy would report it among a thousand other lines.
 fn free(ports: Ports) -> Result<(), RunError> {
     let named =
         [(ports.http, "HTTP_PORT"), (ports.https, "HTTPS_PORT"), (ports.admin, "ADMIN_PORT")];
@@ -103,7 +103,7 @@ impl Upstream {
         Self { host, port, token, trust, stand_in: None }
     }
 
-    /// Starts the stand-in, and has it issue a token.
+    /// Starts the stand-in, and makes it issue a token.
     async fn stand_in(files: &Path) -> Result<Self, RunError> {
         let config = ControllerConfig { tls: true, ..ControllerConfig::lifelike() };
         let controller = Controller::try_start(config)?;
@@ -146,8 +146,8 @@ async fn issued_token(controller: &Client) -> Result<String, RunError> {
     reply["token"].as_str().map(str::to_owned).ok_or(RunError::NoToken)
 }
 
-/// Both shipped configurations in one Envoy. The token and the password that they contain are published, so they open
-/// the stand-in alone: clients of a real controller are let in by that controller.
+/// Both shipped configurations in one Envoy. The token and the password in them are public, so they are valid only with
+/// the stand-in: a real controller decides about its own clients.
 fn bootstrap(ports: Ports, upstream: &Upstream, certificate: &CertificateFiles) -> Bootstrap {
     let authority = upstream.authority();
     let shipped = |file, port| {
@@ -199,7 +199,7 @@ fn stand_in_requests(http: SocketAddr, https: SocketAddr) -> String {
     )
 }
 
-/// A browser's session needs TLS: the controller's cookies are for https alone.
+/// A browser's session needs TLS: the controller's cookies are for https only.
 fn controller_requests(http: SocketAddr, https: SocketAddr) -> String {
     format!(
         "  curl -H 'Authorization: Bearer <a token of the controller's>' http://{http}/api/v2/metrics
@@ -225,7 +225,7 @@ fn scrape_config(https: SocketAddr, token: &str) -> String {
     )
 }
 
-/// Waits for SIGINT, SIGTERM, or Envoy's own end. What was started ends with its values.
+/// Waits for SIGINT, SIGTERM, or Envoy's own end. Dropping the values ends all that was started.
 async fn until_stopped(mut envoy: Envoy) -> Result<(), RunError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,4 +1,4 @@
-//! What `make run` is told, by the environment.
+//! The settings of `make run`, from the environment.
 
 use std::env::{self, VarError};
 use std::io::{self, IsTerminal};
@@ -6,16 +6,16 @@ use std::path::PathBuf;
 
 use hyper::Uri;
 
-/// What to run, and where.
+/// The settings.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// The controller to put the gateway before; the stand-in where there is none.
+    /// The controller behind the gateway; `None` for the stand-in.
     pub(crate) controller: Option<RealController>,
     /// The ports on 127.0.0.1.
     pub(crate) ports: Ports,
 }
 
-/// A controller that runs already.
+/// A running controller.
 #[derive(Debug)]
 pub(crate) struct RealController {
     /// A name or an address.
@@ -24,11 +24,11 @@ pub(crate) struct RealController {
     pub(crate) port: u16,
     /// A token that may read its metrics.
     pub(crate) token: String,
-    /// How it proves who it is.
+    /// The way to authenticate it.
     pub(crate) trust: Trust,
 }
 
-/// How a controller proves who it is.
+/// The way to authenticate a controller.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Trust {
     /// By a certificate that this system trusts.
@@ -73,7 +73,7 @@ pub(crate) enum SettingsError {
 type Result<T> = std::result::Result<T, SettingsError>;
 
 impl Settings {
-    /// Reads the environment, and asks for the token where it is not there.
+    /// Reads the environment, and asks for the token if it is not there.
     pub(crate) fn from_environment() -> Result<Self> {
         let ports = Ports {
             http: port("HTTP_PORT", 8080)?,
@@ -114,7 +114,7 @@ fn trust(authority: Option<String>, insecure: Option<String>) -> Result<Trust> {
         (None, None) => Ok(Trust::System),
         (None, Some("1")) => Ok(Trust::Anybody),
         (Some(file), None) => {
-            // Envoy runs in another directory than the one that the user named it from.
+            // Envoy runs in another directory than the one in which the user named the file.
             let file = PathBuf::from(file).canonicalize().map_err(SettingsError::Authority)?;
             Ok(Trust::Authority(file))
         }
@@ -142,7 +142,7 @@ fn port(name: &'static str, default: u16) -> Result<u16> {
     }
 }
 
-/// A variable; one that is set to nothing counts as not set.
+/// A variable. An empty one counts as unset.
 fn variable(name: &'static str) -> Result<Option<String>> {
     match env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_gateway_would_ignore_in_a_url_is_refused() {
+    fn parts_of_a_url_that_the_gateway_would_ignore_are_refused() {
         for url in [
             "http://awx.example",
             "awx.example:443",
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_goes_unchecked_only_on_demand() {
+    fn a_certificate_is_unchecked_only_on_request() {
         assert_eq!(trust(None, None).unwrap(), Trust::System);
         assert_eq!(trust(None, Some("1".into())).unwrap(), Trust::Anybody);
         assert!(matches!(trust(None, Some("yes".into())), Err(SettingsError::Insecure)));

@@ -1,5 +1,6 @@
-//! The controller's JSON of a metrics page: what Python's prometheus_client reads off the text, written as Django REST
-//! framework writes it. Of families that stand twice the last one's samples stay, at the first one's place.
+//! The controller's JSON of a metrics page: what Python's prometheus_client reads from the text, written as Django REST
+//! framework writes it. If a family is repeated, the samples of the last one are kept, in the position of the first
+//! one.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -74,7 +75,7 @@ impl<'a> SampleJson<'a> {
     }
 }
 
-/// Labels as they stand between the braces. The captured ones hold no quotes and no commas.
+/// Labels as they are between the braces. The captured ones contain no quotes and no commas.
 struct Labels<'a>(&'a str);
 
 impl Serialize for Labels<'_> {

@@ -26,9 +26,9 @@ use crate::controller::reply::{Reply, VARY};
 use crate::controller::route::{self, Route};
 use crate::controller::{Mode, Received, Shared, locked, login, view};
 
-/// A request's body may have this many bytes.
+/// The largest body of a request, in bytes.
 const BODY_LIMIT: usize = 64 << 20;
-/// A request's head may have this many bytes, where the stand-in reads it itself.
+/// The largest head of a request that the stand-in reads itself, in bytes.
 const HEAD_LIMIT: usize = 64 << 10;
 
 const GARBLED: &[u8] = b"\x16\x03\x01\x02\x00 HTTP? no \xff\xfe\r\n\r\n\0\0\0\0";
@@ -46,7 +46,7 @@ pub(super) async fn serve(
 ) {
     match tls {
         None => converse(shared, stream, renewed).await,
-        // A client that breaks off the handshake is none of a test's business.
+        // A client may abort the handshake.
         Some(tls) => {
             if let Ok(stream) = tls.accept(stream).await {
                 converse(shared, stream, renewed).await;
@@ -79,7 +79,7 @@ where
     let mut serving = true;
     loop {
         tokio::select! {
-            // An error is the client's doing, or the mode's.
+            // An error comes from the client or from the mode.
             _ = connection.as_mut() => break,
             changed = renewed.changed(), if serving => {
                 serving = changed.is_ok();
@@ -104,7 +104,7 @@ async fn answer_raw<S: AsyncRead + AsyncWrite + Unpin>(
         }
     }
     locked(&shared.journal).record(received_raw(&head));
-    // The client may be gone already.
+    // The client may have left.
     let _ = stream.write_all(bytes).await;
     let _ = stream.shutdown().await;
 }
@@ -120,7 +120,7 @@ fn received_raw(head: &[u8]) -> Received {
     Received { method, target, headers: headers.collect(), body: Vec::new() }
 }
 
-/// An error has hyper drop the connection without a reply.
+/// Makes hyper drop the connection without a reply.
 #[derive(Debug)]
 struct Dropped;
 
@@ -179,7 +179,7 @@ async fn read(shared: &Shared, request: Request<Incoming>) -> Result<Call, Dropp
     })
 }
 
-/// Takes one of the controller's workers for as long as the real one would.
+/// Occupies one of the controller's workers for as long as the real one would.
 async fn work(shared: &Shared, cost: Duration) {
     if !cost.is_zero() {
         let _worker = shared.workers.acquire().await;
@@ -212,7 +212,7 @@ fn answer(shared: &Shared, call: &Call, mode: &Mode) -> Reply {
     if keeps_session { in_session(shared, call, reply) } else { reply }
 }
 
-/// A reply to a session's cookie renews the cookie; to a cookie of no session, it takes the cookie away.
+/// A reply to a session's cookie renews the cookie; a reply to an unknown cookie deletes it.
 fn in_session(shared: &Shared, call: &Call, reply: Reply) -> Reply {
     match call.cookie(SESSION_COOKIE) {
         Some(session) if locked(&shared.state).session(&session).is_some() => {
@@ -239,7 +239,7 @@ fn response(shared: &Shared, reply: Reply, took: Duration) -> Response<ReplyBody
     response
 }
 
-/// A body that is there whole, with its length announced or not.
+/// A whole body, sent with or without its length.
 struct ReplyBody {
     bytes: Option<Bytes>,
     chunked: bool,

@@ -1,4 +1,4 @@
-//! `/websocket/`, where browsers watch jobs: the stand-in sends back whatever bytes it gets, and checks nothing.
+//! `/websocket/`, where browsers watch jobs. The stand-in echoes all bytes and checks nothing.
 
 use std::sync::Mutex;
 
@@ -10,12 +10,12 @@ use hyper_util::rt::TokioIo;
 
 use crate::controller::locked;
 
-/// The upgrade that a connection's request asked for.
+/// The upgrade that a request asked for.
 #[derive(Default)]
 pub(super) struct Pending(Mutex<Option<OnUpgrade>>);
 
 impl Pending {
-    /// Whether this request asks for a websocket.
+    /// Stores the upgrade of a request; true if it asks for a websocket.
     pub(super) fn note(&self, request: &mut Request<Incoming>) -> bool {
         let upgrade = request.headers().get("upgrade");
         let asks = upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
@@ -26,12 +26,12 @@ impl Pending {
         is_websocket
     }
 
-    /// Once HTTP is over: sends back what comes, until the client ends it.
+    /// After HTTP has ended, echoes all bytes until the client closes.
     pub(super) async fn echo(self) {
         let Some(upgrade) = self.0.into_inner().ok().flatten() else { return };
         if let Ok(stream) = upgrade.await {
             let (mut reader, mut writer) = tokio::io::split(TokioIo::new(stream));
-            // An error is the client's doing.
+            // An error comes from the client.
             let _ = tokio::io::copy(&mut reader, &mut writer).await;
         }
     }

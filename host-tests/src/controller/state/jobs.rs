@@ -3,25 +3,25 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-/// Where jobs run here.
+/// The node that runs all jobs.
 const NODE: &str = "awx-1";
 
-/// The first number that the captured instance gave to a job launched by a client.
+/// The first id that the captured instance gave to a job launched by a client.
 const FIRST_JOB: u32 = 241;
 
-/// A job of the captured instance, long finished.
+/// A job of the captured instance that finished long ago.
 const FINISHED_JOB: u32 = 232;
 
-/// How far a job is.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
-    /// Launched, not yet started.
+    /// Launched, but not started.
     Pending,
-    /// Under way.
+    /// Started.
     Running,
-    /// Ended well.
+    /// Ended with success.
     Successful,
-    /// Ended badly.
+    /// Ended with a failure.
     Failed,
     /// Ended by a user.
     Canceled,
@@ -111,7 +111,7 @@ impl Job {
     }
 }
 
-/// The jobs launched here, and one of before.
+/// The jobs launched here, and one earlier one.
 #[derive(Debug)]
 pub(in crate::controller) struct Jobs {
     jobs: BTreeMap<u32, Job>,
@@ -149,7 +149,7 @@ impl Jobs {
         self.jobs.remove(&id);
     }
 
-    /// Moves a job on; `false` where it has ended or never was.
+    /// Sets the status of a job; `false` if it has ended or does not exist.
     pub(in crate::controller) fn set(&mut self, id: u32, status: JobStatus) -> bool {
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.status.is_active()) else {
             return false;
@@ -158,7 +158,7 @@ impl Jobs {
         true
     }
 
-    /// Starts jobs that waited for `pending`, and ends well those that ran for `running`.
+    /// Starts jobs that have waited for `pending`, and ends those that have run for `running` with success.
     pub(in crate::controller) fn advance(&mut self, pending: Duration, running: Duration) {
         let now = SystemTime::now();
         for job in self.jobs.values_mut() {
@@ -175,7 +175,7 @@ impl Jobs {
         }
     }
 
-    /// By how much each series of the metrics page differs from the captured one.
+    /// The differences of the series of the metrics page from the captured ones.
     pub(in crate::controller) fn changes(&self) -> BTreeMap<String, i64> {
         let mut changes = BTreeMap::new();
         let mut add = |series: String| *changes.entry(series).or_insert(0) += 1;

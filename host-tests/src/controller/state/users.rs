@@ -18,7 +18,7 @@ pub(in crate::controller) struct User {
     pub(in crate::controller) last_login: Option<SystemTime>,
 }
 
-/// admin, auditor, bob and disabled as the captures have them; the others show what a password may hold.
+/// admin, auditor, bob and disabled as in the captures; the others have unusual passwords.
 pub(in crate::controller) fn users() -> Vec<User> {
     let admin = User {
         is_superuser: true,
@@ -39,7 +39,8 @@ pub(in crate::controller) fn users() -> Vec<User> {
     vec![admin, auditor, bob, disabled, colon, umlaut]
 }
 
-/// The last argument is the platform's id of the user, and the microseconds from the instance's first second to its making.
+/// The last argument is the platform's id of the user, and its creation in microseconds after the instance's first
+/// second.
 fn user(
     id: u32,
     name: &'static str,
@@ -61,7 +62,7 @@ fn user(
     }
 }
 
-/// What a token may do.
+/// The scope of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::controller) enum Scope {
     Read,
@@ -106,7 +107,7 @@ impl Tokens {
         tokens
     }
 
-    /// Makes a token of 30 characters.
+    /// Creates a token of 30 characters.
     pub(in crate::controller) fn create(
         &mut self,
         user: u32,

@@ -1,4 +1,4 @@
-//! A client that sends exactly the bytes a test wants, and reads to the end of the connection.
+//! A client that sends exactly the given bytes, and reads to the end of the connection.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -26,14 +26,14 @@ pub(super) fn ask(
     body: &str,
 ) -> Reply {
     let mut reply = Reply::parse(&raw(address, method, target, headers, body).unwrap());
-    // The stand-in sends nothing but empty bodies in chunks.
+    // The stand-in sends only empty bodies in chunks.
     if reply.header("transfer-encoding") == Some("chunked") && reply.body == b"0\r\n\r\n" {
         reply.body.clear();
     }
     reply
 }
 
-/// All bytes that came back.
+/// All bytes of the reply.
 pub(super) fn raw(
     address: SocketAddr,
     method: &str,
@@ -48,7 +48,7 @@ pub(super) fn raw(
     Ok(reply)
 }
 
-/// Over TLS, trusting this certificate only.
+/// The same over TLS, trusting only this certificate.
 pub(super) fn raw_tls(address: SocketAddr, certificate: &str, target: &str) -> Vec<u8> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();
@@ -73,7 +73,7 @@ fn request(method: &str, target: &str, headers: &[&str], body: &str) -> String {
     )
 }
 
-/// A connection that is used again.
+/// A connection for several requests.
 pub(super) struct Kept(TcpStream);
 
 impl Kept {
@@ -81,7 +81,7 @@ impl Kept {
         Self(TcpStream::connect(address).unwrap())
     }
 
-    /// The reply's head and as much of its body as came with it; empty where the connection was closed.
+    /// The reply's head and the part of its body that came with it; empty if the connection was closed.
     pub(super) fn ask(&mut self, method: &str, target: &str) -> String {
         self.ask_with(method, target, &[])
     }
@@ -91,7 +91,7 @@ impl Kept {
         String::from_utf8_lossy(&reply).into_owned()
     }
 
-    /// What came back at once; empty where the connection was closed.
+    /// The bytes that came back at once; empty if the connection was closed.
     pub(super) fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut reply = vec![0; 64 << 10];
         let sent = self.0.write_all(bytes).and_then(|()| self.0.read(&mut reply));

@@ -1,5 +1,5 @@
-//! Every capture's request again, and its reply compared: status, headers, body. What differs from one reply to the
-//! next (dates, times taken, random strings) is compared by its presence.
+//! Sends the request of every capture again, and compares the replies: status, headers, body. Of values that differ
+//! from reply to reply (dates, durations, random strings) only the presence is compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +64,7 @@ fn prepared(name: &str) -> Controller {
         Some(before) => state.jobs.next += u32::try_from(before).unwrap(),
         None if name.starts_with("m-") => {}
         None => {
-            // The later captures were taken when six jobs had been launched, of which one was canceled.
+            // The later captures were taken after six jobs had been launched, of which one was canceled.
             for index in [0, 0, 0, 0, 0, 3] {
                 state.jobs.launch(Template { index }, LaunchType::Manual, (1, "admin"));
             }
@@ -86,10 +86,10 @@ fn prepared(name: &str) -> Controller {
     controller
 }
 
-/// Names and values, with what changes from reply to reply taken out.
+/// Names and values, without the values that differ from reply to reply.
 fn comparable_headers(reply: &Reply) -> BTreeSet<(String, String)> {
     let changing = ["date", "x-api-time", "x-api-total-time", "x-api-request-id", "expires"];
-    // Pages for people hold random tokens; their bodies are compared line by line instead.
+    // HTML pages contain random tokens; their bodies are compared line by line instead.
     let is_page = reply.header("content-type").is_some_and(|media| media.starts_with("text/html"));
     let headers = reply.headers.iter().cloned();
     headers
@@ -132,7 +132,7 @@ fn comparable_body(reply: &Reply) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The order of samples changes from run to run there.
+/// Sorts the samples, whose order differs from run to run.
 fn sorted_by_family(page: &str) -> String {
     let mut families: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
     let mut index = 0;
@@ -158,7 +158,7 @@ fn sorted_by_family_json(page: &str) -> String {
     })
 }
 
-/// Replaces moments of the day of the captures or later, but not those of the instance's making.
+/// Replaces times since the day of the captures, but not the creation of the instance.
 fn without_moments(line: &str) -> String {
     let mut parts = line.split("\"20");
     let mut text = parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! What is fixed about each view: its name, methods, renderers, and what it answers to OPTIONS.
+//! The constants of each view: its name, methods, renderers, and its answer to OPTIONS.
 
 use hyper::{Method, StatusCode};
 
@@ -6,11 +6,12 @@ use super::{Body, Outcome};
 use crate::controller::negotiate::Renderer;
 use crate::controller::route::Resource;
 
-pub(super) const API: &str = include_str!("../../../fixtures/captures/api-root.body");
-pub(super) const API_V2: &str = include_str!("../../../fixtures/captures/api-v2-root-anon.body");
-pub(super) const PING: &str = include_str!("../../../fixtures/captures/ping-anon.body");
-const METRICS_JSON: &str = include_str!("../../../fixtures/captures/m-admin-OPTIONS.body");
-const METRICS_REPR: &str = include_str!("../../../fixtures/captures/m-admin-OPTIONS-text.body");
+pub(super) const API: &str = include_str!("../../../fixtures/captures/api/api-root.body");
+pub(super) const API_V2: &str =
+    include_str!("../../../fixtures/captures/api/api-v2-root-anon.body");
+pub(super) const PING: &str = include_str!("../../../fixtures/captures/ping/ping-anon.body");
+const METRICS_JSON: &str = include_str!("../../../fixtures/captures/m/m-admin-OPTIONS.body");
+const METRICS_REPR: &str = include_str!("../../../fixtures/captures/m/m-admin-OPTIONS-text.body");
 
 const READ: &str = "GET, HEAD, OPTIONS";
 const READ_AND_CREATE: &str = "GET, POST, HEAD, OPTIONS";
@@ -20,14 +21,14 @@ const READ_AND_DELETE: &str = "GET, DELETE, HEAD, OPTIONS";
 #[derive(Clone, Copy, Debug)]
 pub(in crate::controller) struct View {
     pub(super) title: &'static str,
-    /// As its `Allow` header says.
+    /// The value of its `Allow` header.
     pub(super) allow: &'static str,
     pub(super) renderers: &'static [Renderer],
-    /// It asks who calls.
+    /// It authenticates the caller.
     pub(super) authenticates: bool,
-    /// It answers whoever calls.
+    /// It answers any caller.
     pub(super) public: bool,
-    /// It hands out a CSRF cookie.
+    /// It sets a CSRF cookie.
     pub(super) csrf: bool,
     kind: Kind,
 }

@@ -1,4 +1,4 @@
-//! Launching, relaunching, cancelling and looking at jobs. A superuser may do all of it, the others nothing.
+//! Launches, relaunches, cancels and shows jobs. Only superusers may do so.
 
 use hyper::{Method, StatusCode};
 use serde_json::{Map, Value};
@@ -7,10 +7,10 @@ use super::{Ask, Outcome, Refusal};
 use crate::controller::state::{Job, JobStatus, LaunchType, Template};
 use crate::controller::{clock, locked};
 
-/// A captured launch of template 0 as job 241; every job's JSON is made from it.
-const LAUNCHED: &str = include_str!("../../../fixtures/captures/jt-launch-post.body");
-const LAUNCHABLE: &str = include_str!("../../../fixtures/captures/jt-launch-get.body");
-const RELAUNCHABLE: &str = include_str!("../../../fixtures/captures/job-relaunch-get.body");
+/// A captured launch of template 0 as job 241. The JSON of every job is made from it.
+const LAUNCHED: &str = include_str!("../../../fixtures/captures/jt/jt-launch-post.body");
+const LAUNCHABLE: &str = include_str!("../../../fixtures/captures/jt/jt-launch-get.body");
+const RELAUNCHABLE: &str = include_str!("../../../fixtures/captures/job/job-relaunch-get.body");
 
 impl Ask<'_> {
     pub(super) fn launch(&self, template: Option<Template>) -> Result<Outcome, Refusal> {
@@ -74,7 +74,7 @@ impl Ask<'_> {
         Ok(Outcome::nothing(StatusCode::NO_CONTENT))
     }
 
-    /// The fields of the request's body. The templates here ask for none, so a launch ignores them all.
+    /// The fields of the request's body. The templates here have no prompts, so a launch ignores all fields.
     fn asked(&self) -> Map<String, Value> {
         serde_json::from_slice(&self.call.body).unwrap_or_default()
     }
@@ -115,7 +115,7 @@ fn job_json(job: &Job) -> String {
     replaced(&json, &replacements)
 }
 
-/// Puts one template's numbers and names in place of template 0's.
+/// Replaces the numbers and names of template 0 by those of another template.
 fn of_template(json: &str, template: Template) -> String {
     let Template { index } = template;
     let (organization, project, inventory) = (index + 1, index + 6, template.inventory());

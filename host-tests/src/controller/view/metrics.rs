@@ -1,4 +1,4 @@
-//! `/api/v2/metrics/`: for superusers and auditors, or for everybody where the setting says so.
+//! `/api/v2/metrics/`: for superusers and auditors, or for every client if the setting allows it.
 
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ impl Ask<'_> {
         Ok(Outcome::json(StatusCode::OK, list(&[user_json(&caller.user, edits)])))
     }
 
-    /// The tokens of `owner`: one's own, or anybody's for a superuser.
+    /// The tokens of `owner`: the caller's own, or any for a superuser.
     pub(super) fn tokens(&self, owner: u32) -> Result<Outcome, Refusal> {
         let user = self.user()?;
         if user.id != owner && !user.is_superuser {
@@ -85,7 +85,7 @@ fn user_json(user: &User, edits: bool) -> String {
     )
 }
 
-/// The secret is shown once, when the token is made.
+/// The secret is shown only once, when the token is created.
 fn token_json(token: &Token, owner: &User, reveal: bool) -> String {
     let Token { id, user, .. } = token;
     let secret = if reveal { token.secret.as_str() } else { "************" };

@@ -1,4 +1,4 @@
-//! A view's outcome as a reply: renderer, headers, and the page for people.
+//! The result of a view as a reply: renderer, headers, and the browsable page.
 
 use hyper::StatusCode;
 
@@ -9,12 +9,12 @@ use crate::controller::negotiate::Renderer;
 use crate::controller::reply::{Reply, VARY};
 use crate::controller::secrets;
 
-const PAGE: &str = include_str!("../../../fixtures/captures/m-format-api.body");
+const PAGE: &str = include_str!("../../../fixtures/captures/m/m-format-api.body");
 const VERSION: &str = "24.6.2.dev145+ge21dd0a093";
 const CHALLENGE: &str = "Bearer realm=api authorization_url=/api/o/authorize/";
 const LOG_IN: &str = " To establish a login session, visit /api/login/.";
 
-/// What a reply says about its request, filled in as the request goes through.
+/// The parts of a reply that depend on the request; they are filled in as the request is handled.
 pub(super) struct Frame<'a> {
     node: &'a str,
     view: View,
@@ -28,7 +28,7 @@ impl<'a> Frame<'a> {
         Self { node, view, renderer, asked_session: false, user: None }
     }
 
-    /// Notes who turned out to call.
+    /// Records the result of the authentication.
     pub(super) fn asked(&mut self, attempt: &Attempt) {
         self.asked_session = attempt.asked_session;
         self.user =
@@ -109,7 +109,7 @@ impl<'a> Frame<'a> {
         (content_type, body.into_bytes())
     }
 
-    /// The browsable page: the captured one, with this reply in its frame.
+    /// The browsable page: the captured one with this reply in it.
     fn page(&self, status: StatusCode, body: &str, secret: &str) -> String {
         let start = "<pre class=\"prettyprint\"><span class=\"meta nocode\"><b>HTTP ";
         let (head, rest) = PAGE.split_once(start).unwrap_or((PAGE, ""));

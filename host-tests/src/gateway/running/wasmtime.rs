@@ -62,7 +62,7 @@ fn listener(place: usize, spec: &ListenerSpec, certificate: &Certificate) -> Lis
         let configuration = spec.plugin.clone().into_bytes();
         Arc::new(Plugin { name: root.into(), root_id: root.into(), configuration })
     };
-    // As shipped: however long the controller takes.
+    // As in the shipped files, there is no timeout for the controller.
     let all = Route { timeout: Duration::ZERO, ..Route::all_to(&spec.upstream) };
     let (access_loggers, routes) = match spec.style {
         Style::Filter => (vec![], vec![all]),

@@ -1,6 +1,6 @@
-//! Attacks that one client makes while others, at other addresses, come in for the first time.
+//! Attacks by one client while others, at other addresses, authenticate for the first time.
 //!
-//! Each test asserts first that the attack took place.
+//! Each test first asserts that the attack took place.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -15,23 +15,23 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use super::asked::{ADMIN, asking, questions, stage, status};
+use super::verdicts::{ADMIN, asking, questions, stage, status};
 use super::*;
 use crate::stage::{PATIENCE, Watched, scrape, spec};
 use crate::wire;
 
-/// Where the attacker is.
+/// The address of the attacker.
 const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 9, 9));
 
-/// New clients with valid credentials, each at an address of its own.
+/// New clients with valid credentials, each at its own address.
 const STRANGERS: u8 = 30;
 
 fn address(stranger: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 7, stranger + 1))
 }
 
-/// A connection of the attacker's, kept open. A socket that is bound to an address keeps its port from all others for a
-/// minute after its end, so a connection for each request would leave the other tests none.
+/// A connection of the attacker, kept open. A socket that is bound to an address keeps its port from all others for a
+/// minute after its end, so a connection per request would leave the other tests no ports.
 struct Connection {
     gateway: SocketAddr,
     stream: TcpStream,
@@ -67,7 +67,7 @@ fn basic(name: &str, password: &str) -> String {
     format!("authorization: Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 
-/// Scrapes that go on until they are stopped: over so many connections, each scrape with credentials of its own.
+/// Scrapes that continue until they are stopped, over several connections, each with its own credentials.
 struct Attack {
     over: Arc<AtomicBool>,
     sent: Arc<AtomicUsize>,
@@ -75,7 +75,7 @@ struct Attack {
 }
 
 impl Attack {
-    /// `headers` makes the header lines of a scrape by its number.
+    /// `headers` returns the header lines of a scrape by its number.
     fn start(
         gateway: SocketAddr,
         connections: usize,
@@ -98,13 +98,13 @@ impl Attack {
         Self { over, sent, tasks }
     }
 
-    /// Waits until so many scrapes were sent.
+    /// Waits until this number of scrapes was sent.
     async fn reaches(&self, scrapes: usize) {
         let reached = async || (self.sent.load(Ordering::Relaxed) >= scrapes).then_some(());
         eventually(PATIENCE, reached).await.expect("the attack is under way");
     }
 
-    /// Ends it. How many of its scrapes got which status.
+    /// Ends it. Returns the number of scrapes by status.
     async fn stop(mut self) -> BTreeMap<u16, usize> {
         self.over.store(true, Ordering::Relaxed);
         let mut statuses = BTreeMap::new();
@@ -117,7 +117,7 @@ impl Attack {
     }
 }
 
-/// Lets clients in that the gateway has never seen, one after the other; how long the slowest took.
+/// Sends a scrape of each of many new clients, one after the other. Returns the longest response time.
 async fn strangers_are_served(stage: &Stage) -> Duration {
     let mut slowest = Duration::ZERO;
     for stranger in 0..STRANGERS {
@@ -132,8 +132,8 @@ async fn strangers_are_served(stage: &Stage) -> Duration {
 }
 
 on_both_hosts! {
-    /// A NUL in a user's name has the controller answer 500, which is neither permit nor refusal.
-    async fn clients_at_other_addresses_come_in_while_one_makes_the_controller_fail(host) {
+    /// A NUL in a user's name makes the controller answer 500, which is neither a permit nor a refusal.
+    async fn clients_at_other_addresses_are_permitted_while_one_makes_the_controller_fail(host) {
         let stage = stage(host, json!({})).await;
         let attack = Attack::start(stage.gateway.address(), 64, |number| {
             basic(&format!("nobody-{number}\0"), "x")
@@ -148,7 +148,7 @@ on_both_hosts! {
         assert!(!statuses.contains_key(&200), "{statuses:?}");
     }
 
-    /// Two tokens that the controller answers after its timeout, and many more that begin like them.
+    /// Two tokens that the controller answers after its timeout, and many more with the same prefix.
     async fn slow_credentials_do_not_mark_the_controller_down_for_others(host) {
         let stage = stage(host, json!({"timeout": "1s", "allow_for": "1s"})).await;
         let lapsing = stage.gateway.client().bearer(ADMIN);
@@ -165,7 +165,8 @@ on_both_hosts! {
         };
         eventually(PATIENCE, asked).await.expect("the controller is asked about slow tokens");
         let slowest = strangers_are_served(&stage).await;
-        // Its permit is over, and it was revoked: no permit counts on while the controller answers others.
+        // Its permit has expired and its token was revoked: no permit is valid longer while the controller answers
+        // others.
         assert!(stage.controller().revoke(ADMIN));
         let refused = async || (status(&lapsing).await == 401).then_some(());
         eventually(PATIENCE, refused).await.expect("the revoked client is refused");
@@ -173,10 +174,10 @@ on_both_hosts! {
         println!("{host:?}: {statuses:?}, the slowest stranger took {slowest:.1?}");
         assert!(statuses[&503] >= 1, "{statuses:?}");
         let page = stage.scrape("").await;
-        assert_eq!(super::asked::attempts(&page, "bearer", "allowed_while_down"), 0.0);
+        assert_eq!(super::verdicts::attempts(&page, "bearer", "allowed_while_down"), 0.0);
     }
 
-    async fn a_stranger_whose_pull_fails_keeps_the_page_from_nobody(host) {
+    async fn an_unknown_client_whose_pull_fails_does_not_keep_the_page_from_others(host) {
         let plugin = having(asking(0, json!({})), "/sources/0/credential", json!("forward"));
         let stage = Stage::with(host, &having(plugin, "/sources/0/interval", json!("1s"))).await;
         let permitted = stage.gateway.client().bearer(ADMIN);
@@ -205,7 +206,7 @@ on_both_hosts! {
         assert_eq!(crate::stage::fetches(&page, "status"), 0.0, "{page}");
     }
 
-    async fn cookies_beside_one_valid_token_push_nobody_out(host) {
+    async fn cookies_beside_one_valid_token_evict_no_other_permits(host) {
         let stage = stage(host, json!({"allow_for": "10m"})).await;
         let others = ["AuditorTokenRead00000000000001", "AdminTokenRead0000000000000001"];
         let known = others.map(|token| stage.gateway.client().bearer(token));
@@ -226,7 +227,7 @@ on_both_hosts! {
         assert!((1..=workers).contains(&new), "{new} questions");
     }
 
-    async fn guesses_at_one_time_are_no_more_than_promised(host) {
+    async fn simultaneous_guesses_do_not_exceed_the_limit(host) {
         let workers = 4;
         let controller = Controller::start(ControllerConfig::default());
         let spec = spec(&[plugin(0)], std::slice::from_ref(&controller)).workers(workers);

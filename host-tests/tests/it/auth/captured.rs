@@ -1,4 +1,4 @@
-//! The captured requests again, where the controller decides: it is asked, and what it says is what the client hears.
+//! The captured requests again, with the controller deciding: the filter asks it, and repeats its answer to the client.
 
 use host_tests::capture::{Capture, Request};
 use host_tests::controller::Controller;
@@ -9,7 +9,7 @@ use crate::stage::{cluster, source};
 const SESSION: &str = "7y2xewyckrs4g2udx7lvsjurjwui4kmf";
 const NEW_TOKEN: &str = "7BJSyaWhO1QGuqqg5XV1CdZxinYrWj";
 
-/// Nobody is known but to the controller.
+/// A plugin without local credentials, which asks the controller.
 fn asking(place: usize, anonymous: bool) -> Value {
     let controller = json!({"cluster": cluster(place)});
     json!({
@@ -18,7 +18,7 @@ fn asking(place: usize, anonymous: bool) -> Value {
     })
 }
 
-/// What of the captured state a fresh stand-in has not.
+/// The parts of the captured state that a fresh stand-in lacks.
 struct State {
     session: String,
     ended_session: String,
@@ -45,7 +45,7 @@ impl State {
 }
 
 on_both_hosts! {
-    async fn whom_the_controller_lets_in_is_let_in_and_the_others_hear_what_it_says(host) {
+    async fn the_filter_permits_what_the_controller_permits_and_repeats_its_refusals(host) {
         let plugins = [asking(0, false), asking(1, true), asking(2, false)];
         let stage = Stage::of(host, &plugins).await;
         stage.controllers[1].allow_metrics_for_anonymous_users(true);

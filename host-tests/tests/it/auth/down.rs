@@ -1,4 +1,4 @@
-//! A controller that cannot be asked.
+//! A controller that does not answer questions.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use host_tests::controller::Mode;
 use host_tests::gateway::Host;
 use host_tests::process::eventually;
 
-use super::asked::{ADMIN, attempts, stage, status};
+use super::verdicts::{ADMIN, attempts, stage, status};
 use super::*;
 use crate::stage::PATIENCE;
 
 on_both_hosts! {
-    async fn while_the_controller_is_down_who_was_permitted_is_let_in_and_a_stranger_is_not(host) {
+    async fn while_the_controller_is_down_permitted_clients_are_served_and_unknown_ones_are_not(host) {
         let stage = stage(host, json!({"allow_for": "1s"})).await;
         let (known, stranger) =
             (stage.gateway.client().bearer(ADMIN), stage.gateway.client().bearer("stranger"));
@@ -33,7 +33,7 @@ on_both_hosts! {
         assert_eq!(status(&known).await, 200);
     }
 
-    async fn whatever_else_a_controller_says_is_no_verdict(host) {
+    async fn no_other_answer_of_a_controller_is_a_verdict(host) {
         for mode in [
             Mode::Failing(500),
             Mode::Failing(503),
@@ -53,8 +53,8 @@ on_both_hosts! {
         }
     }
 
-    /// The first to find out waits for the timeout; the others do not, for a while.
-    async fn a_controller_that_hangs_delays_only_who_finds_out(host) {
+    /// The first client waits for the timeout; for a while, the others do not.
+    async fn a_controller_that_hangs_delays_only_the_first_client(host) {
         let stage = stage(host, json!({"allow_for": "1s", "timeout": "2s"})).await;
         let client = stage.gateway.client().bearer(ADMIN);
         assert_eq!(status(&client).await, 200);
@@ -75,7 +75,7 @@ on_both_hosts! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_need_a_permit_counts_for_its_time_and_no_longer() {
+async fn while_the_controller_is_down_a_permit_is_valid_for_its_time_and_no_longer() {
     let changes = json!({"allow_for": "1m", "allow_while_down_for": "5m"});
     let stage = stage(Host::Wasmtime, changes).await;
     let (client, clock) =

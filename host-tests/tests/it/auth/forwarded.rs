@@ -1,10 +1,10 @@
-//! A source whose page is pulled with the credentials of those who scrape: the gateway has none.
+//! A source whose page is pulled with the credentials of clients: the gateway has none.
 
 use host_tests::client::Client;
 use host_tests::controller::{Controller, ControllerConfig, Mode};
 use host_tests::process::eventually;
 
-use super::asked::{ADMIN, asking, attempts, status};
+use super::verdicts::{ADMIN, asking, attempts, status};
 use super::*;
 use crate::stage::{PATIENCE, TOKEN, Watched, scrape, spec, until};
 
@@ -16,7 +16,7 @@ fn forwarding(changes: Value) -> Value {
     having(plugin, "/sources/0/interval", json!("2s"))
 }
 
-/// The pulls of the page, by what was shown.
+/// The pulls of the page with this token.
 fn pulls(controller: &Controller, token: &str) -> usize {
     let shown = format!("Bearer {token}");
     let is_pull = |request: &&host_tests::controller::Received| {
@@ -36,15 +36,15 @@ on_both_hosts! {
         let page = scrape(&client, "").await;
         assert!(shows(&page), "{page}");
         assert_eq!(pulls(stage.controller(), ADMIN), 1);
-        assert_eq!(super::asked::questions(stage.controller(), &format!("Bearer {ADMIN}")), 1);
+        assert_eq!(super::verdicts::questions(stage.controller(), &format!("Bearer {ADMIN}")), 1);
         assert_eq!(attempts(&page, "bearer", "allowed"), 1.0);
-        // It is fresh: others are let in by a question of their own, and served from it.
+        // The page is fresh: other clients are permitted by their own question, and get this page.
         let page = scrape(&stage.gateway.client().bearer(AUDITOR), "").await;
         assert!(shows(&page));
         assert_eq!(pulls(stage.controller(), AUDITOR), 0);
     }
 
-    async fn the_page_is_pulled_again_by_who_scrapes_when_it_is_old(host) {
+    async fn a_scrape_of_an_old_page_pulls_it_again(host) {
         let stage = Stage::with(host, &forwarding(json!({}))).await;
         let client = stage.gateway.client().bearer(ADMIN);
         let again = async || {
@@ -52,11 +52,11 @@ on_both_hosts! {
             (pulls(stage.controller(), ADMIN) >= 3).then_some(())
         };
         eventually(PATIENCE, again).await.expect("two more pulls");
-        let asked = super::asked::questions(stage.controller(), &format!("Bearer {ADMIN}"));
+        let asked = super::verdicts::questions(stage.controller(), &format!("Bearer {ADMIN}"));
         assert_eq!(asked, 1, "each verdict after the first came with the page");
     }
 
-    async fn credentials_that_are_known_here_are_not_forwarded_and_see_what_is_there(host) {
+    async fn local_credentials_are_not_forwarded_and_get_the_stored_page(host) {
         let stage = Stage::with(host, &forwarding(json!({}))).await;
         for _ in 0..3 {
             assert!(!shows(&stage.scrape("").await));
@@ -69,7 +69,7 @@ on_both_hosts! {
         assert!(shown.iter().all(|it| it.header("authorization") != Some(local.as_bytes())));
     }
 
-    async fn who_may_not_see_the_page_does_not_and_pulls_none(host) {
+    async fn a_client_that_may_not_see_the_page_gets_none_and_pulls_none(host) {
         let stage = Stage::with(host, &forwarding(json!({}))).await;
         let bob = stage.gateway.client().bearer("BobTokenWrite00000000000000001");
         assert_eq!(status(&bob).await, 403);
@@ -79,7 +79,7 @@ on_both_hosts! {
         assert_eq!(status(&bob).await, 403);
     }
 
-    async fn one_pull_is_under_way_at_a_time_whoever_scrapes(host) {
+    async fn there_is_one_pull_at_a_time_however_many_clients_scrape(host) {
         let controller = Controller::start(ControllerConfig::default());
         let plugin = having(forwarding(json!({})), "/sources/0/interval", json!("1h"));
         let spec = spec(&[plugin], std::slice::from_ref(&controller)).workers(4);
@@ -94,7 +94,7 @@ on_both_hosts! {
         assert_eq!(pulls(&controller, ADMIN) + pulls(&controller, AUDITOR), 1);
     }
 
-    async fn a_page_that_fails_is_no_verdict_and_the_last_good_one_stays(host) {
+    async fn a_failed_pull_is_no_verdict_and_the_last_good_page_stays(host) {
         let stage = Stage::with(host, &forwarding(json!({}))).await;
         let client = stage.gateway.client().bearer(ADMIN);
         assert!(shows(&scrape(&client, "").await));

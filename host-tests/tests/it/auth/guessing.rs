@@ -1,18 +1,19 @@
-//! Who guesses is slowed down, and nobody else.
+//! Rate limits for clients that guess, and for no others.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use host_tests::client::Client;
 
-use super::asked::{ADMIN, attempts, stage, status};
+use super::verdicts::{ADMIN, attempts, stage, status};
 use super::*;
 
-/// Failures until a client has to wait (`limits::CLIENT_FAILURES`), and what one may do beyond that while they go on.
+/// The failures after which a client must wait (`limits::CLIENT_FAILURES`). A client that continues may fail a few more
+/// times, since the bucket leaks meanwhile.
 const BURST: usize = 20;
 
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// Shows wrong credentials, each others, until that is too many.
+/// Sends different wrong credentials until the limit is reached. Returns their number.
 async fn guess(client: impl Fn(usize) -> Client) -> usize {
     for guess in 0..10 * BURST {
         let reply = client(guess).get(METRICS).await.unwrap();
@@ -27,25 +28,25 @@ async fn guess(client: impl Fn(usize) -> Client) -> usize {
 }
 
 on_both_hosts! {
-    async fn guessing_tokens_that_the_controller_has_is_slowed_down(host) {
+    async fn guesses_of_the_controllers_tokens_are_rate_limited(host) {
         let stage = stage(host, json!({})).await;
         let gateway = &stage.gateway;
         assert_eq!(status(&gateway.client().bearer(ADMIN)).await, 200);
         let guesses = guess(|guess| gateway.client().bearer(&format!("guess-{guess}"))).await;
         assert!((BURST..3 * BURST).contains(&guesses), "{guesses} guesses");
-        // Those who are known are served, and others elsewhere may still be new.
+        // Known clients are served, and clients at other addresses may still be new.
         assert_eq!(status(&gateway.client().bearer(ADMIN)).await, 200);
         assert_eq!(status(&stage.prometheus()).await, 200);
         assert_eq!(status(&gateway.client().basic("auditor", "auditorpass")).await, 429);
         let elsewhere = gateway.client().at(ELSEWHERE).bearer("AuditorTokenRead00000000000001");
         assert_eq!(status(&elsewhere).await, 200);
-        // A header that no proxy of ours wrote makes nobody another.
+        // A header that no trusted proxy wrote does not change the client's address.
         let disguised = gateway.client().header("x-forwarded-for", "192.0.2.1").bearer("guess-x");
         assert_eq!(status(&disguised).await, 429);
         assert!(attempts(&stage.scrape("").await, "bearer", "throttled") >= 2.0);
     }
 
-    async fn guessing_a_password_that_is_known_here_is_slowed_down(host) {
+    async fn guesses_of_a_local_password_are_rate_limited(host) {
         let stage = Stage::start(host).await;
         let admin = |password: &str| stage.gateway.client().basic("admin", password);
         assert_eq!(status(&admin("password")).await, 200);

@@ -1,4 +1,4 @@
-//! Settings of Envoy around the filter, on real Envoy, and what they do to authentication.
+//! Settings of Envoy around the filter, on real Envoy, and their effect on authentication.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -14,7 +14,7 @@ use super::*;
 use crate::driven::{Driven, Scraped};
 use crate::stage::{PATIENCE, cluster};
 
-/// A shipped gateway in front of a stand-in, changed.
+/// A shipped gateway in front of a stand-in, with changes.
 async fn gateway(
     release: Release,
     plugin: &Value,
@@ -61,7 +61,7 @@ async fn a_body_does_not_let_an_undecided_request_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_the_oldest_envoy_too_a_body_does_not_let_an_undecided_request_through() {
+async fn on_the_oldest_envoy_a_body_does_not_let_an_undecided_request_through() {
     a_body_does_not_let_a_request_through_while_its_password_is_checked(Release::Oldest).await;
 }
 
@@ -84,8 +84,7 @@ fn the_parts_of_an_undecided_request_are_held_and_those_of_others_pass() {
     assert_eq!(driven.vm.request_trailers(stream).unwrap(), Action::Continue);
 }
 
-/// No property tells the connection's own address where Envoy takes clients' addresses from the header, so the log says
-/// what that means.
+/// No property has the connection's own address if Envoy takes clients' addresses from the header, so the log warns.
 async fn forged_addresses_are_warned_about(release: Release) {
     let plugin = having(plugin(0), "/auth/users", json!([]));
     let plugin = having(plugin, "/auth/controller", json!({"cluster": cluster(0)}));
@@ -106,16 +105,17 @@ async fn forged_addresses_are_warned_about(release: Release) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_envoy_takes_addresses_from_a_header_the_log_says_what_that_means() {
+async fn if_envoy_takes_addresses_from_a_header_the_log_warns() {
     forged_addresses_are_warned_about(Release::Newest).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_the_oldest_envoy_too_the_log_says_that_addresses_come_from_a_header() {
+async fn on_the_oldest_envoy_the_log_warns_of_addresses_from_a_header() {
     forged_addresses_are_warned_about(Release::Oldest).await;
 }
 
-/// The limit follows the connection, whatever the header says: neither does a guesser evade it, nor is another locked out.
+/// The limit follows the connection, whatever the header contains: a client neither evades it nor exhausts that of
+/// another.
 async fn the_connections_address_counts_whatever_the_header_says(release: Release) {
     let plugin = having(plugin(0), "/auth/users", json!([]));
     let plugin = having(plugin, "/auth/controller", json!({"cluster": cluster(0)}));
@@ -133,16 +133,16 @@ async fn the_connections_address_counts_whatever_the_header_says(release: Releas
     }
     assert!(statuses[&429] >= 10, "{statuses:?}");
     let elsewhere = client.at(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)));
-    let victim = elsewhere.header("x-forwarded-for", victim).bearer(super::asked::ADMIN);
+    let victim = elsewhere.header("x-forwarded-for", victim).bearer(super::verdicts::ADMIN);
     assert_eq!(victim.get(METRICS).await.unwrap().status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_filter_state_tells_the_connections_address() {
+async fn the_filter_state_provides_the_connections_address() {
     the_connections_address_counts_whatever_the_header_says(Release::Newest).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_the_oldest_envoy_too_the_filter_state_tells_the_connections_address() {
+async fn on_the_oldest_envoy_the_filter_state_provides_the_connections_address() {
     the_connections_address_counts_whatever_the_header_says(Release::Oldest).await;
 }

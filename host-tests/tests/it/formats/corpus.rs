@@ -1,5 +1,5 @@
-//! Pages of sources as others make them, good and bad: those of prometheus_client's own tests, and what these leave out.
-//! Which one is good is for prometheus_client to say.
+//! Good and bad pages of other origin: those of prometheus_client's own tests, and some that these lack.
+//! prometheus_client decides which ones are good.
 
 mod ours;
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::stage::{CONTROLLER_TOKEN, Watched, auth, cluster, spec, until};
 
-/// Good pages that do not come out whole, by what they alone contain, and why not.
+/// Good pages that are not served completely, by a text that only they contain, with the reason.
 const OTHERWISE: [(Format, &str, &str); 2] = [
     (Format::OpenMetrics, " 12345678901234567890.", "too far away for exact milliseconds"),
     (Format::Text, "{,}", "a comma stands behind a label and nowhere else"),
@@ -27,9 +27,9 @@ const OTHERWISE: [(Format, &str, &str); 2] = [
 struct Sent {
     page: String,
     format: Format,
-    /// What prometheus_client reads of a good one, without what is dropped by design.
+    /// The content of a good page for prometheus_client, without the parts that are dropped by design.
     theirs: Option<ByName>,
-    /// The exemplars of its counters and buckets, as they read them.
+    /// The exemplars of its counters and buckets, as prometheus_client reads them.
     exemplars: ByName,
 }
 
@@ -45,7 +45,7 @@ impl Sent {
         self.theirs.is_some()
     }
 
-    /// As the filter reads it, if it does.
+    /// The page as the filter reads it, if it accepts it.
     fn read(&self) -> Option<Page> {
         let bytes = self.page.clone().into_bytes();
         match self.format {
@@ -63,7 +63,7 @@ impl Sent {
     }
 }
 
-/// All pages. There must be many, so that none is lost unnoticed.
+/// All pages. There must be many, so that a loss of pages is noticed.
 fn sent() -> Vec<Sent> {
     let theirs = corpus().unwrap();
     let ours = ours::GOOD.into_iter().chain(ours::BAD).map(str::to_owned);
@@ -79,7 +79,7 @@ fn sent() -> Vec<Sent> {
     sent
 }
 
-/// The pages with what prometheus_client reads of them.
+/// The pages with their content for prometheus_client.
 fn judged(pages: Vec<(String, Format)>) -> Vec<Sent> {
     let samples = pages.iter().map(|(page, format)| match format {
         Format::Text => (samples_alone(page), Format::Text),
@@ -103,7 +103,7 @@ fn judged(pages: Vec<(String, Format)>) -> Vec<Sent> {
     sent.collect()
 }
 
-/// The good pages that did not come out series by series in text or OpenMetrics, or without their exemplars in that.
+/// The good pages whose series differ in text or OpenMetrics, or whose exemplars differ in OpenMetrics.
 fn changed<'a>(sent: &'a [Sent], rendered: &[Rendered]) -> BTreeSet<&'a str> {
     assert_eq!(sent.len(), rendered.len());
     let outcomes = sent.iter().zip(accepted(rendered));
@@ -117,7 +117,7 @@ fn changed<'a>(sent: &'a [Sent], rendered: &[Rendered]) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn good_pages_come_out_series_by_series_and_bad_ones_never_as_an_illegal_page() {
+fn good_pages_keep_every_series_and_bad_pages_never_make_an_illegal_page() {
     let sent = sent();
     let pages: Vec<_> = sent.iter().map(|sent| sent.read().unwrap_or_default()).collect();
     let rendered: Vec<_> = pages.iter().map(Rendered::of_page).collect();
@@ -132,15 +132,15 @@ fn good_pages_come_out_series_by_series_and_bad_ones_never_as_an_illegal_page() 
     assert_same_series_in_every_format(&rendered);
 }
 
-/// As many sources as a configuration may have.
+/// The largest number of sources in a configuration.
 const SOURCES: usize = awx_metrics_filter::limits::CONFIG_SOURCES;
 
-/// The source and the token of a page have one name.
+/// The name of a page's source and of its token.
 fn name(place: usize) -> String {
     format!("page-{place}")
 }
 
-/// A source for each of these pages, and a token that opens it alone. Whoever has [`TOKEN`] sees how they all are.
+/// A source for each of these pages, and a token that permits only this source. [`TOKEN`] permits all.
 fn plugin_of(places: &[usize]) -> Value {
     let source = |&place: &usize| {
         json!({
@@ -171,7 +171,7 @@ async fn until_pulled(client: &Client, places: &[usize]) {
     until(client, "?gateway=only", is_pulled).await;
 }
 
-/// What a gateway makes of the pages when it pulls them.
+/// The pages that a gateway serves after it has pulled these.
 async fn pulled(host: Host, sent: &[Sent]) -> Vec<Rendered> {
     let controllers = [Controller::start(ControllerConfig::default())];
     let pages = sent.iter().map(|it| (it.page.clone().into_bytes(), it.media_type().to_owned()));
@@ -198,7 +198,7 @@ async fn scraped(client: &Client) -> Rendered {
 }
 
 on_both_hosts! {
-    async fn pages_of_others_are_pulled_as_they_were_sent(host) {
+    async fn pages_of_the_corpus_are_served_as_they_were_sent(host) {
         let sent = sent();
         let rendered = pulled(host, &sent).await;
         let changed = changed(&sent, &rendered);

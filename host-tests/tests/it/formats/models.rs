@@ -1,4 +1,4 @@
-//! Pages that no controller has, of names that meet each other and values that no type allows.
+//! Generated pages that no controller has, with conflicting names and values that no type allows.
 
 use awx_metrics_filter::exposition::parse;
 use awx_metrics_filter::metrics::{Kind, Page};
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-/// Names of families: what one type reserves is another's own.
+/// Names of families. Each is reserved by the type of another one.
 const NAMES: [&str; 11] = [
     "x",
     "x_total",
@@ -56,7 +56,7 @@ pub(super) fn page() -> impl Strategy<Value = String> {
     proptest::collection::vec(family(), 0..6).prop_map(|families| families.concat())
 }
 
-/// The same as the filter reads it, with exemplars wherever there may be some.
+/// The same as the filter reads it, with exemplars on all samples that may have one.
 pub(super) fn page_with_exemplars() -> impl Strategy<Value = Page> {
     (page(), proptest::collection::vec(one(&EXEMPLARS), 7)).prop_map(|(page, exemplars)| {
         let page = parse::text(page.into_bytes()).unwrap();
@@ -77,7 +77,7 @@ pub(super) fn page_with_exemplars() -> impl Strategy<Value = Page> {
     })
 }
 
-/// As many pages, the same in every run.
+/// This number of pages, the same in every run.
 pub(super) fn pages(count: usize) -> Vec<String> {
     let mut runner = TestRunner::deterministic();
     let page = page();
@@ -101,7 +101,7 @@ fn family() -> impl Strategy<Value = String> {
     prop_oneof![plain, histogram(), summary()]
 }
 
-/// Mostly one that keeps the rules.
+/// A histogram, which usually follows the rules.
 fn histogram() -> impl Strategy<Value = String> {
     let bounds = proptest::sample::subsequence(vec!["-1", "0.5", "1", "1e6", "+Inf"], 0..=5);
     let counts = proptest::collection::vec(0..4_u32, 5);

@@ -1,13 +1,13 @@
-//! What is rendered is read back as it was, in every format, and does not depend on the order of the sources.
+//! A rendered page is read back unchanged in every format, and does not depend on the order of the sources.
 //!
-//! JSON is read by serde_json, protobuf by prost; text and OpenMetrics by our own parser here, and by prometheus_client
-//! beside. All give the same plain families. What a format cannot say of a page is here, and nowhere else:
-//! - text says everything but exemplars.
-//! - OpenMetrics and protobuf have rules for each type: a family that breaks them loses its type, and its exemplars with
-//!   that, and where its samples have several names there is a family for each. One without samples may be missing.
-//! - protobuf has bounds and quantiles as numbers, not as they were spelt.
-//! - JSON has no timestamps, no exemplars, and no names of samples but what a histogram's add to its own. A counter's family goes
-//!   without `_total` there, unless another one has that name.
+//! serde_json reads JSON, prost reads protobuf; our own parser reads text and OpenMetrics here, and prometheus_client does
+//! so elsewhere. All give the same plain families. The limits of each format are listed here and nowhere else:
+//! - Text contains everything except exemplars.
+//! - OpenMetrics and protobuf have rules for each type. A family that violates them loses its type and its exemplars, and if
+//!   its samples have several names, each name becomes a family. A family without samples may be missing.
+//! - Protobuf has bounds and quantiles as numbers, without their notation.
+//! - JSON has no timestamps, no exemplars, and no sample names except the suffixes in a histogram. The family of a counter
+//!   has no `_total` there, unless another family has that name.
 
 use awx_metrics_filter::exposition::json;
 use awx_metrics_filter::metrics::{Exemplar, Family, Kind, Sample};
@@ -42,7 +42,7 @@ impl ReadBack {
         }
     }
 
-    /// What is to be read back of a page, as far as the formats can say it.
+    /// The expected result of reading a page back, within the limits of the formats.
     fn expected(page: &Page, read: &Self) -> Self {
         let families = families(page);
         Self {
@@ -54,7 +54,7 @@ impl ReadBack {
     }
 }
 
-/// A page's families, in an order of their own, as their samples are.
+/// A page's families and samples, sorted.
 fn families(page: &Page) -> Families {
     sorted(page.families().map(family).collect())
 }
@@ -129,7 +129,7 @@ fn of_protobuf(families: &Families, read: &Families) -> Families {
     sorted(families)
 }
 
-/// The families with samples; those of types that can be lost without, where they were read so.
+/// The families with samples, and those without if `read` has them; types that can be lost are taken from `read`.
 fn typed_as(families: &Families, read: &Families, can_be_lost: &[&str]) -> Families {
     let families = families.iter().filter(|family| !family.samples.is_empty());
     let families = families.flat_map(|family| {
@@ -141,7 +141,7 @@ fn typed_as(families: &Families, read: &Families, can_be_lost: &[&str]) -> Famil
     sorted(families.collect())
 }
 
-/// A family for each name of its samples, without a type.
+/// A family without a type for each name of its samples.
 fn parts(family: &OracleFamily) -> Families {
     let mut parts: BTreeMap<&str, OracleFamily> = BTreeMap::new();
     for sample in &family.samples {
@@ -177,7 +177,7 @@ fn with_samples(mut families: Families) -> Families {
     families
 }
 
-/// Pages of the same families, each with some of the samples.
+/// Pages with the same families, each with some of the samples.
 fn sharing() -> impl Strategy<Value = Vec<Page>> {
     let keeps = proptest::collection::vec(any::<bool>(), 40);
     let pages = (models::page(), proptest::collection::vec(keeps, 2..4));
@@ -195,7 +195,7 @@ fn sharing() -> impl Strategy<Value = Vec<Page>> {
 
 proptest! {
     #[test]
-    fn what_is_rendered_is_read_back_as_it_was_in_every_format(
+    fn every_format_is_read_back_as_it_was_rendered(
         page in models::page_with_exemplars(),
     ) {
         let mut read = ReadBack::of(&merge(&[Part { page: &page, labels: &[], gateway_families: true }]));
@@ -208,7 +208,7 @@ proptest! {
     fn text_is_read_back_to_the_byte_and_openmetrics_to_the_line(page in models::page()) {
         let page = text_page(&page);
         let Rendered { text, open, .. } = Rendered::of_page(&page);
-        // Of its own text nothing is dropped.
+        // The filter drops nothing from its own text.
         prop_assert_eq!(text_page(&text), text_page(page.as_text()));
         let read = parse::openmetrics(open.clone().into_bytes()).unwrap();
         prop_assert_eq!(lines(read.as_text()), lines(page.as_text()), "{}", open);
@@ -217,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn merging_commutes_in_every_format_where_labels_keep_the_sources_apart(
+    fn merging_commutes_in_every_format_if_labels_separate_the_sources(
         (pages, order) in sharing().prop_flat_map(|pages| {
             let order = Just((0..pages.len()).collect::<Vec<_>>()).prop_shuffle();
             (Just(pages), order)
@@ -236,7 +236,7 @@ proptest! {
     }
 }
 
-/// Sample lines in an order of their own, for what lost its type is sorted otherwise the second time.
+/// Sample lines, sorted, because a family that lost its type is sorted differently the second time.
 fn lines(page: &str) -> Vec<&str> {
     let mut lines: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
     lines.sort_unstable();

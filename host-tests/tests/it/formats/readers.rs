@@ -1,5 +1,6 @@
-//! Every reader side by side: Prometheus 2 and 3, promtool, and prometheus_client's parsers of text and OpenMetrics. What
-//! one of them refuses is lost together with its neighbours, so each line is tried alone, with a good neighbour.
+//! Every reader beside the others: Prometheus 2 and 3, promtool, and prometheus_client's parsers of text and
+//! OpenMetrics. A line that one of them refuses is lost together with the whole page, so each line is tried alone, with
+//! one good line.
 
 use std::collections::BTreeSet;
 
@@ -17,14 +18,14 @@ type Labels = Vec<(String, String)>;
 /// Series by labels, the name among them; values as Rust writes them.
 type Read = BTreeMap<Labels, String>;
 
-/// What a Prometheus has of a page; nothing where it lost the scrape. Of Prometheus 3 only the numbers of bounds are to be
-/// the same.
+/// The series that Prometheus has of a page; none if it lost the scrape. In Prometheus 3 only the numbers of bounds
+/// must be equal.
 fn series_of(reading: &Reading) -> Read {
     let series = pages::by_labels(reading.as_deref().unwrap_or_default());
     series.into_iter().map(|(labels, value)| (with_numbers(labels), value)).collect()
 }
 
-/// The same of what prometheus_client has.
+/// The same for prometheus_client.
 fn series_of_client(families: &[OracleFamily]) -> Read {
     let read = oracle::series(families).into_iter().map(|((name, labels), value)| {
         let value: f64 = value.split(' ').next().unwrap().parse().unwrap();
@@ -62,7 +63,8 @@ fn served(body: impl Into<Bytes>, media_type: &'static str) -> pages::Page {
     pages::Page { body: body.into(), media_type }
 }
 
-/// What prometheus_client, Prometheus 2 and Prometheus 3 read of each page as it stands; nothing where it is refused.
+/// The content of each unchanged page for prometheus_client, Prometheus 2 and Prometheus 3; nothing if the page is
+/// refused.
 async fn read_by_all(pages: &[String], format: Format) -> Vec<[Read; 3]> {
     let media_type = if format == Format::OpenMetrics { OPENMETRICS } else { TEXT };
     let served: Vec<_> = pages.iter().map(|page| served(page.clone(), media_type)).collect();
@@ -78,8 +80,8 @@ async fn read_by_all(pages: &[String], format: Format) -> Vec<[Read; 3]> {
     client.zip(both).map(|(client, [two, three])| [client, two, three]).collect()
 }
 
-/// Lines of a page in text 0.0.4 that the filter takes nothing of, and who of prometheus_client, Prometheus 2 and
-/// Prometheus 3 reads the page that has one: who does not loses the whole scrape.
+/// Lines in text 0.0.4 that the filter drops, and true for each of prometheus_client, Prometheus 2 and Prometheus 3
+/// that reads a page with the line. The others lose the whole scrape.
 const REFUSED_BY_SOME: [(&str, [bool; 3]); 9] = [
     ("m 3 -1", [true, false, false]),
     ("m 3 -0", [true, false, false]),
@@ -93,7 +95,7 @@ const REFUSED_BY_SOME: [(&str, [bool; 3]); 9] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_that_some_reader_refuses_never_leaves() {
+async fn a_line_that_some_reader_refuses_is_never_served() {
     let pages: Vec<_> = REFUSED_BY_SOME.iter().map(|it| text_and_neighbour(it.0)).collect();
     let read = read_by_all(&pages, Format::Text).await;
     for ((line, expected), (page, read)) in REFUSED_BY_SOME.iter().zip(pages.iter().zip(&read)) {
@@ -104,7 +106,7 @@ async fn a_line_that_some_reader_refuses_never_leaves() {
     }
 }
 
-/// Lines, and families, to be damaged.
+/// Correct lines and families, to be damaged.
 const SOUND: [&str; 5] = [
     "m{a=\"b\",c=\"\"} 1.5 1700000000000",
     "# HELP m a\\\\b\n# TYPE m counter\nm{a=\"\\\"\\\\\"} 1",
@@ -113,13 +115,13 @@ const SOUND: [&str; 5] = [
     "# TYPE m counter\nm_total{a=\"b\"} 5 # {c=\"d\"} 1 2.5",
 ];
 
-/// What is put in; what was in its place is left out.
+/// Replacements for a part of a line.
 const DAMAGE: [&str; 25] = [
     "", "\0", "\u{1}", "\u{7f}", "\u{a0}", "\u{feff}", "\u{2028}", "\u{e9}", "\\", "\\\\", "\"",
     "{", "}", ",", "=", "#", " ", "\t", "\r", "_", "__", ":", "-", "e", "0",
 ];
 
-/// Each page with one damage at one place.
+/// Each page with one damage at one position.
 fn damaged() -> Vec<String> {
     let mut pages = BTreeSet::new();
     for (sound, damage) in SOUND.iter().flat_map(|sound| DAMAGE.map(|damage| (sound, damage))) {
@@ -134,7 +136,7 @@ fn damaged() -> Vec<String> {
     pages.into_iter().collect()
 }
 
-/// What the filter makes of pages, each rendering once.
+/// The filter's renderings of pages, each content once.
 fn renderings(pages: &[String]) -> Vec<Rendered> {
     let text = pages.iter().map(|page| text_page(page));
     let open = pages.iter().map(|page| format!("{page}# EOF\n").into_bytes());
@@ -144,7 +146,7 @@ fn renderings(pages: &[String]) -> Vec<Rendered> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_filter_makes_of_any_line_every_reader_reads_whole() {
+async fn every_reader_reads_all_that_the_filter_makes_of_any_line() {
     let rendered = renderings(&damaged());
     assert!(rendered.len() > 1000, "{}", rendered.len());
     let pages = rendered.iter().flat_map(|page| {
@@ -171,9 +173,9 @@ async fn what_the_filter_makes_of_any_line_every_reader_reads_whole() {
     }
 }
 
-/// But for bounds that are none, which have no place in a histogram.
+/// Except for invalid bounds, which cannot be part of a histogram.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_every_reader_keeps_the_filter_keeps() {
+async fn the_filter_keeps_every_line_that_all_readers_keep() {
     let pages: Vec<_> = damaged().into_iter().step_by(4).collect();
     let read = read_by_all(&pages, Format::Text).await;
     let is_kept =
@@ -194,7 +196,7 @@ async fn what_every_reader_keeps_the_filter_keeps() {
     }
 }
 
-/// How each Prometheus spells the bound 1 of a page in text, OpenMetrics and protobuf.
+/// The notation of each Prometheus for the bound 1 of a page in text, OpenMetrics and protobuf.
 async fn bound_of(page: &str) -> [[String; 3]; 2] {
     let page = Rendered::of_page(&text_page(page));
     let pages =
@@ -211,13 +213,13 @@ async fn bound_of(page: &str) -> [[String; 3]; 2] {
     [bounds.remove(0), bounds.remove(0)]
 }
 
-/// README, "Formats".
+/// See README, "Formats".
 #[tokio::test(flavor = "multi_thread")]
-async fn prometheus_3_makes_numbers_of_the_bounds_of_what_is_a_histogram_in_its_format() {
+async fn prometheus_3_parses_bounds_as_numbers_in_formats_that_declare_a_histogram() {
     let ends = "h_bucket{le=\"+Inf\"} 2\nh_sum 1\nh_count 2\n";
     let legal = format!("# TYPE h histogram\nh_bucket{{le=\"1\"}} 1\n{ends}");
     assert_eq!(bound_of(&legal).await, [["1", "1", "1.0"], ["1.0"; 3]]);
-    // Not cumulative: text keeps its type, the others cannot.
+    // It is not cumulative: text keeps its type, the others cannot.
     let illegal = format!("# TYPE h histogram\nh_bucket{{le=\"1\"}} 3\n{ends}");
     assert_eq!(bound_of(&illegal).await, [["1"; 3], ["1.0", "1", "1"]]);
 }

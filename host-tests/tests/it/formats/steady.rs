@@ -1,4 +1,4 @@
-//! What a scrape costs while no page changes: the gateway's own families, and one copy of the bytes to the host.
+//! The cost of a scrape while no page changes: the gateway's own families, and one copy of the bytes to the host.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use crate::stage::{METRICS, TOKEN, auth};
 
-/// A VM that serves a page of so many samples.
+/// A VM that serves a page with this number of samples.
 struct Served {
     vm: Vm,
     root: ContextId,
 }
 
-/// What a scrape took, and the bytes it sent.
+/// The cost of a scrape, and the number of bytes that it sent.
 struct Cost {
     did: CallbackCounts,
     body: usize,
@@ -87,11 +87,11 @@ impl Served {
 }
 
 #[test]
-fn a_scrape_of_what_did_not_change_costs_the_same_however_large_the_page_is() {
+fn a_scrape_of_an_unchanged_page_costs_the_same_at_any_size() {
     let (mut small, mut large) = (Served::page(500), Served::page(50_000));
     for query in ["format=txt", "format=openmetrics", "format=json", "format=protobuf"] {
         for coding in ["identity", "gzip"] {
-            // The first renders; by the third all memory is there.
+            // The first scrape renders; by the third all memory is allocated.
             let third = |served: &mut Served| {
                 served.scrape(query, coding);
                 served.scrape(query, coding);

@@ -1,4 +1,4 @@
-//! What no honest client sends is counted too: once, under a label of the list.
+//! Malformed requests are counted too: once each, with labels from the closed lists.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use super::{Requests, STYLES, counting, gateway, of, page, requests, since};
 use crate::stage::{PATIENCE, Watched};
 use crate::wire::{raw, request};
 
-/// What is counted since, but for the scrapes of this test.
+/// The requests counted since, without the scrapes of this test.
 async fn counted_since(before: &Requests, gateway: &Watched) -> Requests {
     let counted = eventually(PATIENCE, async || {
         let mut now = since(before, &requests(&page(gateway).await));
@@ -25,10 +25,10 @@ async fn counted_since(before: &Requests, gateway: &Watched) -> Requests {
 /// Method, resource and code.
 type Counted = (&'static str, &'static str, u16);
 
-/// Bytes, and what they are counted as.
+/// Bytes, and the labels that they are counted under.
 fn hostile(host: Host) -> Vec<(Vec<u8>, Counted)> {
     let long = vec![b'x'; 64 * 1024];
-    // Hyper looks at the method before it looks at the size.
+    // Hyper checks the method before the size.
     let long_method = if host == Host::Wasmtime { 400 } else { 431 };
     let unread = ("other", "other", 400);
     vec![
@@ -55,14 +55,14 @@ fn hostile(host: Host) -> Vec<(Vec<u8>, Counted)> {
     ]
 }
 
-/// Answers everybody with the same bytes, and hangs up.
+/// Answers every connection with the same bytes, and closes it.
 async fn stubborn(bytes: &'static [u8]) -> SocketAddr {
     let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = socket.accept().await {
             let mut asked = [0; 4096];
-            // Who hangs up first has asked enough.
+            // If the client closes first, it has sent enough.
             let _ = stream.read(&mut asked).await;
             let _ = stream.write_all(bytes).await;
         }
@@ -70,7 +70,7 @@ async fn stubborn(bytes: &'static [u8]) -> SocketAddr {
     address
 }
 
-/// What one request to an upstream that answers so is counted as, in each style.
+/// Checks the labels of one request to an upstream with this answer, in each style.
 async fn counted_of(host: Host, upstream: &'static [u8], bytes: &[u8], is: (&str, &str, u16)) {
     for by in STYLES {
         let spec = GatewaySpec::new(&counting(by)).cluster("controller", stubborn(upstream).await);
@@ -82,7 +82,7 @@ async fn counted_of(host: Host, upstream: &'static [u8], bytes: &[u8], is: (&str
 }
 
 on_both_hosts! {
-    async fn what_cannot_be_read_is_counted_once(host) {
+    async fn a_malformed_request_is_counted_once(host) {
         for by in STYLES {
             let (_upstream, gateway) = gateway(host, by, 2).await;
             let mut before = requests(&page(&gateway).await);
@@ -96,7 +96,7 @@ on_both_hosts! {
         }
     }
 
-    async fn a_client_that_leaves_in_the_middle_is_counted_without_a_status(host) {
+    async fn a_client_that_leaves_during_its_request_is_counted_without_a_status(host) {
         for by in STYLES {
             let (_upstream, gateway) = gateway(host, by, 2).await;
             let upload = b"POST /api/v2/tokens/ HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{";
@@ -116,7 +116,7 @@ on_both_hosts! {
         counted_of(host, agreed, &asks, ("GET", "websocket", 101)).await;
     }
 
-    async fn a_reply_that_breaks_off_is_counted_once_by_its_status(host) {
+    async fn a_truncated_reply_is_counted_once_by_its_status(host) {
         let half = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf";
         let asks = request(b"GET /api/v2/jobs/ HTTP/1.1", &[]);
         counted_of(host, half, &asks, ("GET", "jobs", 200)).await;

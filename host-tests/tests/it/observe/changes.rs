@@ -1,9 +1,8 @@
-//! The configuration changes while requests pass: what was counted stays.
+//! The configuration changes while requests pass: the counts are kept.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use host_tests::client::Client;
 use host_tests::envoy::{Bootstrap, Cluster, Envoy, EnvoyOptions, Listener};
@@ -17,7 +16,7 @@ use crate::stage::{PATIENCE, TOKEN, having, scrape};
 
 const SOME: Load = Load { connections: 8, each: 250 };
 
-/// An Envoy that takes the filter's configuration from a file.
+/// An Envoy that reads the filter's configuration from a file.
 struct Changing {
     envoy: Envoy,
     files: tempfile::TempDir,
@@ -47,7 +46,7 @@ impl Changing {
         put(&self.files.path().join("filter.json"), &self.listener.clone().plugin(plugin));
     }
 
-    /// How many updates Envoy has taken, and refused.
+    /// The number of updates that Envoy accepted, and of those that it refused.
     async fn updates(&self) -> (u64, u64) {
         let stats =
             self.envoy.admin().get("/stats?filter=extension_config_discovery").await.unwrap();
@@ -64,11 +63,11 @@ impl Changing {
         assert!(came.await.is_some(), "{:?}\n{}", self.updates().await, self.envoy.log());
     }
 
-    /// Sends more, and compares the page, which says which configuration serves, with all that was sent so far.
+    /// Sends more requests, and compares the page, which names its configuration, with all requests so far.
     async fn counts_on(&mut self, serving: &str) {
         let more = send(self.envoy.listeners()[0], SOME).await;
         self.sent = std::mem::take(&mut self.sent).and(more);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.envoy.idle().await;
         let client = Client::http(self.envoy.listeners()[0]).bearer(TOKEN);
         let page = scrape(&client, "?gateway=only").await;
         let label = format!("configuration=\"{serving}\"");
@@ -78,12 +77,12 @@ impl Changing {
     }
 }
 
-/// A configuration that says on its page which one it is.
+/// A configuration whose name is on its page.
 fn plugin(name: &str) -> Value {
     having(counting("filter"), "/gateway", json!({"labels": {"configuration": name}}))
 }
 
-/// In one step, as Envoy wants it: it looks for files that are moved to the place.
+/// Replaces the file in one step: Envoy watches for files that are moved to the path.
 fn put(file: &Path, listener: &Listener) {
     let next = file.with_extension("next");
     fs::write(&next, listener.discovery()).unwrap();
@@ -102,7 +101,7 @@ async fn changes_keep_the_totals(release: Release) {
     assert!(changing.envoy.log().contains("configuration refused"), "{}", changing.envoy.log());
     changing.counts_on("2").await;
 
-    // While requests pass: for some time two configurations serve side by side.
+    // While requests pass, two configurations serve at the same time for a while.
     let address = changing.envoy.listeners()[0];
     let change = async {
         changing.change(&plugin("3").to_string());

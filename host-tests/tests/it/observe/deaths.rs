@@ -1,7 +1,7 @@
-//! Workers whose VMs die in the middle of counting: what was on a page stays on every page to come, and what comes after
-//! is counted.
+//! Workers whose VMs die while they count: all counts that were on a page stay on every later page, and later requests
+//! are counted.
 
-use host_tests::doomed;
+use host_tests::fault_injection;
 use host_tests::gateway::{Gateway, GatewaySpec, Host};
 use host_tests::on_both_hosts;
 use host_tests::process::eventually;
@@ -11,23 +11,23 @@ use super::traffic::{KINDS, Load, Upstream, send};
 use super::{Requests, counting, page, requests, since};
 use crate::stage::{METRICS, PATIENCE, TOKEN, sample};
 
-/// From the call that reads the path, over every other that a counted request makes, into the request that follows.
+/// From the host call that reads the path, over all host calls of a counted request, into the next request.
 const CALLS: usize = 8;
 
 /// Requests between two deaths.
 const SOME: Load = Load { connections: 1, each: KINDS.len() };
 
-/// A gateway of one worker, whose VM can be told to die.
+/// A gateway with one worker, whose VM dies on request.
 struct Mortal {
     gateway: Gateway,
     deaths: usize,
-    /// All but scrapes and what it died of.
+    /// All requests except scrapes and fatal requests.
     counted: Requests,
     _upstream: Upstream,
     _module: TempDir,
 }
 
-/// Whether what a VM died of had been counted by then.
+/// The fate of a request during which the VM died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fate {
     Lost,
@@ -39,20 +39,20 @@ impl Mortal {
         let (upstream, module) = (Upstream::start().await, tempfile::tempdir().unwrap());
         let mut spec =
             GatewaySpec::new(&counting(by)).cluster("controller", upstream.address()).workers(1);
-        let file = module.path().join("doomed.wasm");
-        doomed::write(&spec.module, &file);
+        let file = module.path().join("trapping.wasm");
+        fault_injection::write(&spec.module, &file);
         spec.module = file;
         let gateway = Gateway::start(host, &spec).await.unwrap();
         let (deaths, counted) = (0, Requests::new());
         Self { gateway, deaths, counted, _upstream: upstream, _module: module }
     }
 
-    /// Sends a request of which the VM dies after so many calls, and waits for its successor.
+    /// Sends a request that kills the VM after this number of host calls, and waits for the next VM.
     async fn die(&mut self, calls: usize) -> Fate {
         let before = self.page().await;
         let mut path = format!("{}?", FATAL.1);
-        path.extend(std::iter::repeat_n('x', doomed::LEAST + calls - path.len()));
-        // What it says depends on where the VM died.
+        path.extend(std::iter::repeat_n('x', fault_injection::TRIGGER_BYTES + calls - path.len()));
+        // The reply depends on the point at which the VM died.
         self.gateway.client().get(&path).await.unwrap();
         self.deaths += 1;
         let after = self.page().await;
@@ -62,15 +62,15 @@ impl Mortal {
         if fates.is_empty() { Fate::Lost } else { Fate::Counted }
     }
 
-    /// Sends some of every kind, each of which is to be counted.
+    /// Sends some requests of every kind, all of which must be counted.
     async fn live(&mut self) {
         let sent = send(self.gateway.address(), SOME).await;
         self.counted = super::added(std::mem::take(&mut self.counted), &ordinary(sent.requests()));
         self.page().await;
     }
 
-    /// Waits for a VM that serves and counts: on Envoy the access logger comes back later than the filter. Its page has
-    /// all that was counted ever.
+    /// Waits for a VM that serves and counts: on Envoy, the access logger returns later than the filter. The page
+    /// contains all counts so far.
     async fn page(&mut self) -> Requests {
         let client = self.gateway.client().bearer(TOKEN);
         let mut last = None;
@@ -86,7 +86,7 @@ impl Mortal {
         page
     }
 
-    /// In the end nothing is left of the dead but what they counted.
+    /// Waits until all dead VMs have been taken over: their counts are complete and no shard of theirs is left.
     async fn assert_all_taken_over(&mut self) {
         let taken_over = eventually(PATIENCE, async || {
             let page = page(&self.gateway).await;
@@ -99,7 +99,7 @@ impl Mortal {
     }
 }
 
-/// What VMs die of, and nothing else here.
+/// The resource of fatal requests, which no other request here uses.
 const FATAL: (&str, &str) = ("projects", "/api/v2/projects/");
 
 fn fatal(all: &Requests) -> Requests {
@@ -115,7 +115,7 @@ fn only(all: &Requests, wanted: impl Fn(&str) -> bool) -> Requests {
     series.map(|(key, count)| (key.clone(), *count)).collect()
 }
 
-/// How often it dies at each call. On our own host more die elsewhere, and sooner.
+/// The number of deaths at each host call. On our own host, more deaths are tested elsewhere, at less cost.
 const fn turns(host: Host) -> usize {
     match host {
         Host::Wasmtime => 1,

@@ -1,4 +1,4 @@
-//! Whatever passes is on the page, to the last request.
+//! Every proxied request is on the page, to the last one.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::traffic::{Load, send};
 use super::{gateway, page};
 use crate::stage::sample;
 
-/// What is promised: a scrape that starts this long after a request ended sees it.
+/// The promise: a scrape that starts this long after the end of a request shows it.
 const SEEN_AFTER: Duration = Duration::from_millis(100);
 
 async fn counts_to_the_last(host: Host, by: &str, workers: u16, load: Load) {
@@ -22,7 +22,7 @@ async fn counts_to_the_last(host: Host, by: &str, workers: u16, load: Load) {
     tokio::time::sleep(SEEN_AFTER).await;
     let page = page(&gateway).await;
     sent.assert_counted(&page);
-    // Else only some of them were tried.
+    // Otherwise the test would cover only some of the workers.
     assert_eq!(sample(&page, "awx_gateway_workers", &[]), Some(workers.into()));
 }
 

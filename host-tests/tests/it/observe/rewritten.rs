@@ -1,6 +1,6 @@
-//! Paths that a route rewrites count as the client sent them, and a client cannot choose what its request counts as. Envoy
-//! removes a client's own `x-envoy-original-path` if `use_remote_address` is on, as it ships; but never from a request that
-//! it refuses early, and without that setting from none.
+//! Paths that a route rewrites are counted as the client sent them, and a client cannot choose the path that its
+//! request counts under. Envoy removes a client's own `x-envoy-original-path` if `use_remote_address` is on, as in the
+//! shipped files; but never from a request that it refuses early, and not at all without that setting.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::wire::raw;
 
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 
-/// What ships, with two more routes: one makes jobs hosts, the other answers for teams without a cluster.
+/// The shipped gateway with two more routes: one rewrites jobs to hosts, the other answers for teams without a cluster.
 fn rewriting(file: &str, by: &str, remote: bool, upstream: &Upstream) -> Bootstrap {
     let shipped = Bootstrap::shipped(file);
     let plugin = counting(by).to_string();
@@ -49,7 +49,7 @@ async fn start(file: &str, by: &str, release: Release, remote: bool) -> (Upstrea
     (upstream, Envoy::start(&bootstrap, &options).await.unwrap())
 }
 
-/// What was counted beside scrapes, once it is so many.
+/// The counts without scrapes, once their sum is `count`.
 async fn counted(client: &Client, count: u64) -> Option<Requests> {
     eventually(PATIENCE, async || {
         let mut counted = requests(&scrape(&client.clone().bearer(TOKEN), "?gateway=only").await);
@@ -71,12 +71,12 @@ async fn count_as_sent(file: &str, by: &str, release: Release) {
     assert_eq!(counted(&client, 3).await, Some(expected));
 }
 
-/// Requests that reach no cluster, each with a path of the client's choosing.
+/// Requests that reach no cluster, each with a forged original path.
 async fn count_as_refused(file: &str, by: &str, release: Release, remote: bool) {
     let (_upstream, envoy) = start(file, by, release, remote).await;
     let address = envoy.listeners()[0];
     let forged = "x-envoy-original-path: /api/login/\r\nx-envoy-original-host: other\r\n";
-    // Envoy refuses the first for want of a host, before any filter; the second has a reply of the route's.
+    // Envoy refuses the first one before any filter, because it has no host; the route answers the second one.
     for (head, status) in [
         ("GET /api/v2/users/ HTTP/1.1", "400"),
         ("GET /api/v2/teams/ HTTP/1.1\r\nhost: gateway", "404"),
@@ -100,7 +100,7 @@ async fn count_as_refused_in_every_style(release: Release) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_request_counts_by_its_own_path_whatever_it_says() {
+async fn a_refused_request_counts_by_its_own_path_despite_a_forged_header() {
     count_as_refused_in_every_style(Release::Newest).await;
 }
 

@@ -1,6 +1,4 @@
-//! Two configurations in one VM, which have nothing in common but the VM.
-
-use std::time::Duration;
+//! Two configurations that share a VM and nothing else.
 
 use host_tests::controller::{Controller, ControllerConfig, Mode};
 use host_tests::gateway::{GatewaySpec, Host, ListenerSpec};
@@ -11,7 +9,7 @@ use super::traffic::{KINDS, Load, Upstream, send};
 use super::{STYLES, counting};
 use crate::stage::{TOKEN, Watched, having, is_up, scrape, source, until, until_up};
 
-/// Two listeners with an empty `vm_id`, each with a scope and a source of its own; what passes goes to one upstream.
+/// Two listeners with an empty `vm_id`, each with its own scope and source; both proxy to one upstream.
 struct Two {
     gateway: Watched,
     _upstream: Upstream,
@@ -19,7 +17,7 @@ struct Two {
 }
 
 impl Two {
-    /// The second one's controller is not there.
+    /// The controller of the second one is down.
     async fn start(host: Host, by: &str, scopes: [&str; 2]) -> Self {
         let upstream = Upstream::start().await;
         let controllers = [0, 1].map(|_| Controller::start(ControllerConfig::default()));
@@ -52,7 +50,7 @@ on_both_hosts! {
             let two = Two::start(host, by, ["first", "second"]).await;
             let first = send(two.gateway.address_of(0), MORE).await;
             let second = send(two.gateway.address_of(1), LESS).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            two.gateway.idle().await;
             first.assert_counted(&two.page(0).await);
             second.assert_counted(&two.page(1).await);
 
@@ -69,12 +67,12 @@ on_both_hosts! {
             let two = Two::start(host, by, ["same", "same"]).await;
             let first = send(two.gateway.address_of(0), MORE).await;
             let second = send(two.gateway.address_of(1), LESS).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            two.gateway.idle().await;
             let mut sent = first.and(second);
             sent.assert_counted(&two.page(0).await);
-            // That scrape, seen from the other one.
+            // The first scrape is on the second page.
             sent.count(KINDS.iter().find(|kind| kind.known && kind.code == 200).unwrap(), 1);
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            two.gateway.idle().await;
             sent.assert_counted(&two.page(1).await);
         }
     }

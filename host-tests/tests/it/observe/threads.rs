@@ -1,10 +1,12 @@
-//! VMs on threads of their own, without sockets between: writers meet on purpose, and VMs die where it hurts.
+//! VMs without sockets, driven on a stopped clock: they write at the same time, die at any host call, and get hostile
+//! requests.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use awx_metrics_filter::limits;
 use host_tests::tools;
@@ -16,16 +18,25 @@ use super::traffic::{KINDS, Kind, Sent};
 use super::{STYLES, counting, requests};
 use crate::stage::{TOKEN, sample};
 
-/// VMs, each on a thread.
+/// The VMs, each on its own thread.
 const VMS: usize = 8;
 
-/// Requests of each.
-const EACH: usize = 25_000;
+/// The number of times that the clock moves by a beat.
+const ROUNDS: usize = 50;
 
-/// How often a worker's timer would have come meanwhile: often enough to beat, seldom enough not to count as work.
-const REQUESTS_A_TICK: usize = 500;
+/// The requests of each VM between two beats.
+const REQUESTS_A_ROUND: usize = 500;
 
-/// A VM as a worker has it: the filter, and the access logger where that counts.
+/// The requests of each VM.
+const EACH: usize = ROUNDS * REQUESTS_A_ROUND;
+
+/// The VMs that die, in each style.
+const DEATHS: usize = 150;
+
+/// The time at which the clock stops. It moves only when a test moves it.
+const NOW: Duration = Duration::from_secs(1_700_000_000);
+
+/// A VM as a worker has it: the filter, and the access logger if that counts.
 struct Worker {
     vm: Vm,
     filter: ContextId,
@@ -50,13 +61,13 @@ impl Worker {
         self.logger.map_or(Ok(()), |logger| self.vm.tick(logger))
     }
 
-    /// A request of this kind; the page, where it was a scrape.
+    /// Serves a request of this kind. Returns the page if it was a scrape.
     fn serve(&mut self, kind: &Kind) -> Result<Option<String>, Trap> {
         let enters = self.logger.is_none() || kind.resource == "metrics";
         self.pass(&exchange(kind), kind.code, enters)
     }
 
-    /// A request from its headers to its `on_log`, which enters the filter or does not.
+    /// Serves a request, from its headers to its `on_log`. It passes the filter only if `enters`.
     fn pass(
         &mut self,
         exchange: &SharedExchange,
@@ -112,30 +123,114 @@ fn reply(effect: Effect) -> Option<String> {
 
 fn world(by: &str) -> Arc<World> {
     let world = World::load(&tools::module(), WorldConfig::default()).unwrap();
-    // As Envoy does, before there is any other.
+    world.clock.stop_at(NOW);
+    // Envoy starts a canary VM before all others.
     Worker::start(&world, "canary", by).unwrap();
     world
 }
 
-/// A place where VMs that are about to write wait for each other, for a moment.
+/// Makes VMs write at the same time: a VM that is about to write waits for another one, unless no other can come.
 #[derive(Default)]
-struct Meeting {
-    waiting: AtomicUsize,
-    met: AtomicUsize,
+struct Rendezvous {
+    state: Mutex<Meeting>,
+    changed: Condvar,
 }
 
-impl Meeting {
-    fn wait(&self, patience: Duration) {
-        let until = Instant::now() + patience;
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        while self.waiting.load(Ordering::SeqCst) < 2 && Instant::now() < until {
-            thread::yield_now();
+#[derive(Default)]
+struct Meeting {
+    /// VMs that serve requests, the waiting one included.
+    serving: usize,
+    /// True while one of them waits for another.
+    is_one_waiting: bool,
+    pairs: usize,
+}
+
+impl Rendezvous {
+    fn enter(&self) {
+        self.state.lock().unwrap().serving += 1;
+    }
+
+    fn leave(&self) {
+        self.state.lock().unwrap().serving -= 1;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut meeting = self.state.lock().unwrap();
+        if std::mem::take(&mut meeting.is_one_waiting) {
+            meeting.pairs += 1;
+            self.changed.notify_all();
+            return;
         }
-        let met = self.waiting.load(Ordering::SeqCst) >= 2;
-        self.met.fetch_add(usize::from(met), Ordering::SeqCst);
-        // The others are to see this one too.
-        thread::yield_now();
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        meeting.is_one_waiting = true;
+        let pairs = meeting.pairs;
+        let goes_on = |meeting: &mut Meeting| meeting.pairs == pairs && meeting.serving > 1;
+        let mut meeting = self.changed.wait_while(meeting, goes_on).unwrap();
+        if meeting.pairs == pairs {
+            meeting.is_one_waiting = false;
+        }
+    }
+
+    fn pairs(&self) -> usize {
+        self.state.lock().unwrap().pairs
+    }
+}
+
+/// What the threads share.
+struct Crowd {
+    world: Arc<World>,
+    /// Where all VMs wait before each round.
+    round: Barrier,
+    /// Where VMs wait for each other before they write their shards.
+    shards: Rendezvous,
+    /// The VMs that have written the directory; they do it for the first time all at once.
+    entered: Mutex<BTreeSet<String>>,
+    entering: Barrier,
+}
+
+impl Crowd {
+    fn start(by: &str) -> Arc<Self> {
+        let crowd = Arc::new(Self {
+            world: world(by),
+            round: Barrier::new(VMS),
+            shards: Rendezvous::default(),
+            entered: Mutex::default(),
+            entering: Barrier::new(VMS),
+        });
+        let waiting = Arc::downgrade(&crowd);
+        crowd.world.before_each_host_call(move |call| {
+            if let Some(crowd) = waiting.upgrade() {
+                crowd.wait_before(call);
+            }
+            Step::Proceed
+        });
+        crowd
+    }
+
+    fn wait_before(&self, call: &HostCall<'_>) {
+        if is_write(call, "/shard/") {
+            self.shards.wait();
+        } else if is_write(call, "/directory/")
+            && self.entered.lock().unwrap().insert(call.vm.to_owned())
+        {
+            self.entering.wait();
+        }
+    }
+
+    /// Serves a round of requests while the other VMs do the same. Between rounds the clock moves by one beat.
+    fn serve_round(&self, worker: &mut Worker, numbers: Range<usize>, sent: &mut Sent) {
+        self.shards.enter();
+        self.round.wait();
+        worker.tick().unwrap();
+        for number in numbers {
+            let kind = &KINDS[number % KINDS.len()];
+            worker.serve(kind).unwrap();
+            sent.count(kind, 1);
+        }
+        self.shards.leave();
+        if self.round.wait().is_leader() {
+            self.world.clock.advance(limits::BEAT);
+        }
     }
 }
 
@@ -144,44 +239,22 @@ fn is_write(call: &HostCall<'_>, part: &str) -> bool {
     call.name == "proxy_set_shared_data" && key.windows(part.len()).any(|at| at == part.as_bytes())
 }
 
-/// Each kind in turn, beginning elsewhere for each VM.
-fn work(worker: &mut Worker, numbers: Range<usize>) -> Sent {
-    let mut sent = Sent::default();
-    for number in numbers {
-        let kind = &KINDS[number % KINDS.len()];
-        worker.serve(kind).unwrap();
-        sent.count(kind, 1);
-        if number % REQUESTS_A_TICK == 0 {
-            worker.tick().unwrap();
-        }
-    }
-    sent
-}
-
 fn counts_to_the_last_while_writers_meet(by: &'static str) {
-    let world = world(by);
-    let (entering, writing) = (Arc::new(Meeting::default()), Arc::new(Meeting::default()));
-    let (at_directory, at_shard) = (Arc::clone(&entering), Arc::clone(&writing));
-    world.before_each_host_call(move |call| {
-        if is_write(call, "/directory/") {
-            at_directory.wait(Duration::from_millis(20));
-        } else if is_write(call, "/shard/") {
-            at_shard.wait(Duration::from_micros(5));
-        }
-        Step::Proceed
-    });
-    let together = Arc::new(Barrier::new(VMS));
+    let crowd = Crowd::start(by);
     let threads = (0..VMS).map(|place| {
-        let (world, together) = (Arc::clone(&world), Arc::clone(&together));
+        let crowd = Arc::clone(&crowd);
         thread::spawn(move || {
-            let mut worker = Worker::start(&world, &format!("worker-{place}"), by).unwrap();
-            together.wait();
-            let sent = work(&mut worker, place..place + EACH);
-            together.wait();
+            let name = format!("worker-{place}");
+            let mut worker = Worker::start(&crowd.world, &name, by).unwrap();
+            let mut sent = Sent::default();
+            for round in 0..ROUNDS {
+                // Each kind in turn; each VM begins with another one.
+                let first = place + round * REQUESTS_A_ROUND;
+                crowd.serve_round(&mut worker, first..first + REQUESTS_A_ROUND, &mut sent);
+            }
             (worker, sent)
         })
     });
-    let began = Instant::now();
     let threads: Vec<_> = threads.collect();
     let (mut workers, mut all) = (Vec::new(), Sent::default());
     for thread in threads {
@@ -189,65 +262,45 @@ fn counts_to_the_last_while_writers_meet(by: &'static str) {
         workers.push(worker);
         all = all.and(sent);
     }
-    world.unhook();
-    // Who was done first beat no more, and on a busy machine is suspected for it: at its next beat it objects.
-    world.clock.advance(limits::BEAT);
-    workers.iter_mut().for_each(|worker| worker.tick().unwrap());
+    crowd.world.unhook();
     let page = workers[0].page();
     all.assert_counted(&page);
-    assert_eq!(sample(&page, "awx_gateway_workers", &[]), Some(8.0));
+    assert_eq!(sample(&page, "awx_gateway_workers", &[]), Some(VMS as f64));
     assert_eq!(all.total(), (VMS * EACH) as u64);
-    let met = [&entering, &writing].map(|meeting| meeting.met.load(Ordering::SeqCst));
-    println!(
-        "{by}: {} in {:?}; met at the directory and at shards: {met:?}",
-        all.total(),
-        began.elapsed()
-    );
-    assert!(met[0] >= VMS && met[1] >= 1_000, "{met:?}");
-    assert_eq!(world.traps(), []);
+    assert_eq!(crowd.entered.lock().unwrap().len(), VMS);
+    // Each request writes a shard. Only the last VM of a round writes without another.
+    let pairs = crowd.shards.pairs();
+    assert!(pairs >= (VMS - 1) * EACH / 2, "{by}: {pairs} pairs");
+    assert_eq!(crowd.world.traps(), []);
 }
 
 #[test]
-fn eight_vms_that_meet_at_every_write_lose_nothing_by_filter() {
+fn eight_vms_that_write_at_the_same_time_lose_no_request_by_filter() {
     counts_to_the_last_while_writers_meet("filter");
 }
 
 #[test]
-fn eight_vms_that_meet_at_every_write_lose_nothing_by_access_log() {
+fn eight_vms_that_write_at_the_same_time_lose_no_request_by_access_log() {
     counts_to_the_last_while_writers_meet("access_log");
 }
 
-/// A VM on one thread that dies again and again at one host call, and after each death a successor that goes on.
+/// Kills the VM `mortal` at each host call in turn. Each successor goes on from what the last one left.
 #[test]
-fn vms_that_die_at_any_host_call_take_nothing_with_them_that_was_on_a_page() {
+fn a_vm_that_dies_at_any_host_call_loses_nothing_that_a_page_has_shown() {
     for by in STYLES {
         let world = world(by);
         let mut watcher = Worker::start(&world, "watcher", by).unwrap();
         let mut last = requests(&watcher.page());
         let mut complete = 1;
-        for deaths in 0..150 {
-            let mut doomed = Worker::start(&world, "doomed", by).unwrap();
-            let left = Arc::new(AtomicUsize::new(deaths % 50));
-            let armed = Arc::new(AtomicBool::new(true));
-            let (calls, on) = (Arc::clone(&left), Arc::clone(&armed));
-            world.before_each_host_call(move |call| {
-                let dies = call.vm == "doomed"
-                    && on.load(Ordering::SeqCst)
-                    && calls
-                        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
-                        .is_err();
-                if dies { Step::Trap } else { Step::Proceed }
-            });
-            let served = (0..).map_while(|number: usize| doomed.serve(&KINDS[number % 27]).ok());
-            complete += served.count() as u64;
-            world.unhook();
+        for deaths in 0..DEATHS {
+            complete += serve_until_death(&world, by, deaths % 50);
             world.clock.advance(Duration::from_secs(2));
             watcher.tick().unwrap();
             let now = requests(&watcher.page());
             for (series, count) in &last {
                 assert!(now.get(series) >= Some(count), "{by}: {series:?} went down at {deaths}");
             }
-            // What was complete is there; of the one in which it died nothing is promised.
+            // Every complete request is on the page. The request that a death interrupts may be there or not.
             let counted: u64 = now.values().sum();
             assert!(
                 (complete..=complete + deaths as u64 + 1).contains(&counted),
@@ -256,29 +309,45 @@ fn vms_that_die_at_any_host_call_take_nothing_with_them_that_was_on_a_page() {
             complete += 1;
             last = now;
         }
-        assert_eq!(world.traps().len(), 150);
-        assert_bounded(&world, &mut watcher, 150);
+        assert_eq!(world.traps().len(), DEATHS);
+        assert_bounded(&world, &mut watcher, DEATHS);
     }
 }
 
-/// Once the dead have been silent for long enough, their slots are free: there are no more keys than before.
-fn assert_bounded(world: &World, watcher: &mut Worker, deaths: u32) {
+/// Serves requests other than scrapes in a VM that dies after this many host calls. Returns how many were complete.
+fn serve_until_death(world: &Arc<World>, by: &str, host_calls: usize) -> u64 {
+    let mut worker = Worker::start(world, "mortal", by).unwrap();
+    let left = AtomicUsize::new(host_calls);
+    world.before_each_host_call(move |call| {
+        let one_less = |left: usize| left.checked_sub(1);
+        let dies = call.vm == "mortal"
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err();
+        if dies { Step::Trap } else { Step::Proceed }
+    });
+    let served = KINDS[..27].iter().cycle().map_while(|kind| worker.serve(kind).ok());
+    let served = served.count() as u64;
+    world.unhook();
+    served
+}
+
+/// Checks that the slots of dead VMs are free after the patience of the others: the number of keys is bounded.
+fn assert_bounded(world: &World, watcher: &mut Worker, deaths: usize) {
+    let deaths = deaths as f64;
     for _ in 0..40 {
         world.clock.advance(Duration::from_secs(2));
         watcher.tick().unwrap();
     }
     let page = watcher.page();
     let takeovers = sample(&page, "awx_gateway_vm_takeovers_total", &[]).unwrap();
-    let shards =
-        world.shared.sizes().keys().filter(|key| key.windows(7).any(|at| at == b"/shard/")).count();
-    println!("{takeovers} takeovers of {deaths} deaths, {shards} shards");
-    assert!(takeovers >= f64::from(deaths) * 0.8 && takeovers <= f64::from(deaths), "{takeovers}");
-    // Two keys for a slot; as many slots as VMs died within the patience of the others, which is ten beats.
+    let is_shard = |key: &&Vec<u8>| key.windows(7).any(|at| at == b"/shard/");
+    let shards = world.shared.sizes().keys().filter(is_shard).count();
+    assert!(takeovers >= deaths * 0.8 && takeovers <= deaths, "{takeovers}");
+    // A slot has two keys. At most this many VMs die while the others are still patient, which is ten beats.
     assert!(shards <= 2 * 16, "{shards}");
     assert_eq!(sample(&page, "awx_gateway_workers", &[]), Some(1.0));
 }
 
-/// Different requests, each of which is one of a kind.
+/// Requests, no two alike.
 const HOSTILE: u64 = 100_000;
 
 #[test]
@@ -297,7 +366,7 @@ fn hostile_paths_methods_and_codes_grow_nothing_and_all_are_counted() {
             let code = u16::try_from(number / all.len() as u64 % 65_536).unwrap();
             worker.pass(&Exchange::of(Headers::from_iter(headers)), code, by == "filter").unwrap();
             if number == HOSTILE / 10 {
-                // The second page has series that the first one brought, and is made while that is still kept.
+                // The second page shows the series of the first scrape, and is made while the first page is still cached.
                 worker.page();
                 worker.page();
                 memory = worker.vm.memory_size();
@@ -313,17 +382,13 @@ fn hostile_paths_methods_and_codes_grow_nothing_and_all_are_counted() {
         assert!((sum - (HOSTILE + 2) as f64).abs() < 0.5, "{sum}");
         assert_eq!(worker.vm.memory_size(), memory);
         let largest = world.shared.sizes().into_values().max().unwrap();
-        println!(
-            "{by}: {} series, {overflowed} overflowed, {memory} bytes of memory, {largest} of a shard",
-            counted.len()
-        );
         assert!(largest <= 16 * 1024, "{largest}");
     }
 }
 
-/// Where hostile paths begin: as known resources, or as none.
+/// The beginnings of hostile paths: known resources, and unknown ones.
 const RESOURCES: [&str; 6] =
     ["jobs/", "hosts/", "job_templates/", "inventories/", "unknown-", "\u{202e}"];
 
-/// Methods; an empty one is to be another each time.
+/// Methods. The empty one stands for a different method each time.
 const METHODS: [&str; 5] = ["GET", "POST", "PROPFIND", "get", ""];

@@ -1,4 +1,4 @@
-//! Requests of many kinds, an upstream that answers them as they ask, and what they are to be counted as.
+//! Requests of many kinds, an upstream that answers them with the requested status, and the counts to expect.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,10 +22,10 @@ use crate::stage::{TOKEN, sample};
 pub(super) struct Kind {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
-    /// What the upstream is to answer, or the gateway answers.
+    /// The status that the upstream, or the gateway, answers with.
     pub(super) code: u16,
     pub(super) resource: &'static str,
-    /// Whether it shows the token of Prometheus.
+    /// True if it has the token of Prometheus.
     pub(super) known: bool,
 }
 
@@ -37,7 +37,7 @@ const fn scrape(method: &'static str, path: &'static str, code: u16) -> Kind {
     Kind { method, path, code, resource: "metrics", known: true }
 }
 
-/// All kinds. A prime number of them, so that no number of connections divides it.
+/// All kinds. Their number is prime, so that no number of connections divides it.
 pub(super) const KINDS: [Kind; 31] = [
     kind("GET", "/api/v2/jobs/", 200, "jobs"),
     kind("GET", "/api/v2/jobs/17/", 200, "jobs"),
@@ -72,10 +72,10 @@ pub(super) const KINDS: [Kind; 31] = [
     kind("GET", "/api/v2/ping/", 599, "ping"),
 ];
 
-/// Says which status the upstream is to answer.
+/// The header with the status that the upstream must answer with.
 const ANSWER: &str = "x-answer";
 
-/// Answers what it is asked to answer.
+/// An upstream that answers with the requested status.
 pub(super) struct Upstream {
     address: SocketAddr,
     _serves: JoinSet<()>,
@@ -90,12 +90,12 @@ impl Upstream {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = socket.accept().await {
                 connections.spawn(async move {
-                    // Once it has all of the request: of one that breaks off nothing is answered.
+                    // It answers only after the whole request, so a truncated request gets no answer.
                     let service = service_fn(async |request: Request<Incoming>| {
                         let answer = answer(&request);
                         request.into_body().collect().await.map(|_| answer)
                     });
-                    // Whoever hangs up has what it wants.
+                    // A client that closes the connection has got its reply.
                     let _ = server::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
@@ -116,15 +116,15 @@ fn answer<B>(request: &Request<B>) -> Response<Empty<Bytes>> {
     Response::builder().status(code).body(Empty::new()).unwrap()
 }
 
-/// How much is sent.
+/// The amount of requests.
 #[derive(Clone, Copy)]
 pub(super) struct Load {
     pub(super) connections: usize,
     pub(super) each: usize,
 }
 
-/// Sends requests of all kinds in turn over several connections at once, each of which starts elsewhere in the list, and
-/// returns after the last reply.
+/// Sends requests of all kinds in turn over several connections at once, each of which begins with another kind.
+/// Returns after the last reply.
 pub(super) async fn send(to: SocketAddr, load: Load) -> Sent {
     let connections = (0..load.connections).map(|place| over_one(to, place, load.each));
     let sent = connections.collect::<JoinSet<_>>().join_all().await;
@@ -158,7 +158,7 @@ fn request(kind: &Kind) -> Request<Empty<Bytes>> {
     request.body(Empty::new()).unwrap()
 }
 
-/// What was sent, and so is to be counted.
+/// The requests that were sent, which are those that must be counted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sent(Requests);
 
@@ -189,7 +189,7 @@ impl Sent {
             .sum()
     }
 
-    /// Each family of the page is what was sent, to the last request.
+    /// Checks each family of the page against the sent requests, to the last one.
     pub(super) fn assert_counted(&self, page: &str) {
         assert_eq!(super::requests(page), self.0);
         self.assert_durations(page);
@@ -246,7 +246,7 @@ impl Sent {
             assert_value(page, scrapes, &labels, metrics(code));
         }
         let attempts = "awx_gateway_auth_attempts_total";
-        // The scrape that tells is itself let in before it is told.
+        // The scrape that gets this page is permitted before its page is made.
         let allowed = metrics(200) + metrics(405) + 1;
         assert_value(page, attempts, &[("scheme", "bearer"), ("outcome", "allowed")], allowed);
         assert_value(page, attempts, &[("scheme", "none"), ("outcome", "denied")], metrics(401));

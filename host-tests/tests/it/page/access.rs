@@ -1,4 +1,4 @@
-//! Whoever reads the page: with a keyboard alone, on a phone, in the dark.
+//! Accessibility of the page: keyboard only, on a phone, in dark colors.
 
 use host_tests::browser::Browser;
 use hyper::Method;
@@ -60,7 +60,7 @@ async fn a_keyboard_unfolds_a_family_and_keeps_its_place_while_the_numbers_chang
     assert_eq!(browser.evaluate(rows).await.unwrap(), 25);
 }
 
-/// Unfolds all there is, in a window so high that all of it is seen.
+/// Unfolds everything, in a window so high that all of it is visible.
 async fn see_all(browser: &Browser, width: u32) {
     browser.resize(width, 20_000).await.unwrap();
     let is_there = "[...document.querySelectorAll('article:not([hidden])')]
@@ -73,10 +73,10 @@ async fn see_all(browser: &Browser, width: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_phone_shows_all_of_it_without_scrolling_sideways() {
+async fn a_phone_shows_the_page_without_horizontal_scrolling() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
-    // What stands out to a side of the window, and what is wider than its own place.
+    // Elements that extend beyond the window, and elements that are wider than their container.
     let outside = "[...document.querySelectorAll('body *')].filter((it) => {
         const { left, right, width } = it.getBoundingClientRect();
         return width && (left < 0 || right > innerWidth + 0.5);
@@ -96,7 +96,7 @@ async fn a_phone_shows_all_of_it_without_scrolling_sideways() {
     assert_quiet(&browser, &stage.gateway);
 }
 
-/// Parts of names that do not stand on one line.
+/// Parts of names that break across lines.
 const BROKEN: &str = "(() => {
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     const range = document.createRange();
@@ -110,7 +110,7 @@ const BROKEN: &str = "(() => {
 })()";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_name_goes_on_in_the_next_line_between_its_words_only() {
+async fn a_long_name_wraps_only_between_its_words() {
     let stage = Stage::start(ENVOY).await.up().await;
     for path in ["/api/v2/ad_hoc_commands/1/relaunch/", "/api/v2/workflow_job_templates/1/launch/"]
     {
@@ -130,7 +130,7 @@ async fn a_long_name_goes_on_in_the_next_line_between_its_words_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_filter_names_its_key_but_on_a_phone() {
+async fn the_filter_field_names_its_key_except_on_a_phone() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = admin().await;
     let placeholder = "document.getElementById('filter').placeholder";
@@ -143,7 +143,7 @@ async fn the_filter_names_its_key_but_on_a_phone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_dark_for_who_prefers_that_and_nothing_moves_for_who_does_not_want_it() {
+async fn the_page_respects_the_preferences_for_dark_colors_and_reduced_motion() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     let style = |name: &str| format!("getComputedStyle(document.getElementById('tiles')).{name}");
@@ -157,7 +157,7 @@ async fn it_is_dark_for_who_prefers_that_and_nothing_moves_for_who_does_not_want
     assert_eq!(browser.evaluate(&style("transitionDuration")).await.unwrap(), "0s");
 }
 
-/// The contrast of each color that text has with each ground that text stands on, as WCAG 2 reckons it.
+/// The contrast of each text color with each of its backgrounds, by WCAG 2.
 const CONTRASTS: &str = "(() => {
     const probe = document.body.appendChild(document.createElement('i'));
     const light = (name) => {
@@ -173,7 +173,7 @@ const CONTRASTS: &str = "(() => {
 })()";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_color_of_text_can_be_read_in_the_light_and_in_the_dark() {
+async fn every_text_color_has_enough_contrast_in_light_and_dark() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     for scheme in ["light", "dark"] {

@@ -1,4 +1,4 @@
-//! Where the controller decides who is let in, people come in by its login and its session cookie.
+//! The controller decides about clients, and users come with its login and its session cookie.
 
 use host_tests::browser::{Browser, Prompt};
 use host_tests::controller::{Controller, ControllerConfig};
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::{filter, is_true, shown};
 use crate::stage::{METRICS, Watched, having, plugin, spec};
 
-/// Lets in whom the controller lets in, and soon notices when it does not any more.
+/// Permits the clients that the controller permits, and soon notices a change.
 fn decided_by_the_controller() -> Value {
     let controller = json!({"cluster": "controller-0", "allow_for": "1s", "deny_for": "1s"});
     having(plugin(0), "/auth", json!({"controller": controller}))
 }
 
-/// Fills the controller's form in, and sends it.
+/// Fills in and sends the controller's form.
 async fn log_in(browser: &Browser, user: &str, password: &str) {
     for (field, text) in [("id_username", user), ("id_password", password)] {
         browser
@@ -26,10 +26,10 @@ async fn log_in(browser: &Browser, user: &str, password: &str) {
 }
 
 on_both_hosts! {
-    async fn the_controllers_login_leads_to_the_page_and_its_logout_away(host) {
+    async fn the_controllers_login_opens_the_page_and_its_logout_closes_it(host) {
         let controllers = [Controller::start(ControllerConfig::default())];
         let mut spec = spec(&[decided_by_the_controller()], &controllers);
-        // Its cookies are for https.
+        // Its cookies are for https only.
         spec.listeners[0].tls = true;
         let gateway = Watched::start(host, &spec).await;
         let browser = Browser::start(Prompt::Cancel).await.unwrap();

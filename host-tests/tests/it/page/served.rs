@@ -1,4 +1,4 @@
-//! How the page is served: to whom, with which headers, and what is there in its place.
+//! The delivery of the page: its clients, its headers, and the answers to other clients.
 
 use host_tests::browser::{Browser, Prompt};
 use host_tests::{on_both_hosts, oracle};
@@ -7,7 +7,7 @@ use hyper::{Method, Response};
 
 use crate::stage::{METRICS, Stage, sample};
 
-/// Chromium's.
+/// The Accept header of Chromium.
 const BROWSERS: &str =
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
 
@@ -20,7 +20,7 @@ fn body(reply: &Response<Bytes>) -> &str {
 }
 
 on_both_hosts! {
-    async fn who_asks_for_html_gets_the_page_and_nobody_else(host) {
+    async fn only_a_client_that_prefers_html_gets_the_html_page(host) {
         let stage = Stage::start(host).await.up().await;
         let unpacking = stage.prometheus().header("accept-encoding", "gzip, deflate, br");
         let browser = unpacking.clone().header("accept", BROWSERS);
@@ -60,7 +60,7 @@ on_both_hosts! {
         stage.until("?gateway=only", count).await;
     }
 
-    async fn who_is_not_let_in_gets_a_sentence_in_html(host) {
+    async fn a_refused_client_that_prefers_html_gets_a_sentence_in_html(host) {
         let stage = Stage::start(host).await;
         let stranger = stage.gateway.client().header("accept", BROWSERS);
         let refused = stranger.get(METRICS).await.unwrap();
@@ -77,7 +77,7 @@ on_both_hosts! {
         assert_eq!(header(&reply, "content-type"), "text/html; charset=utf-8");
     }
 
-    async fn who_closes_the_browsers_prompt_reads_why_there_is_nothing(host) {
+    async fn closing_the_browsers_prompt_shows_the_reason(host) {
         let stage = Stage::start(host).await;
         let browser = Browser::start(Prompt::Cancel).await.unwrap();
         browser.go(&format!("http://{}{METRICS}", stage.gateway.address())).await.unwrap();

@@ -4,7 +4,7 @@ use super::*;
 use crate::exposition::parse;
 
 const DISPATCHER: &[u8] =
-    include_bytes!("../../../../host-tests/fixtures/captures/svc-8014-prom2.body");
+    include_bytes!("../../../../host-tests/fixtures/captures/svc/svc-8014-prom2.body");
 
 fn page(source: &str) -> Page {
     parse::openmetrics(format!("{source}# EOF\n").into_bytes()).unwrap()

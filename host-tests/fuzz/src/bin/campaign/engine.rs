@@ -15,20 +15,20 @@ pub(crate) struct Engine<'a> {
     seed: u64,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// How many inputs were run.
+    /// The number of inputs that were run.
     pub(crate) executions: u64,
-    /// How many edges of the program they went over.
+    /// The number of edges of the program that they covered.
     pub(crate) edges: u64,
-    /// How many files of the corpus suffice to go over them all.
+    /// The number of files of the corpus that cover all of these edges.
     pub(crate) files: usize,
     /// Their bytes.
     pub(crate) bytes: u64,
 }
 
-/// Why the engine gave no outcome.
+/// The reason why the engine gave no outcome.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EngineError {
     /// It could not be run, or a file could not be read or written.
@@ -37,15 +37,15 @@ pub(crate) enum EngineError {
     /// An input breaks a promise.
     #[error("{log}\nThe input is {}. Once it is mended, keep it in the corpus.", input.display())]
     Found {
-        /// Where the input is.
+        /// The file with the input.
         input: PathBuf,
-        /// What the engine and the target said.
+        /// The output of the engine and the target.
         log: String,
     },
-    /// It ended otherwise than it should.
+    /// It ended in an unexpected way.
     #[error("the engine failed:\n{0}")]
     Failed(String),
-    /// What it found for a planted fault breaks the target without the fault too.
+    /// The input that it found for a planted fault breaks the target without the fault too.
     #[error("not the planted fault, but one of the filter's:\n{0}")]
     NotPlanted(String),
 }
@@ -55,8 +55,8 @@ impl<'a> Engine<'a> {
         Self { binary, target, seed }
     }
 
-    /// Searches from nothing for an input that breaks a promise, and says after how many runs there was one. It must
-    /// break none under `sound`.
+    /// Searches from an empty corpus for an input that breaks a promise, and returns the number of runs until then. The
+    /// input must break no promise under `sound`.
     pub(crate) fn find(&self, runs: u64, sound: &Self) -> Result<Option<u64>, EngineError> {
         let folder = tempfile::tempdir()?;
         let output = self.run(&folder, runs, &[])?;
@@ -68,7 +68,7 @@ impl<'a> Engine<'a> {
         executions(&log(&output)).map(Some)
     }
 
-    /// Searches on from the corpus, and keeps of all inputs as few as go over the same edges.
+    /// Continues the search from the corpus, and keeps the fewest inputs that cover the same edges.
     pub(crate) fn search(&self, runs: u64) -> Result<Outcome, EngineError> {
         let (folder, grown) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let corpus = corpus(self.target);
@@ -103,7 +103,7 @@ impl<'a> Engine<'a> {
         Ok(command.args(corpora).output()?)
     }
 
-    /// Replaces the corpus by as few of its inputs and of `grown` as go over all that they go over.
+    /// Replaces the corpus by the fewest of its inputs and of `grown` that cover the same edges.
     fn minimise(&self, corpus: &Path, grown: &Path) -> Result<(usize, u64), EngineError> {
         let fewest = tempfile::tempdir()?;
         let mut command = self.command();
@@ -154,13 +154,13 @@ fn executions(log: &str) -> Result<u64, EngineError> {
     number.ok_or_else(|| EngineError::Failed(log.to_owned()))
 }
 
-/// The number behind the last of these words.
+/// The number after the last occurrence of these words.
 fn number_behind(log: &str, words: &str) -> Option<u64> {
     let (_, rest) = log.rsplit_once(words)?;
     rest.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The engine's form: a word a line, quoted, bytes other than plain ones in hex.
+/// A dictionary in the engine's format: one quoted word per line, with unusual bytes in hex.
 fn dictionary(words: &[&str]) -> String {
     let byte = |byte: u8| match byte {
         b'"' | b'\\' => format!("\\{}", char::from(byte)),

@@ -1,7 +1,7 @@
-//! Runs the engine over the targets, keeps what it finds in the corpus, and writes RECORD.md.
+//! Runs the engine over the targets, adds new inputs to the corpus, and writes RECORD.md.
 //!
-//! `campaign ENGINE PLANTED`: the engine, and the engine over the targets with their faults in. `FUZZ_TARGET` names one
-//! target, `FUZZ_RUNS` says how many runs each gets, `FUZZ_SEED` from which number chance is drawn.
+//! `campaign ENGINE PLANTED`: the engine, and the engine whose targets contain the planted faults. `FUZZ_TARGET`
+//! selects one target, `FUZZ_RUNS` sets the number of runs of each, `FUZZ_SEED` the seed of the random numbers.
 
 mod engine;
 mod record;
@@ -13,7 +13,7 @@ use std::env;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Runs within which a planted fault has to be found.
+/// The number of runs within which a planted fault must be found.
 const RUNS_TO_FIND: u64 = 5_000_000;
 
 fn main() -> ExitCode {
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Why a campaign ended early.
+/// The reason why a campaign ended early.
 #[derive(Debug, thiserror::Error)]
 enum CampaignError {
     #[error("usage: campaign ENGINE PLANTED")]

@@ -1,4 +1,4 @@
-//! RECORD.md: what came of the last campaign over each target.
+//! RECORD.md: the results of the last campaign over each target.
 
 use crate::engine::Outcome;
 use fuzz::{TARGETS, Target};
@@ -19,7 +19,7 @@ and found after so many inputs.
 |---|---|---|---|---|---|---|---|
 ";
 
-/// What came of a target.
+/// The results for a target.
 pub(crate) struct Line {
     pub(crate) target: &'static Target,
     pub(crate) seed: u64,

@@ -39,7 +39,7 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&field, bytes].concat()
 }
 
-/// A Struct's message as a JSON object; none for anything else, and where a key stands twice.
+/// A Struct's message as a JSON object; none for anything else, and if a key is repeated.
 pub(super) fn decode(bytes: &[u8]) -> Option<Value> {
     let mut object = Map::new();
     for (number, payload) in fields(bytes)? {
@@ -83,7 +83,7 @@ fn decode_value(bytes: &[u8]) -> Option<Value> {
     })
 }
 
-/// What a field holds.
+/// The content of a field.
 #[derive(Clone, Copy)]
 enum Payload<'a> {
     Number(u64),
@@ -118,7 +118,7 @@ fn fields(mut rest: &[u8]) -> Option<Vec<(u64, Payload<'_>)>> {
 fn varint(rest: &mut &[u8]) -> Option<u64> {
     let length = rest.iter().position(|&byte| byte < 128)? + 1;
     let digits = take(rest, length as u64)?;
-    // The tenth byte has room for one bit only; what does not fit is cut off, as the specification's parsers do.
+    // The tenth byte has room for only one bit. Further bits are dropped, as the specification's parsers do.
     let number =
         digits.iter().rev().fold(0_u128, |number, &byte| number << 7 | u128::from(byte % 128));
     (length <= 10).then(|| u64::try_from(number & u128::from(u64::MAX)).expect("64 bits"))

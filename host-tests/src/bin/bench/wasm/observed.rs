@@ -1,4 +1,4 @@
-//! What the module does for a request that passes.
+//! The work of the module for a proxied request.
 
 use host_tests::vm::Counts;
 use host_tests::{module, tools};
@@ -17,11 +17,11 @@ const REQUESTS: [Request; 5] = [
     Request { method: "GET", path: "/api/v2/jobs/4711/", status: 404 },
     Request { method: "GET", path: "/static/media/main.css", status: 304 },
 ];
-/// The first requests of a kind enter a series; from then on each costs the same.
+/// The first requests of a kind add a series; all later ones cost the same.
 const WARM_UP: u32 = 20;
 const OBSERVED: u32 = 200;
 
-/// Counted by the filter, and beside it what a filter does that does nothing.
+/// Counted by the filter, beside a filter that does nothing.
 pub(crate) fn observed_by_filter(report: &mut Report) -> Result<(), BenchError> {
     let mut empty = Site::new(&module::build("fixture-empty"), &json!({}))?;
     let empty = observe(&mut empty, Style::Filter)?;
@@ -55,7 +55,7 @@ fn observed(report: &mut Report, who: &'static str, style: Style) -> Result<(), 
     check(&mut site, who)
 }
 
-/// What all observed requests did together, once they all do the same.
+/// The work for all observed requests, once they all do the same.
 fn observe(site: &mut Site, style: Style) -> Result<Counts, BenchError> {
     let mut counts = Counts::default();
     for (turn, request) in (0..WARM_UP + OBSERVED).zip(REQUESTS.iter().cycle()) {

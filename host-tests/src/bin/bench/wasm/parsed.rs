@@ -1,4 +1,4 @@
-//! What the module does with pages: two sources' each time, so that there is something to merge.
+//! The work of the module for pages: always those of two sources, so that there is something to merge.
 
 use std::process::Command;
 
@@ -13,15 +13,15 @@ use crate::{BenchError, Settings, envoys, pages};
 
 const SOURCES: [&str; 2] = ["a", "b"];
 const SCRIPT: &str = include_str!("../parse.py");
-/// Of both sources: about 3 MB.
+/// In both sources together: about 3 MB.
 const SAMPLES: usize = 30_000;
 /// Python takes most of a second for one.
 const ROUNDS: u32 = 5;
-/// Of both sources. Cost is to grow as they do; the last is all that the filter takes.
+/// In both sources together. The cost should grow linearly; the last size is the most that the filter accepts.
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 200_000];
 const WITHOUT_OWN: &str = "?gateway=none";
 
-/// How fast pages are read, beside Python's parser, which then has to find ours to be the same.
+/// The speed of parsing, beside that of Python's parser, which then checks that our page is the same.
 pub(crate) fn parsed(settings: &Settings, report: &mut Report) -> Result<(), BenchError> {
     let mut site = Site::of_sources(&SOURCES)?;
     let (mut pull, mut scrape, mut python) = (f64::MAX, f64::MAX, f64::MAX);
@@ -45,7 +45,7 @@ pub(crate) fn parsed(settings: &Settings, report: &mut Report) -> Result<(), Ben
     Ok(())
 }
 
-/// The seconds that prometheus_client takes for the sources' pages, ours having all that is on them and no more.
+/// The seconds that prometheus_client takes for the sources' pages. Our page must have the same content.
 fn ask_python(ours: &[u8], pages: &[String]) -> Result<f64, BenchError> {
     #[derive(Deserialize)]
     struct Answer {
@@ -71,7 +71,7 @@ fn ask_python(ours: &[u8], pages: &[String]) -> Result<f64, BenchError> {
     }
 }
 
-/// What a sample costs on small pages and on the largest.
+/// The cost of a sample on small pages and on the largest.
 pub(crate) fn grown(report: &mut Report) -> Result<(), BenchError> {
     let each = SIZES.iter().map(|&size| per_sample(size)).collect::<Result<Vec<_>, _>>()?;
     let (Some(small), Some(large)) = (each.first(), each.last()) else { return Ok(()) };
@@ -93,7 +93,7 @@ pub(crate) fn grown(report: &mut Report) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Fuel for a pull, for the first scrape after it; bytes by which the memory of the VM grows that does either.
+/// Fuel for a pull and for the first scrape after it, and the growth of the memory of either VM, in bytes.
 fn per_sample(size: usize) -> Result<[f64; 4], BenchError> {
     let mut site = Site::of_sources(&SOURCES)?;
     let pages = SOURCES.map(|_| pages::page(size / SOURCES.len(), 1));
@@ -102,7 +102,7 @@ fn per_sample(size: usize) -> Result<[f64; 4], BenchError> {
     let pull = site.pull(&pages)?.counts.total().fuel;
     let (scrape, served) = site.scrape(WITHOUT_OWN)?;
     let after = site.memory();
-    // One in fifty stands twice.
+    // One series in fifty is repeated.
     let served = pages::samples(&String::from_utf8_lossy(&served));
     if served * 100 < samples * 97 {
         return Err(BenchError::SeriesMissing { served, wanted: samples });

@@ -1,5 +1,5 @@
-//! The module on our own host, driven by hand: a VM that pulls and one that serves, over one shared data, as Envoy's
-//! main thread and a worker have them.
+//! The module on our own host: a VM that pulls and one that serves, with the same shared data, like Envoy's main thread
+//! and a worker.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::{BenchError, cpu};
 const INTERVAL: Duration = Duration::from_secs(16);
 const METRICS: &str = "/api/v2/metrics";
 
-/// Who counts requests.
+/// The plugin that counts requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
     Filter,
@@ -39,12 +39,12 @@ struct Member {
     root: ContextId,
 }
 
-/// What a piece of work took.
+/// The cost of a piece of work.
 #[derive(Clone, Debug)]
 pub(super) struct Cost {
     /// By callback.
     pub(super) counts: Counts,
-    /// Of this machine.
+    /// The CPU time on this machine.
     pub(super) cpu: Duration,
 }
 
@@ -57,9 +57,9 @@ impl Site {
         let clusters = names.map(|name| (name.to_owned(), vec![nobody])).collect();
         let config = WorldConfig { clusters, ..WorldConfig::default() };
         let world = World::load(module, config).map_err(BenchError::Module)?;
-        // How long a request takes decides which counters are raised.
+        // The duration of a request decides which counters it raises.
         world.clock.stop_at(world.clock.now());
-        // Envoy configures one VM alone before it makes the others.
+        // Envoy configures a canary VM before it creates the others.
         Member::new(&world, "canary", configuration)?;
         let puller = Member::new(&world, "main", configuration)?;
         let mut server = Member::new(&world, "worker", configuration)?;
@@ -67,12 +67,12 @@ impl Site {
         Ok(Self { world, puller, server, logger })
     }
 
-    /// Bytes of linear memory: of the VM that pulls, and of the one that serves.
+    /// Bytes of linear memory of the VM that pulls, and of the one that serves.
     pub(super) fn memory(&self) -> (usize, usize) {
         (self.puller.vm.memory_size(), self.server.vm.memory_size())
     }
 
-    /// Has every source pulled once more, each with its page of `pages`.
+    /// Makes the VM pull every source once more, each with its page of `pages`.
     pub(super) fn pull(&mut self, pages: &[String]) -> Result<Cost, BenchError> {
         self.world.clock.advance(INTERVAL);
         let Member { vm, root } = &mut self.puller;
@@ -120,7 +120,7 @@ impl Site {
         Ok((cost, reply.ok_or(BenchError::NoReply)?))
     }
 
-    /// One request that passes, from its headers to its end.
+    /// One proxied request, from its headers to its end.
     pub(super) fn observe(&mut self, style: Style, request: &Request) -> Result<Cost, BenchError> {
         let exchange = request.exchange();
         let (root, logger) = (self.server.root, self.logger);
@@ -149,7 +149,7 @@ impl Member {
     }
 }
 
-/// A request that passes, and its answer.
+/// A proxied request and its answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
     pub(super) method: &'static str,

@@ -1,6 +1,6 @@
-//! Pages in OpenMetrics, good and bad, for what prometheus_client's own leave out.
+//! Good and bad pages in OpenMetrics that are missing among prometheus_client's own.
 
-/// Pages that keep every rule.
+/// Pages that follow every rule.
 pub(super) const GOOD: [&str; 10] = [
     "# EOF\n",
     "# TYPE x counter\nx_total{a=\"b\"} 1\nx_created{a=\"b\"} 1520430000.5\nx_total{a=\"\"} 2\n# EOF\n",

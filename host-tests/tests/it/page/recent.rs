@@ -1,4 +1,4 @@
-//! What the tiles say of the last minutes, whatever the gateway has counted since it started.
+//! The tiles for the last minutes do not depend on older counts.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::stage::{Stage, having, sample};
 const LATENCY: &str = "Latency, 95 %";
 const ALL: &str = "since the gateway started";
 
-/// A tile's number, and what it is the number of.
+/// A tile's number, and the description below it.
 fn tile(name: &str) -> String {
     format!(
         "[...document.querySelectorAll('#tiles > :not([hidden])')]
@@ -22,7 +22,7 @@ fn tile(name: &str) -> String {
     )
 }
 
-/// Waits for a number of the last minutes.
+/// Waits for a number about the last minutes.
 async fn until_lately(browser: &Browser, name: &str, fits: impl Fn(&str) -> bool) {
     let is_lately = |shown: &Value| {
         let about = shown[1].as_str().unwrap_or_default();
@@ -53,8 +53,7 @@ async fn get(stage: &Stage, path: &str, times: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_requests_from_before_the_page_was_opened_leave_its_latency_with_the_first_fast_ones()
-{
+async fn slow_requests_before_the_page_was_opened_do_not_affect_its_recent_latency() {
     let stage = Stage::start(ENVOY).await.up().await;
     stage.controller().set_mode(Mode::Slow(Duration::from_millis(1_100)));
     get(&stage, "/api/login/", 3).await;
@@ -70,14 +69,14 @@ async fn slow_requests_from_before_the_page_was_opened_leave_its_latency_with_th
     let before = browser.evaluate(&tile(LATENCY)).await.unwrap();
     assert!(is_slow(&before) && before[1] == ALL, "{before}");
 
-    // Of a resource that nobody had asked for.
+    // These are of a resource that had no requests before.
     get(&stage, "/api/v2/ping/", 5).await;
     until_lately(&browser, LATENCY, is_fast).await;
     assert_quiet(&browser, &stage.gateway);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_logins_from_before_the_page_was_opened_are_not_among_the_latest() {
+async fn failed_logins_before_the_page_was_opened_are_not_shown_as_recent() {
     let stage = Stage::start(ENVOY).await.up().await;
     fail_to_log_in(&stage, 3.0).await;
     let browser = opened(&stage).await;
@@ -87,7 +86,7 @@ async fn failed_logins_from_before_the_page_was_opened_are_not_among_the_latest(
     assert_quiet(&browser, &stage.gateway);
 }
 
-/// So often, and until that is counted.
+/// Fails to log in this many times, and waits until that is counted.
 async fn fail_to_log_in(stage: &Stage, times: f64) {
     let failures = |page: &str| {
         sample(page, "awx_gateway_logins_total", &[("outcome", "failure")]).unwrap_or_default()
@@ -101,7 +100,7 @@ async fn fail_to_log_in(stage: &Stage, times: f64) {
     stage.until("?gateway=only", |page| failures(page) == before + times).await;
 }
 
-/// An answer that tells of gateways: through each passed so many fast requests, and so many slow ones.
+/// An answer with several gateways, each with its number of fast and of slow requests.
 fn durations(gateways: &[(&str, u32, u32)]) -> Option<Canned> {
     let family = |kind: &str, samples: Vec<Value>| json!({"help_text": "", "type": kind, "samples": samples});
     let worker =
@@ -114,7 +113,7 @@ fn durations(gateways: &[(&str, u32, u32)]) -> Option<Canned> {
     Some(Canned { status: 200, headers, body: body.to_string().leak() })
 }
 
-/// The samples of one gateway's.
+/// The samples of one gateway.
 fn histogram(&(gateway, fast, slow): &(&str, u32, u32)) -> Vec<Value> {
     let all = fast + slow;
     let sample = |kind: &str, labels: Value, value: u32| {
@@ -127,7 +126,7 @@ fn histogram(&(gateway, fast, slow): &(&str, u32, u32)) -> Vec<Value> {
     [Vec::from(buckets), Vec::from(others)].concat()
 }
 
-/// Waits until the page shows for the first gateway that so many requests passed it.
+/// Waits until the page shows this number of requests for the first gateway.
 async fn until_counted(browser: &Browser, count: u32) {
     let note = "document.querySelector('.wide small').textContent";
     let is_there = |shown: &Value| {
@@ -137,10 +136,10 @@ async fn until_counted(browser: &Browser, count: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_gateway_counted_before_it_started_anew_or_came_is_not_of_the_last_minutes() {
+async fn counts_of_a_restarted_or_new_gateway_are_not_shown_as_recent() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
-    // All since it started, before it does so anew and then.
+    // First all requests since the gateway started, before and after a restart.
     for (fast, slow, all) in [(0, 100, "3.9 s"), (1, 1, "3.8 s")] {
         browser.answer(durations(&[("a", fast, slow)]));
         browser.until(&tile(LATENCY), |shown| shown == &json!([all, ALL])).await;

@@ -1,4 +1,4 @@
-//! When the controller is asked, how often, and what its verdict opens.
+//! Questions to the controller: their occasions, their number, and the effect of the verdicts.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use host_tests::process::eventually;
 use super::*;
 use crate::stage::{PATIENCE, TOKEN, Watched, cluster, sample, scrape, source, spec, until};
 
-/// What an administrator shows.
+/// The token of an administrator.
 pub(super) const ADMIN: &str = "AdminTokenWrite000000000000001";
 
-/// One source, whose controller is asked about whom nobody else knows; Prometheus is known here.
+/// One source, whose controller is asked about unknown credentials; those of Prometheus are local.
 pub(super) fn asking(place: usize, changes: Value) -> Value {
     let mut controller = json!({"cluster": cluster(place)});
     for (name, value) in changes.as_object().unwrap() {
@@ -27,7 +27,7 @@ pub(super) async fn stage(host: Host, changes: Value) -> Stage {
     Stage::with(host, &asking(0, changes)).await.up().await
 }
 
-/// The requests that came with this header, of those that ask for nothing but a verdict.
+/// The number of requests with this header that ask only for a verdict.
 pub(super) fn questions(controller: &Controller, authorization: &str) -> usize {
     let is_question = |request: &&Received| {
         request.query() == "dbonly=1&subsystemonly=1"
@@ -70,7 +70,7 @@ async fn a_revoked_client_is_out(host: Host) {
     assert!(stage.controller().revoke(ADMIN));
     let out = async || (status(&client).await == 401).then_some(());
     eventually(PATIENCE, out).await.expect("it is refused");
-    // Whatever becomes of the controller.
+    // The controller's state does not matter.
     stage.controller().set_mode(Mode::Gone);
     let none = async || (status(&client).await == 503).then_some(());
     eventually(PATIENCE, none).await.expect("the refusal ends, and there is no verdict");
@@ -78,12 +78,12 @@ async fn a_revoked_client_is_out(host: Host) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_the_oldest_envoy_too_who_is_revoked_is_out() {
+async fn on_the_oldest_envoy_a_revoked_token_is_refused_once_its_permit_expires() {
     a_revoked_client_is_out(Host::Envoy(host_tests::tools::Release::Oldest)).await;
 }
 
 on_both_hosts! {
-    async fn one_credential_is_asked_about_once_per_vm_however_often_it_is_shown(host) {
+    async fn the_controller_is_asked_once_per_vm_however_often_a_credential_is_sent(host) {
         let workers = 4;
         let controller = Controller::start(ControllerConfig::default());
         let plugin = asking(0, json!({"allow_for": "1h"}));
@@ -96,12 +96,12 @@ on_both_hosts! {
         assert_eq!(attempts(&page, "bearer", "allowed"), (4 * workers * 100 + 1) as f64);
     }
 
-    async fn a_question_shows_the_clients_credentials_and_nothing_else_of_it(host) {
+    async fn a_question_contains_the_clients_credentials_and_nothing_else_of_its_request(host) {
         let stage = stage(host, json!({"authority": "controller.example"})).await;
         let session = stage.controller().log_in("admin").unwrap();
         let cookie = format!("csrftoken=x; awx_sessionid={session}; userLoggedIn=true");
         let client = stage.gateway.client().header("cookie", cookie).header("x-odd", "odd");
-        // A token decides, so the cookie beside it takes no part.
+        // The token decides, so the cookie is not used.
         assert_eq!(status(&client.clone().bearer("nope")).await, 401);
         assert_eq!(status(&client).await, 200);
         let asked = stage.controller().requests().into_iter();
@@ -121,12 +121,12 @@ on_both_hosts! {
         }
     }
 
-    async fn what_is_known_here_is_never_asked_about(host) {
+    async fn local_credentials_are_never_asked_about(host) {
         let stage = stage(host, json!({})).await;
         for (client, expected) in [
             (stage.prometheus(), 200),
             (stage.gateway.client().basic("admin", "password"), 200),
-            // The password of this name on the controller is "password" too.
+            // On the controller, the password of this name is "password" too.
             (stage.gateway.client().basic("admin", "wrong"), 401),
             (stage.gateway.client(), 401),
             (stage.gateway.client().header("authorization", "Basic !!!"), 401),
@@ -138,11 +138,11 @@ on_both_hosts! {
         assert_eq!(stage.controller().permission_checks(), 0);
     }
 
-    async fn who_is_revoked_is_out_when_the_permit_ends(host) {
+    async fn a_revoked_token_is_refused_once_its_permit_expires(host) {
         a_revoked_client_is_out(host).await;
     }
 
-    async fn a_controller_that_lets_everybody_in_lets_nobody_in(host) {
+    async fn a_controller_that_permits_every_client_permits_none(host) {
         let stage = stage(host, json!({})).await;
         stage.controller().allow_metrics_for_anonymous_users(true);
         for client in [stage.gateway.client().bearer(ADMIN), stage.gateway.client().bearer("nope")]
@@ -154,7 +154,7 @@ on_both_hosts! {
         assert_eq!(status(&stage.prometheus()).await, 200);
     }
 
-    async fn a_login_page_for_everybody_lets_nobody_in(host) {
+    async fn a_login_page_for_every_client_permits_none(host) {
         let stage = stage(host, json!({})).await;
         stage.controller().set_mode(Mode::Html);
         for client in [
@@ -171,7 +171,7 @@ on_both_hosts! {
         assert_eq!(attempts(&page, "session", "unavailable"), 1.0);
     }
 
-    async fn a_verdict_opens_its_own_controllers_series_and_no_others(host) {
+    async fn a_verdict_permits_only_the_series_of_its_own_controller(host) {
         let named = |place, name: &str| having(source(place), "/name", json!(name));
         let sources = json!([named(0, "east"), named(1, "west")]);
         let plugin = having(asking(1, json!({})), "/sources", sources);
@@ -187,7 +187,7 @@ on_both_hosts! {
         assert!(!json.contains("\"source\": \"east\", \"type\"") && json.contains("west"), "{json}");
     }
 
-    async fn a_restricted_token_opens_what_its_entry_says(host) {
+    async fn a_restricted_token_permits_only_what_its_entry_allows(host) {
         let entry = json!([{
             "name": "team", "families": ["awx_sessions_total", "awx_gateway_build_info"],
             "sha256": "bb37e032ed32c08ca2f865e5a876ee282c0953bb0b86f637d56712deb2a59d92",
@@ -200,7 +200,7 @@ on_both_hosts! {
         assert_eq!(names, ["awx_sessions_total", "awx_gateway_build_info"]);
     }
 
-    async fn two_configurations_share_no_verdict_and_two_listeners_of_one_do(host) {
+    async fn two_configurations_share_no_verdict_but_two_listeners_of_one_configuration_do(host) {
         let controllers = [Controller::start(ControllerConfig::default())];
         let plugins = [json!({}), json!({}), json!({"allow_for": "61s"})].map(|it| asking(0, it));
         let gateway = Watched::start(host, &spec(&plugins, &controllers)).await;
@@ -210,12 +210,12 @@ on_both_hosts! {
         }
     }
 
-    async fn the_client_that_asked_first_may_leave(host) {
+    async fn a_question_survives_the_client_that_caused_it(host) {
         let controller = Controller::start(ControllerConfig::default());
         let plugin = asking(0, json!({"timeout": "20s"}));
         let spec = spec(&[plugin], std::slice::from_ref(&controller)).workers(1);
         let gateway = Watched::start(host, &spec).await;
-        // The door is closed, so that the next question is the client's.
+        // The probe has been refused, so the next question is the client's.
         assert_eq!(status(&gateway.client().bearer("nope")).await, 401);
         controller.set_mode(Mode::Slow(Duration::from_millis(1_500)));
         let client = gateway.client().bearer(ADMIN);
@@ -231,7 +231,7 @@ on_both_hosts! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_permit_is_asked_about_again_when_its_time_is_over_and_not_before() {
+async fn a_permit_is_renewed_when_it_expires_and_not_before() {
     let stage = stage(Host::Wasmtime, json!({})).await;
     let (client, clock) =
         (stage.gateway.client().bearer(ADMIN), &stage.gateway.world().unwrap().clock);
@@ -240,7 +240,7 @@ async fn a_permit_is_asked_about_again_when_its_time_is_over_and_not_before() {
         assert_eq!(status(&client).await, 200);
         assert_eq!(questions(stage.controller(), &bearer(ADMIN)), asked, "after {passed} s");
     }
-    // One of the future is none.
+    // A verdict from the future is invalid.
     clock.set_back(Duration::from_secs(3_600));
     assert_eq!(status(&client).await, 200);
     assert_eq!(questions(stage.controller(), &bearer(ADMIN)), 4);

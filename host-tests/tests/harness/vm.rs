@@ -1,4 +1,4 @@
-//! The VM, driven by hand.
+//! A VM, driven callback by callback.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -76,7 +76,7 @@ fn a_trap_names_its_callback_and_leaves_the_vm_dead() {
 }
 
 #[test]
-fn a_loop_ends_in_a_trap_when_its_fuel_is_gone() {
+fn an_endless_loop_traps_when_its_fuel_is_used_up() {
     let mut driven = driven(WorldConfig { fuel: 10_000_000, ..WorldConfig::default() });
     let stream = driven.vm.open(driven.root, &request("/do/loop")).unwrap();
     let trap = driven.vm.request_headers(stream, true).unwrap_err();
@@ -85,7 +85,7 @@ fn a_loop_ends_in_a_trap_when_its_fuel_is_gone() {
 }
 
 #[test]
-fn leaving_the_process_is_a_trap() {
+fn exiting_the_process_is_a_trap() {
     let mut driven = driven(WorldConfig::default());
     let stream = driven.vm.open(driven.root, &request("/do/exit")).unwrap();
     let trap = driven.vm.request_headers(stream, true).unwrap_err();
@@ -113,7 +113,7 @@ fn reading_the_requests_headers_in_a_response_callback_traps_as_in_envoy() {
 }
 
 #[test]
-fn a_local_reply_carries_its_headers_twice_where_they_are_given_twice() {
+fn a_local_reply_keeps_repeated_headers() {
     let reply = replied(&mut driven(WorldConfig::default()), "/do/headers");
     assert_eq!(reply.status, 200);
     assert_eq!(reply.headers.all(b"x-twice").collect::<Vec<_>>(), [b"1", b"2"]);
@@ -202,13 +202,13 @@ fn the_answer_to_a_stream_that_is_gone_is_dropped() {
 }
 
 #[test]
-fn writers_made_to_collide_lose_once_and_nothing_is_lost() {
+fn a_writer_that_loses_a_conflict_retries_and_nothing_is_lost() {
     let mut first = driven(WorldConfig::default());
     let mut other = Vm::new(&first.world, "other").unwrap();
     let root = other.add_plugin(&plugin("")).unwrap();
     let other = Mutex::new(Some((other, root)));
     first.world.before_each_host_call(move |call| {
-        // Between the read and the write of one VM, the other adds.
+        // The other VM adds between the read and the write of this one.
         let between = call.vm == "vm" && call.name == "proxy_set_shared_data";
         if between && let Some((mut vm, root)) = other.lock().unwrap().take() {
             assert_eq!(call.key, Some(&b"sum"[..]));
@@ -217,7 +217,7 @@ fn writers_made_to_collide_lose_once_and_nothing_is_lost() {
         }
         Step::Proceed
     });
-    // The key is there, else the number would be ignored.
+    // The key exists. The CAS number of a missing key would be ignored.
     first.world.shared.write(b"sum", &5_u64.to_le_bytes(), 0).unwrap();
     assert_eq!(replied(&mut first, "/do/add/sum").body, b"1");
     assert_eq!(first.world.shared.value(b"sum").unwrap().0, 7_u64.to_le_bytes());
@@ -237,7 +237,7 @@ fn a_hook_kills_a_vm_at_a_host_call() {
 }
 
 #[test]
-fn what_a_callback_costs_is_counted_and_the_same_each_time() {
+fn the_cost_of_a_callback_is_counted_and_repeatable() {
     let mut driven = driven(WorldConfig::default());
     let mut cost = || {
         let before = driven.vm.counts();
@@ -256,7 +256,7 @@ fn what_a_callback_costs_is_counted_and_the_same_each_time() {
 }
 
 #[test]
-fn an_access_logger_is_called_on_its_root_with_the_exchange_in_sight() {
+fn an_access_logger_is_called_on_its_root_and_can_read_the_exchange() {
     let mut driven = driven(WorldConfig::default());
     let exchange = request("/logged");
     exchange.lock().unwrap().facts.code = Some(418);

@@ -1,4 +1,4 @@
-//! When the page asks the gateway and when it leaves it alone, and what it says meanwhile.
+//! The occasions on which the page sends requests, and on which it does not, and its notices meanwhile.
 
 use std::net::SocketAddr;
 
@@ -14,10 +14,10 @@ use crate::stage::{METRICS, Stage, Watched, having, plugin, sample, spec, until_
 const PROBLEM: &str = "document.getElementById('problem').innerText";
 const LINK: &str = "document.querySelector('#problem a').getAttribute('href')";
 
-/// How many seconds old the page says its numbers are: by its own clock, which goes on in a hidden tab.
+/// The age of the numbers on the page, in seconds by the page's own clock, which runs in a hidden tab too.
 const AGE: &str = "Number(/\\d+/.exec(document.getElementById('age').textContent)[0])";
 
-/// An age that no page has that goes on asking: it asks every five seconds.
+/// An age that the page never reaches while it refreshes, which is every five seconds.
 const LONG: f64 = 16.0;
 
 fn is_over(age: f64) -> impl FnMut(&Value) -> bool {
@@ -28,7 +28,7 @@ fn is_new(age: &Value) -> bool {
     age.as_f64().is_some_and(|age| age < 5.0)
 }
 
-/// Puts another tab in front of the page's.
+/// Opens another tab in front of the page.
 async fn leave(browser: &Browser) {
     browser.leave().await.unwrap();
     browser.until("document.visibilityState", |state| state == "hidden").await;
@@ -39,18 +39,18 @@ async fn come_back(browser: &Browser) {
     browser.until("document.visibilityState", |state| state == "visible").await;
 }
 
-/// How many pages of JSON the gateway gave.
+/// The number of JSON pages that the gateway has served.
 async fn answers(stage: &Stage) -> f64 {
     let json = [("format", "json"), ("code", "200")];
     sample(&stage.scrape("?gateway=only").await, "awx_gateway_scrapes_total", &json).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tab_that_nobody_sees_asks_nothing_until_it_is_seen_again() {
+async fn a_hidden_tab_sends_no_requests_until_it_is_visible_again() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     leave(&browser).await;
-    // What was under way has its answer by then.
+    // By this time, a pending request has its answer.
     browser.until(AGE, is_over(7.0)).await;
     let before = answers(&stage).await;
     browser.until(AGE, is_over(LONG)).await;
@@ -60,7 +60,7 @@ async fn a_tab_that_nobody_sees_asks_nothing_until_it_is_seen_again() {
     assert!(answers(&stage).await > before);
 }
 
-/// A page whose reader the controller lets in, by the session of somebody who may.
+/// A page that the controller permits by the session of an administrator.
 async fn with_a_session() -> (Stage, Browser, String) {
     let controller = json!({"cluster": "controller-0", "allow_for": "1s", "deny_for": "1s"});
     let plugin = having(plugin(0), "/auth/controller", controller);
@@ -72,7 +72,7 @@ async fn with_a_session() -> (Stage, Browser, String) {
     (stage, browser, session)
 }
 
-/// As in another tab.
+/// Logs in as another tab would.
 async fn log_in(browser: &Browser, stage: &Stage, user: &str) -> String {
     let session = stage.controller().log_in(user).unwrap();
     let address = format!("http://{}", stage.gateway.address());
@@ -80,14 +80,15 @@ async fn log_in(browser: &Browser, stage: &Stage, user: &str) -> String {
     session
 }
 
-/// How many sessions were refused.
+/// The number of refused sessions.
 async fn refusals(stage: &Stage) -> f64 {
     let denied = [("scheme", "session"), ("outcome", "denied")];
     let page = stage.scrape("?gateway=only").await;
     sample(&page, "awx_gateway_auth_attempts_total", &denied).unwrap()
 }
 
-/// The page does not show again what was refused, and goes on when its reader is back and may see it.
+/// Checks that the page does not send refused credentials again, and continues when the user returns with a valid
+/// session.
 async fn is_refused_once(stage: &Stage, browser: &Browser) {
     browser.until(AGE, is_over(LONG)).await;
     assert_eq!(refusals(stage).await, 1.0);
@@ -100,7 +101,7 @@ async fn is_refused_once(stage: &Stage, browser: &Browser) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_ended_is_refused_once_and_the_page_goes_on_with_the_next_one() {
+async fn after_a_session_ends_the_page_is_refused_once_and_continues_with_the_next_session() {
     let (stage, browser, session) = with_a_session().await;
     assert!(stage.controller().log_out(&session));
     browser.until(LINK, |link| link == "/api/login/?next=%2Fapi%2Fv2%2Fmetrics").await;
@@ -108,7 +109,7 @@ async fn a_session_that_ended_is_refused_once_and_the_page_goes_on_with_the_next
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_see_it_any_more_reads_so_and_is_refused_once() {
+async fn a_client_that_lost_its_access_is_refused_once_and_sees_a_notice() {
     let (stage, browser, _) = with_a_session().await;
     log_in(&browser, &stage, "bob").await;
     let forbidden = "You do not have permission to perform this action.";
@@ -120,7 +121,7 @@ fn canned(status: u16, headers: &[(&'static str, &'static str)], body: &'static 
     Canned { status, headers: headers.to_vec(), body }
 }
 
-/// When the page's requests started that got this status, in milliseconds.
+/// The start times of the page's requests with this status, in milliseconds.
 fn starts(status: u16) -> String {
     format!(
         "performance.getEntriesByType('resource')
@@ -129,7 +130,7 @@ fn starts(status: u16) -> String {
     )
 }
 
-/// From the first question that was answered with this status to the next, in milliseconds.
+/// The time between the first two requests with this status, in milliseconds.
 async fn waited_after(browser: &Browser, status: u16) -> f64 {
     let several = |starts: &Value| starts.as_array().is_some_and(|starts| starts.len() > 1);
     let starts = browser.until(&starts(status), several).await;
@@ -137,7 +138,7 @@ async fn waited_after(browser: &Browser, status: u16) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_is_told_to_wait_does_so_however_often_its_reader_comes_back() {
+async fn a_page_that_gets_retry_after_waits_however_often_its_tab_is_shown() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     let throttled = r#"{"detail": "Request was throttled. Expected available in 8 seconds."}"#;
@@ -158,7 +159,7 @@ async fn a_page_that_is_told_to_wait_does_so_however_often_its_reader_comes_back
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_that_counts_no_more_is_not_asked_for_until_its_reader_says_so() {
+async fn a_password_that_is_no_longer_valid_causes_no_prompt_until_the_user_retries() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     let challenge = ("www-authenticate", "Basic realm=\"api\"");
@@ -176,11 +177,11 @@ async fn a_password_that_counts_no_more_is_not_asked_for_until_its_reader_says_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_not_the_gateways_is_told_by_its_status() {
+async fn an_answer_of_another_server_is_shown_by_its_status() {
     let stage = Stage::start(ENVOY).await.up().await;
     let browser = opened(&stage).await;
     let html = ("content-type", "text/html");
-    // Some proxies write a date.
+    // Some proxies send a date.
     let later = ("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT");
     browser.answer(Some(canned(502, &[html, later], "<h1>Bad Gateway</h1>")));
     browser.until(PROBLEM, |shown| shown == "The gateway answered 502.").await;
@@ -190,7 +191,7 @@ async fn an_answer_that_is_not_the_gateways_is_told_by_its_status() {
     browser.until(PROBLEM, |shown| shown == "").await;
 }
 
-/// An address at which there is a gateway, or at times none.
+/// An address that forwards to a gateway, or at times to none.
 async fn front(gateway: watch::Receiver<Option<SocketAddr>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -211,7 +212,7 @@ async fn front(gateway: watch::Receiver<Option<SocketAddr>>) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_goes_and_comes_back_is_shown_again_without_another_prompt() {
+async fn after_an_outage_the_page_recovers_without_another_prompt() {
     let first = Stage::start(ENVOY).await.up().await;
     let (place, gateway) = watch::channel(Some(first.gateway.address()));
     let front = front(gateway).await;

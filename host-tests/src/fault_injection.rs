@@ -1,8 +1,8 @@
-//! A module that traps when it is told to: the one that `make wasm` built, with something between it and its host.
+//! Makes a module trap on request: rewrites the module that `make wasm` built, so that a test can kill its VM on real Envoy.
 //!
-//! Every import of the proxy-wasm ABI gets a wrapper, and all that named the import names the wrapper. Once a VM has read
-//! a header whose value is [`LEAST`]` + n` bytes long, it traps after the n-th host call from there on, at whatever that
-//! call returned to: the code in between, and all that it left half done, is the module's own.
+//! Every import of the proxy-wasm ABI gets a wrapper, and the module calls the wrapper instead. Once a VM has read a header
+//! value of [`TRIGGER_BYTES`]` + n` bytes, it traps when the n-th host call after that returns. All code between host calls
+//! is the module's own, so the VM dies with whatever that code left unfinished.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,34 +18,35 @@ use wasmparser::{
     TypeRef,
 };
 
-/// The length of a header's value that makes its reading the VM's last call.
-pub const LEAST: usize = 4_000;
+/// The length of a header value whose reading is the VM's last host call.
+pub const TRIGGER_BYTES: usize = 4_000;
 
-/// How many calls more one may be granted: what is longer than [`LEAST`] and these dooms nobody.
-pub const CALLS: usize = 32;
+/// The number of further host calls that a header may allow. A longer value has no effect.
+pub const MAX_CALLS: usize = 32;
 
-/// The call that reads a header, and the place of its parameter that says where the length goes.
+/// The call that reads a header, and the index of the parameter that points to the length.
 const READS: (&str, u32) = ("proxy_get_header_map_value", 4);
 
-/// Writes the doomed form of `module` to `to`.
+/// Writes a copy of `module` that traps on request to `to`.
 ///
 /// # Panics
-/// Where the module cannot be read or is none, or the file cannot be written.
+/// If `module` is not a readable wasm module, or `to` cannot be written.
 pub fn write(module: &Path, to: &Path) {
     let bytes = fs::read(module).expect("a module");
-    let mut doom = Doom::of(&bytes);
-    let mut doomed = Module::new();
-    doom.parse_core_module(&mut doomed, Parser::new(0), &bytes)
-        .expect("a module as wasm-ld has it");
-    fs::write(to, doomed.finish()).expect("a place for the module");
+    let mut injector = Injector::of(&bytes);
+    let mut trapping = Module::new();
+    injector
+        .parse_core_module(&mut trapping, Parser::new(0), &bytes)
+        .expect("a module as wasm-ld writes it");
+    fs::write(to, trapping.finish()).expect("a writable file for the module");
 }
 
-/// What is between the module and its host.
-struct Doom {
+/// Inserts the wrappers between the module and its host.
+struct Injector {
     wrappers: Vec<Wrapper>,
-    /// Functions by import: each one's wrapper.
+    /// The function index of the wrapper of each import.
     by_import: HashMap<u32, u32>,
-    /// The global that says how many calls are left, plus one; 0 while nothing is wrong.
+    /// The global with the number of host calls that are left, plus one; 0 while no trap is due.
     left: u32,
 }
 
@@ -53,11 +54,11 @@ struct Wrapper {
     import: u32,
     type_index: u32,
     parameters: u32,
-    /// The parameter that says where the length of a header goes.
+    /// The parameter that points to the length of a header value.
     length_at: Option<u32>,
 }
 
-impl Doom {
+impl Injector {
     fn of(module: &[u8]) -> Self {
         let (mut types, mut functions, mut globals) = (Vec::new(), 0, 0);
         let mut wrappers = Vec::new();
@@ -98,7 +99,7 @@ fn wrapper(import: u32, type_index: u32, name: &str, types: &[FuncType]) -> Wrap
 }
 
 impl Wrapper {
-    /// Every call of the ABI returns a status, as an `i32`.
+    /// The code of the wrapper. Every call of the ABI returns its status as an `i32`.
     fn body(&self, left: u32) -> Function {
         let status = self.parameters;
         let mut function = Function::new([(1, ValType::I32)]);
@@ -108,7 +109,7 @@ impl Wrapper {
         });
         code.call(self.import).local_set(status);
         if let Some(length_at) = self.length_at {
-            doom_by_length(&mut code, length_at, left);
+            arm_by_length(&mut code, length_at, left);
         }
         code.global_get(left).if_(BlockType::Empty);
         code.global_get(left).i32_const(1).i32_sub().global_set(left);
@@ -119,20 +120,20 @@ impl Wrapper {
     }
 }
 
-/// Where the length is one of those that doom, so many calls are left, this one among them.
-fn doom_by_length(code: &mut InstructionSink<'_>, length_at: u32, left: u32) {
+/// If the length is in the trigger range, sets the number of host calls that are left, this one included.
+fn arm_by_length(code: &mut InstructionSink<'_>, length_at: u32, left: u32) {
     let length = MemArg { offset: 0, align: 2, target: MemArgTarget::Memory(0), ordering: None };
     let beyond = |code: &mut InstructionSink<'_>| {
-        code.local_get(length_at).i32_load(length).i32_const(LEAST as i32).i32_sub();
+        code.local_get(length_at).i32_load(length).i32_const(TRIGGER_BYTES as i32).i32_sub();
     };
     beyond(code);
-    code.i32_const(CALLS as i32).i32_lt_u().if_(BlockType::Empty);
+    code.i32_const(MAX_CALLS as i32).i32_lt_u().if_(BlockType::Empty);
     beyond(code);
     code.i32_const(1).i32_add().global_set(left);
     code.end();
 }
 
-impl Reencode for Doom {
+impl Reencode for Injector {
     type Error = std::convert::Infallible;
 
     fn function_index(&mut self, function: u32) -> Result<u32, reencode::Error> {

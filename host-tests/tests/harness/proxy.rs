@@ -1,4 +1,4 @@
-//! The proxy round the VM, over real sockets.
+//! The proxy around the VM, over real sockets.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -25,12 +25,12 @@ async fn started(config: GatewayConfig) -> WasmtimeGateway {
     WasmtimeGateway::start(config).await.unwrap()
 }
 
-/// One with an upstream behind it.
+/// A proxy with an upstream behind it.
 async fn gateway(configuration: &str) -> WasmtimeGateway {
     started(config(configuration).cluster("upstream", upstream().await)).await
 }
 
-/// Answers by path; see the arms.
+/// An upstream that answers by path; see the arms.
 async fn upstream() -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
@@ -166,7 +166,7 @@ async fn an_empty_local_reply_loses_its_content_type() {
 }
 
 #[tokio::test]
-async fn names_are_lowered_values_are_bytes_and_an_absolute_target_is_a_path() {
+async fn header_names_become_lowercase_values_stay_bytes_and_an_absolute_target_becomes_a_path() {
     let gateway = gateway("").await;
     let text = b"GET http://elsewhere/do/headers/?q HTTP/1.1\r\nHost: a\r\nX-Odd: \xffz\r\nConnection: close\r\n\r\n";
     let reply = raw(gateway.address(), text).await;
@@ -176,7 +176,7 @@ async fn names_are_lowered_values_are_bytes_and_an_absolute_target_is_a_path() {
 }
 
 #[tokio::test]
-async fn a_filter_changes_headers_on_their_way() {
+async fn a_filter_can_change_request_headers() {
     let gateway = gateway("").await;
     let text = b"GET /do/add-header HTTP/1.1\r\nhost: a\r\nx-gone: 1\r\nconnection: close\r\n\r\n";
     let reply = raw(gateway.address(), text).await;
@@ -185,17 +185,17 @@ async fn a_filter_changes_headers_on_their_way() {
 }
 
 #[tokio::test]
-async fn bodies_held_back_to_their_end_are_changed_whole_both_ways() {
+async fn a_filter_can_hold_and_change_whole_bodies_in_both_directions() {
     let gateway = gateway("upper").await;
     let text = b"POST /post HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n4\r\nabc-\r\n3\r\nend\r\n0\r\n\r\n";
     let reply = raw(gateway.address(), text).await;
-    // The cluster got one chunk, and its reply, which quotes it, has lost its length to the filter.
+    // The cluster got one chunk, and its reply, which quotes it, lost its length in the filter.
     assert!(reply.contains("\r\n7\r\nABC-END\r\n0\r\n"), "{reply}");
     assert!(reply.contains("transfer-encoding: chunked"), "{reply}");
 }
 
 #[tokio::test]
-async fn a_refused_configuration_refuses_the_start_with_its_line() {
+async fn a_refused_configuration_prevents_the_start_and_returns_its_log_line() {
     let refused = WasmtimeGateway::start(config("refuse")).await.map(drop).unwrap_err();
     let StartError::Refused { reason, line: Some(line) } = refused else {
         panic!("refused otherwise: {refused:?}");
@@ -206,7 +206,7 @@ async fn a_refused_configuration_refuses_the_start_with_its_line() {
 }
 
 #[tokio::test]
-async fn a_trap_in_the_configuration_refuses_the_start() {
+async fn a_trap_during_configuration_prevents_the_start() {
     let refused = WasmtimeGateway::start(config("trap")).await.map(drop).unwrap_err();
     let StartError::Refused { reason: PluginError::Trapped(trap), line: Some(_) } = refused else {
         panic!("refused otherwise: {refused:?}");
@@ -215,7 +215,7 @@ async fn a_trap_in_the_configuration_refuses_the_start() {
 }
 
 #[tokio::test]
-async fn a_canary_then_main_then_workers_are_configured() {
+async fn the_canary_is_configured_first_then_main_then_the_workers() {
     let gateway = gateway("").await;
     let vms: Vec<String> = gateway
         .logs()
@@ -247,7 +247,7 @@ async fn every_vm_but_the_canary_ticks() {
 }
 
 #[tokio::test]
-async fn a_call_from_a_root_is_answered_to_it() {
+async fn the_answer_to_the_call_of_a_root_reaches_that_root() {
     let gateway = gateway("tick lead").await;
     logged(&gateway, "root dispatched Ok(1)").await;
     let answered = |line: &host_tests::world::LogLine| {
@@ -257,7 +257,7 @@ async fn a_call_from_a_root_is_answered_to_it() {
 }
 
 #[tokio::test]
-async fn calls_fail_as_envoys_do() {
+async fn calls_fail_as_they_do_in_envoy() {
     let gateway = gateway("").await;
     let reset = "reset reason:";
     let answers = [
@@ -282,14 +282,14 @@ async fn calls_fail_as_envoys_do() {
 }
 
 #[tokio::test]
-async fn a_paused_request_goes_on_when_the_answer_says_so() {
+async fn a_paused_request_resumes_when_the_answer_says_so() {
     let gateway = gateway("").await;
     let reply = get(&gateway, "/do/call/resume").await;
     assert!(body(&reply).starts_with("GET /do/call/resume "), "{reply}");
 }
 
 #[tokio::test]
-async fn without_an_upstream_there_is_envoys_503() {
+async fn without_an_upstream_the_reply_is_envoys_503() {
     let gateway = started(config("")).await;
     let reply = get(&gateway, "/page").await;
     assert!(reply.starts_with("HTTP/1.1 503"), "{reply}");
@@ -298,7 +298,7 @@ async fn without_an_upstream_there_is_envoys_503() {
 }
 
 #[tokio::test]
-async fn a_trap_costs_its_request_a_503_and_the_worker_its_vm_until_the_backoff_is_over() {
+async fn after_a_trap_the_worker_answers_503_until_the_backoff_ends() {
     let mut config = config("").cluster("upstream", upstream().await);
     config.workers = 1;
     config.reload_backoff = Duration::from_millis(300);
@@ -316,7 +316,7 @@ async fn a_trap_costs_its_request_a_503_and_the_worker_its_vm_until_the_backoff_
 }
 
 #[tokio::test]
-async fn no_vm_comes_back_before_the_backoff_is_over() {
+async fn no_vm_is_rebuilt_before_the_backoff_ends() {
     let mut config = config("").cluster("upstream", upstream().await);
     config.workers = 1;
     config.reload_backoff = Duration::from_secs(3600);
@@ -327,7 +327,7 @@ async fn no_vm_comes_back_before_the_backoff_is_over() {
 }
 
 #[tokio::test]
-async fn a_main_vm_that_trapped_stays_dead_and_the_workers_serve_on() {
+async fn a_main_vm_that_trapped_is_not_rebuilt_and_the_workers_continue() {
     let gateway = gateway("tick").await;
     gateway.world().before_each_host_call(|call| match (call.vm, call.callback) {
         ("main", "proxy_on_tick") => Step::Trap,
@@ -356,13 +356,13 @@ async fn a_stream_paused_when_its_vm_dies_ends_by_the_idle_timeout() {
         }
         get(&gateway, "/do/trap").await
     };
-    // Envoy says the same: the dead VM cannot see the 504 on its way back.
+    // Envoy answers the same: the dead VM cannot see the 504 on its way back.
     let (reply, _) = tokio::join!(paused, killed);
     assert!(reply.starts_with("HTTP/1.1 503"), "{reply}");
 }
 
 #[tokio::test]
-async fn a_request_kept_back_for_too_long_is_a_504() {
+async fn a_request_that_is_held_for_too_long_gets_504() {
     let mut config = config("").cluster("upstream", upstream().await);
     config.listeners[0].stream_idle_timeout = Duration::from_millis(200);
     let gateway = started(config).await;
@@ -372,7 +372,7 @@ async fn a_request_kept_back_for_too_long_is_a_504() {
 }
 
 #[tokio::test]
-async fn a_trap_in_on_log_costs_no_reply() {
+async fn a_trap_in_on_log_does_not_affect_the_reply() {
     let gateway = gateway("").await;
     gateway.world().before_each_host_call(|call| match call.callback {
         "proxy_on_log" => Step::Trap,
@@ -401,7 +401,7 @@ async fn a_client_that_leaves_ends_its_stream_without_a_code_and_the_answer_is_d
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_logged_without_a_path() {
+async fn a_malformed_request_is_logged_without_a_path() {
     let gateway = gateway("").await;
     let reply = raw(gateway.address(), b"this is not HTTP\r\n\r\n").await;
     assert!(reply.starts_with("HTTP/1.1 400"), "{reply}");
@@ -440,7 +440,7 @@ async fn connections_are_spread_over_the_workers() {
 }
 
 #[tokio::test]
-async fn another_protocol_passes_through_and_is_logged_at_its_end() {
+async fn an_upgraded_connection_passes_through_and_is_logged_at_its_end() {
     let gateway = gateway("").await;
     let text = b"GET /switch HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n";
     let mut stream = send(gateway.address(), text).await;
