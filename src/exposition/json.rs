@@ -17,7 +17,7 @@ use crate::limits;
 use crate::metrics::merge::{FamilyPart, MergedFamily};
 use crate::metrics::number::Repr;
 use crate::metrics::{Kind, Merged, Sample, label};
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// The media type.
 pub const CONTENT_TYPE: &str = "application/json";
@@ -122,20 +122,20 @@ pub fn refusal(sentence: &str) -> Vec<u8> {
 
 /// The names of families, if a counter's may be cut.
 pub(super) struct Names<'m> {
-    taken: HashSet<&'m str>,
+    taken: HashMap<&'m str, Kind>,
 }
 
 impl<'m> Names<'m> {
     pub(super) fn of(merged: &'m Merged) -> Self {
         let families = || merged.families().iter();
         let is_any_cut = families().any(|family| cut(family) != family.name);
-        let names = families().map(|family| family.name.as_str());
-        Self { taken: if is_any_cut { names.collect() } else { HashSet::new() } }
+        let names = families().map(|family| (family.name.as_str(), family.kind));
+        Self { taken: if is_any_cut { names.collect() } else { HashMap::new() } }
     }
 
     pub(super) fn block(&self, family: &MergedFamily) -> (String, Kind, Option<&'static str>) {
         let cut = cut(family);
-        let name = if self.taken.contains(cut) { &family.name } else { cut };
+        let name = if self.taken.contains_key(cut) { &family.name } else { cut };
         (name.to_owned(), family.kind, None)
     }
 }

@@ -175,8 +175,8 @@ impl Renderer {
 
 /// Renders the selected families of a merged page at once.
 #[must_use]
-pub fn render(merged: Merged, selection: &Selection, format: Format) -> Vec<u8> {
-    Renderer::new(Rc::new(merged), selection, format, Extras::default()).finish()
+pub fn render(merged: impl Into<Rc<Merged>>, selection: &Selection, format: Format) -> Vec<u8> {
+    Renderer::new(merged.into(), selection, format, Extras::default()).finish()
 }
 
 fn plan_blocks(

@@ -9,7 +9,7 @@ mod part;
 
 use self::duplicates::Search;
 pub(crate) use self::part::{FamilyPart, Place};
-use super::{Conformance, Dropped, Family, Kind, Page, Reason, draft};
+use super::{Conformance, Dropped, Family, Kind, Page, Reason, draft, label};
 use crate::limits;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -160,14 +160,14 @@ impl Merged {
     /// Takes their types from families that cannot keep them.
     fn resolve_conflicts(&mut self) {
         let conflicts = self.conflicts();
-        if conflicts.is_empty() {
+        if !conflicts.contains(&true) {
             return;
         }
         let families = std::mem::take(&mut self.families);
-        let (mut known, mut untyped) = (HashMap::new(), Vec::new());
-        for (index, family) in families.into_iter().enumerate() {
-            if !conflicts.contains(&index) {
-                untyped.push(family);
+        let mut resolved = Vec::with_capacity(families.len());
+        for (family, is_conflict) in families.into_iter().zip(conflicts) {
+            if !is_conflict {
+                resolved.push(family);
                 continue;
             }
             for part in &family.parts {
@@ -175,38 +175,34 @@ impl Merged {
                 let samples = Some(self.family(part)).filter(loses).map_or(0, |it| it.len());
                 self.count(part.page, Reason::TypeConflict, samples);
             }
-            for (name, parts) in self.by_sample_name(&family) {
-                let at = *known.entry(name.clone()).or_insert(untyped.len());
-                match untyped.get_mut(at) {
-                    Some(merged) => merged.parts.extend(parts),
-                    None => untyped.push(MergedFamily::untyped(name, parts)),
-                }
-            }
+            let untyped = self.by_sample_name(&family).into_iter();
+            resolved.extend(untyped.map(|(name, parts)| MergedFamily::untyped(name, parts)));
         }
-        // The first page's series is kept.
-        untyped.iter_mut().for_each(|family| family.parts.sort_by_key(|part| part.page));
-        self.families = untyped;
+        self.families = joined(resolved);
     }
 
-    /// The indices of families with several types, and of those with a sample whose name is another page's family.
-    fn conflicts(&self) -> Vec<usize> {
+    /// True for each family with several types, or with a sample whose name is that of another page's family.
+    fn conflicts(&self) -> Vec<bool> {
         let ids: HashMap<&str, usize> = self
             .families
             .iter()
             .enumerate()
             .map(|(id, family)| (family.name.as_str(), id))
             .collect();
-        let mut conflicts = Vec::new();
+        let mut conflicts = vec![false; self.families.len()];
+        let mut mark =
+            |index: usize| conflicts.get_mut(index).into_iter().for_each(|it| *it = true);
         for (index, merged) in self.families.iter().enumerate() {
             if self.parts(merged).any(|(_, family)| family.kind() != merged.kind) {
-                conflicts.push(index);
+                mark(index);
             }
             for suffix in draft::SUFFIXES {
                 let Some(&other) = ids.get([&merged.name, suffix].concat().as_str()) else {
                     continue;
                 };
                 if self.meet(merged, suffix, other) {
-                    conflicts.extend([index, other]);
+                    mark(index);
+                    mark(other);
                 }
             }
         }
@@ -233,7 +229,8 @@ impl Merged {
                     || family.samples().any(|sample| sample.suffix() == suffix)
             };
             let parts = self.parts(family).filter(has);
-            let parts: Vec<_> = parts.map(|(part, _)| part.with_suffix(suffix)).collect();
+            let parts: Vec<_> =
+                parts.map(|(part, family)| part.with_suffix(suffix, family)).collect();
             (!parts.is_empty()).then(|| ([&family.name, suffix].concat(), parts))
         });
         named.collect()
@@ -286,23 +283,46 @@ impl MergedFamily {
         self.parts.push(part);
     }
 
+    fn insert(&mut self, part: FamilyPart) {
+        let at = self.parts.partition_point(|have| have.page <= part.page);
+        self.parts.insert(at, part);
+    }
+
     /// Returns true if no series of one part can be another's: some label has another value in each.
     fn is_apart(&self, parts: &[Part<'_>]) -> bool {
         let value_of = |part: &FamilyPart, name: &str| {
             let labels = parts.get(part.page)?.labels;
-            labels.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+            labels.iter().find(|(have, _)| have == name).map(|(_, value)| (value.as_str(), ""))
         };
         let Some(first) = self.parts.first().and_then(|part| parts.get(part.page)) else {
             return true;
         };
         first.labels.iter().any(|(name, _)| {
             let values: Option<Vec<_>> = self.parts.iter().map(|it| value_of(it, name)).collect();
-            values.is_some_and(|mut values| {
-                values.sort_unstable();
-                values.is_sorted_by(|a, b| a < b)
-            })
+            values.is_some_and(|mut values| label::put_in_order(&mut values))
         })
     }
+}
+
+/// Families with each name once. The parts are in the order of their pages, since the first page's series is kept.
+fn joined(families: Vec<MergedFamily>) -> Vec<MergedFamily> {
+    let mut ids: HashMap<&str, usize> = HashMap::new();
+    let mut distinct = 0;
+    let targets = families.iter().map(|family| {
+        *ids.entry(&family.name).or_insert_with(|| {
+            distinct += 1;
+            distinct - 1
+        })
+    });
+    let targets: Vec<usize> = targets.collect();
+    let mut joined: Vec<MergedFamily> = Vec::with_capacity(distinct);
+    for (family, target) in families.into_iter().zip(targets) {
+        match joined.get_mut(target) {
+            Some(first) => family.parts.into_iter().for_each(|part| first.insert(part)),
+            None => joined.push(family),
+        }
+    }
+    joined
 }
 
 #[cfg(test)]

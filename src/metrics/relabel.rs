@@ -120,9 +120,11 @@ impl<'a> Added<'a> {
 
     fn write_renamed(&self, sample: Sample<'_>, out: &mut String) {
         let labels: Vec<(&str, &str)> = sample.labels().collect();
-        let mut conflicts: Vec<&str> = labels.iter().map(|(name, _)| *name).collect();
-        conflicts.retain(|name| self.names.contains(name));
-        conflicts.sort_by_key(|name| name.len());
+        let mut conflicts: Vec<&str> = Vec::new();
+        for (name, _) in labels.iter().filter(|(name, _)| self.names.contains(name)) {
+            let at = conflicts.partition_point(|have| have.len() <= name.len());
+            conflicts.insert(at, name);
+        }
         let mut renamed: Vec<(&str, String)> = Vec::new();
         for old in conflicts {
             let is_taken = |new: &str| {

@@ -133,7 +133,7 @@ impl Gatherer {
             Some(under_way) => under_way,
             None => {
                 let heads = self.heads(host, &wanted.visibility);
-                if !self.load(host, &heads, limits::SLICE_LOADED) {
+                if self.load(host, &heads, limits::SLICE_LOADED) > 0 {
                     return None;
                 }
                 self.begin(host, wanted, heads)
@@ -328,9 +328,8 @@ impl Gatherer {
         new.map(|head| head.samples).sum()
     }
 
-    /// Copies the pages with another generation than this VM has. Returns false if so many bytes were copied before all
-    /// were.
-    fn load(&self, host: &dyn Host, heads: &[Option<Head>], bytes: usize) -> bool {
+    /// Copies pages with another generation than this VM has, until so many bytes are copied. Returns the number of bytes.
+    fn load(&self, host: &dyn Host, heads: &[Option<Head>], most: usize) -> usize {
         let mut loaded = self.loaded.borrow_mut();
         let mut copied = 0;
         for ((keys, head), loaded) in self.keys.iter().zip(heads).zip(loaded.iter_mut()) {
@@ -339,8 +338,8 @@ impl Gatherer {
                 loaded.succeeded = head.succeeded;
                 continue;
             }
-            if copied >= bytes {
-                return false;
+            if copied >= most {
+                break;
             }
             // A page that is stored before the head that names it is read with the next scrape.
             if let Some((generation, page)) = keys.page(host)
@@ -350,7 +349,7 @@ impl Gatherer {
                 *loaded = Loaded { generation, page: Rc::new(page), succeeded: head.succeeded };
             }
         }
-        true
+        copied
     }
 }
 

@@ -7,10 +7,9 @@ mod readers;
 mod steady;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use awx_metrics_filter::exposition::openmetrics::{self, Values};
-use awx_metrics_filter::exposition::parse;
-use awx_metrics_filter::exposition::{protobuf, text};
+use awx_metrics_filter::exposition::{self, openmetrics, parse, render};
 use awx_metrics_filter::metrics::{Merged, Page, Part, Selection, merge};
 use bytes::Bytes;
 use host_tests::capture::{self, Capture};
@@ -36,20 +35,28 @@ struct Rendered {
 }
 
 impl Rendered {
-    fn of(merged: &Merged<'_>) -> Self {
+    fn of(merged: Merged) -> Self {
+        Self::of_shared(&Rc::new(merged))
+    }
+
+    fn of_shared(merged: &Rc<Merged>) -> Self {
         let everything = Selection::default();
-        let (mut text, mut open, mut protobuf) = (Vec::new(), Vec::new(), Vec::new());
-        text::render(merged, &everything, &mut text);
-        openmetrics::render(merged, &everything, Values::Real, &mut open);
+        let rendered = |format| render(Rc::clone(merged), &everything, format);
+        let (text, protobuf) =
+            (rendered(exposition::Format::Text), rendered(exposition::Format::Protobuf));
+        let mut open = rendered(exposition::Format::OpenMetrics);
         open.extend_from_slice(openmetrics::END);
-        protobuf::render(merged, &everything, &mut protobuf);
         let utf8 = |bytes| String::from_utf8(bytes).unwrap();
         Self { text: utf8(text), open: utf8(open), protobuf }
     }
 
     fn of_page(page: &Page) -> Self {
-        Self::of(&merge(&[Part { page, labels: &[], gateway_families: true }]))
+        Self::of(merge(&[part(page)]))
     }
+}
+
+fn part(page: &Page) -> Part<'static> {
+    Part { page: Rc::new(page.clone()), labels: &[], gateway_families: true }
 }
 
 fn text_page(page: &str) -> Page {
@@ -113,10 +120,9 @@ fn every_format_has_the_series_of_every_captured_page() {
 fn every_format_has_the_series_of_pages_with_name_clashes() {
     let pages: Vec<_> = models::pages(800).iter().map(|page| text_page(page)).collect();
     let mut rendered: Vec<_> = pages.iter().map(Rendered::of_page).collect();
-    rendered.extend(pages.windows(2).map(|pair| {
-        let part = |page| Part { page, labels: &[], gateway_families: true };
-        Rendered::of(&merge(&[part(&pair[0]), part(&pair[1])]))
-    }));
+    rendered.extend(
+        pages.windows(2).map(|pair| Rendered::of(merge(&[part(&pair[0]), part(&pair[1])]))),
+    );
     let protobuf = rendered.iter().flat_map(|it| oracle::protobuf::families(&it.protobuf).unwrap());
     let protobuf: Vec<_> = protobuf.map(|family| family.kind).collect();
     for kind in ["counter", "gauge", "histogram", "summary", "unknown"] {

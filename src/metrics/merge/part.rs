@@ -1,6 +1,6 @@
 //! [`FamilyPart`]: the samples that one page contributes to a merged family.
 
-use crate::metrics::{Conformance, Family, Sample, conformance};
+use crate::metrics::{Conformance, Family, Kind, Sample, conformance};
 
 /// The samples of one page's family, without those that another page has too.
 #[derive(Clone, Debug)]
@@ -32,9 +32,10 @@ impl FamilyPart {
         Self { page, family, suffix: None, dropped: Vec::new() }
     }
 
-    /// The samples with this suffix.
-    pub(super) fn with_suffix(&self, suffix: &'static str) -> Self {
-        Self { suffix: Some(suffix), ..self.clone() }
+    /// Those of its samples with this suffix.
+    pub(super) fn with_suffix(&self, suffix: &'static str, family: Family<'_>) -> Self {
+        let has_several = matches!(family.kind(), Kind::Histogram | Kind::Summary);
+        Self { suffix: has_several.then_some(suffix), ..self.clone() }
     }
 
     /// True for the first page.
@@ -44,7 +45,7 @@ impl FamilyPart {
 
     /// True if no sample of the family is left out.
     pub(crate) fn is_whole(&self) -> bool {
-        self.dropped.is_empty() && self.suffix.is_none_or(str::is_empty)
+        self.dropped.is_empty() && self.suffix.is_none()
     }
 
     /// The next sample from a position on, which moves behind it.

@@ -3,8 +3,9 @@
 //! OpenMetrics can be parsed again. Rendered text parses as itself; OpenMetrics as the same series and, for families
 //! that keep their type, the same exemplars; JSON is valid JSON; and protobuf is messages of the announced lengths.
 
-use awx_metrics_filter::exposition::openmetrics::{self, Values};
-use awx_metrics_filter::exposition::{json, parse, protobuf, text};
+use std::rc::Rc;
+
+use awx_metrics_filter::exposition::{Format, openmetrics, parse, render};
 use awx_metrics_filter::metrics::{Family, Kind, Merged, Page, Part, Selection, merge};
 
 use crate::{PLANTED, Target};
@@ -61,30 +62,47 @@ fn run(bytes: &[u8]) {
     let again = parse::canonical(page.as_text().into()).expect("a page");
     assert_eq!(again.as_text(), page.as_text(), "as text");
     assert_eq!((again.report().unreadable_lines, again.report().dropped.total()), (0, 0));
-    let merged = merge(&[Part { page: &page, labels: &[], gateway_families: true }]);
+    let stored = page.clone().into_stored();
+    reads_damaged(&stored, bytes);
+    let page = Rc::new(Page::from_stored(stored).expect("the stored page"));
+    assert_eq!(again.as_text(), page.as_text(), "as stored");
+    let part = Part { page: Rc::clone(&page), labels: &[], gateway_families: true };
+    let merged = Rc::new(merge(&[part]));
     renders_as_text(&merged, &page);
     renders_as_openmetrics(&merged, &page);
     renders_as_json(&merged);
     renders_as_protobuf(&merged);
 }
 
-fn renders_as_text(merged: &Merged<'_>, page: &Page) {
-    let mut out = Vec::new();
-    text::render(merged, &Selection::default(), &mut out);
+/// Flips a bit of a stored page, and renders it if it can be read.
+fn reads_damaged(stored: &[u8], bytes: &[u8]) {
+    let sum = bytes.iter().fold(0_usize, |sum, &byte| sum * 31 % 65_521 + usize::from(byte));
+    let mut damaged = stored.to_vec();
+    damaged[sum % stored.len()] ^= 1 << (sum % 8);
+    let Some(page) = Page::from_stored(damaged) else { return };
+    let part = Part { page: Rc::new(page), labels: &[], gateway_families: true };
+    let merged = Rc::new(merge(&[part]));
+    let line = Format::Json { indent: None };
+    for format in [Format::Text, Format::OpenMetrics, line, Format::Protobuf] {
+        let _ = rendered(&merged, format);
+    }
+}
+
+fn rendered(merged: &Rc<Merged>, format: Format) -> Vec<u8> {
+    render(Rc::clone(merged), &Selection::default(), format)
+}
+
+fn renders_as_text(merged: &Rc<Merged>, page: &Page) {
+    let out = rendered(merged, Format::Text);
     let out = String::from_utf8(out).expect("UTF-8");
     assert_eq!(series(&parse::text(out.into()).expect("a page")), series(page), "text");
 }
 
-fn renders_as_openmetrics(merged: &Merged<'_>, page: &Page) {
+fn renders_as_openmetrics(merged: &Rc<Merged>, page: &Page) {
     if !series(page).iter().filter_map(|series| series.3).all(is_exact) {
         return;
     }
-    let mut out = Vec::new();
-    openmetrics::render(merged, &Selection::default(), Values::Real, &mut out);
-    if PLANTED {
-        out.clear();
-        text::render(merged, &Selection::default(), &mut out);
-    }
+    let mut out = rendered(merged, if PLANTED { Format::Text } else { Format::OpenMetrics });
     out.extend(openmetrics::END);
     let shown = String::from_utf8_lossy(&out).into_owned();
     let read = parse::openmetrics(out).expect("a page with an end");
@@ -102,18 +120,16 @@ fn exemplars(family: Family<'_>) -> Vec<Option<&str>> {
     family.samples().map(|sample| Some(sample.exemplar()?.as_str())).collect()
 }
 
-fn renders_as_json(merged: &Merged<'_>) {
+fn renders_as_json(merged: &Rc<Merged>) {
     for indent in [None, Some(2)] {
-        let mut out = Vec::new();
-        json::render(merged, &Selection::default(), indent, &mut out);
+        let out = rendered(merged, Format::Json { indent });
         let read: Result<serde_json::Value, _> = serde_json::from_slice(&out);
         assert!(read.is_ok_and(|json| json.is_object()), "{}", String::from_utf8_lossy(&out));
     }
 }
 
-fn renders_as_protobuf(merged: &Merged<'_>) {
-    let mut out = Vec::new();
-    protobuf::render(merged, &Selection::default(), &mut out);
+fn renders_as_protobuf(merged: &Rc<Merged>) {
+    let out = rendered(merged, Format::Protobuf);
     let mut rest = out.as_slice();
     while !rest.is_empty() {
         let (mut length, mut shift) = (0_usize, 0);
