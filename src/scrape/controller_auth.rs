@@ -12,7 +12,7 @@
 
 use super::question::{self, Question, Waiter, Wanted};
 use super::{Context, StreamId};
-use crate::auth::{Controller, Forwarded, Secret, Tag, Verdict, judge};
+use crate::auth::{Controller, Forwarded, Secret, Tag, Verdict};
 use crate::config::Config;
 use crate::host::{Answer, CallId, Host, Level, Time};
 use crate::limits;
@@ -173,7 +173,7 @@ impl ControllerAuth {
         let is_it = |question: &Question| question.sent.is_some_and(|(sent, _)| sent == call);
         let place = self.questions.iter().position(is_it)?;
         let question = self.questions.remove(place);
-        let verdict = judge(answer);
+        let verdict = Verdict::of(answer);
         if let (Wanted::Page(source), Some((_, sent))) = (question.wanted, question.sent) {
             match verdict {
                 Verdict::Refusal(_) => context.pulls.release(context.host, source),
@@ -205,7 +205,7 @@ impl ControllerAuth {
     }
 
     fn probe_answered(&mut self, host: &dyn Host, answer: &Answer, now: Time) {
-        let probe = match judge(answer) {
+        let probe = match Verdict::of(answer) {
             Verdict::Permit if !self.config.auth.anonymous => Probe::Permitted,
             Verdict::Permit | Verdict::Refusal(_) => Probe::Refused,
             Verdict::None => Probe::NoVerdict,
