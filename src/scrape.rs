@@ -5,12 +5,9 @@
 
 pub mod accept;
 mod admission;
-mod controller_auth;
 pub mod encoding;
 pub mod gather;
-mod passwords;
 pub mod query;
-mod question;
 pub mod reply;
 pub mod route;
 
