@@ -75,7 +75,11 @@ mod tests {
             ("192.0.2.1:0", "", false),
         ] {
             assert!(has_no_port(source.as_bytes()));
-            assert_eq!(is_last_forwarded(source.as_bytes(), header.as_bytes()), expected, "{header}");
+            assert_eq!(
+                is_last_forwarded(source.as_bytes(), header.as_bytes()),
+                expected,
+                "{header}"
+            );
         }
         assert!(!has_no_port(b"192.0.2.1:40000") && !has_no_port(b"/run/envoy.sock"));
     }

@@ -141,8 +141,8 @@ fn sentence(body: &[u8]) -> Option<String> {
             }
             _ => character,
         };
-        if unescaped.is_control()
-            || sentence.len() + unescaped.len_utf8() > limits::SENTENCE_BYTES {
+        if unescaped.is_control() || sentence.len() + unescaped.len_utf8() > limits::SENTENCE_BYTES
+        {
             return None;
         }
         sentence.push(unescaped);
@@ -219,7 +219,10 @@ mod tests {
         for (body, sentence) in [
             (format!("{{\"detail\":\"{usual}\"}}"), usual),
             (format!("{{\"detail\": \"{usual}\", \"code\": 1}}"), usual),
-            (format!("{{'detail': ErrorDetail(string='{usual}', code='permission_denied')}}"), usual),
+            (
+                format!("{{'detail': ErrorDetail(string='{usual}', code='permission_denied')}}"),
+                usual,
+            ),
             (format!("{{'detail': '{usual}'}}"), usual),
             ("{'detail': \"It's a \\\\\"}".to_owned(), "It's a \\"),
             (r#"{"detail":"a \"b\" c"}"#.to_owned(), "a \"b\" c"),

@@ -86,7 +86,8 @@ impl Policy {
         let Some(entry) = self.users.get(index) else {
             return LocalDecision::Denied(Denial::WrongPassword);
         };
-        let slowest = self.users.iter().map(|user| user.hash.iterations()).max().unwrap_or_default();
+        let slowest =
+            self.users.iter().map(|user| user.hash.iterations()).max().unwrap_or_default();
         LocalDecision::CheckPassword(Box::new(PendingPassword {
             derivation: entry.hash.derivation(password.expose()),
             expected: *entry.hash.digest(),

@@ -94,8 +94,9 @@ mod tests {
     #[test]
     fn the_same_credentials_have_the_same_tag_until_salt_or_configuration_change() {
         let credentials = forwarded(Some("Bearer a"), None);
-        let tag =
-            |salt, configuration| Tagger::new([salt; 32], [configuration; 32]).forwarded(&credentials);
+        let tag = |salt, configuration| {
+            Tagger::new([salt; 32], [configuration; 32]).forwarded(&credentials)
+        };
         assert_eq!(tag(1, 1), tag(1, 1));
         assert_ne!(tag(1, 1), tag(2, 1));
         assert_ne!(tag(1, 1), tag(1, 2));

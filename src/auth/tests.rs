@@ -133,10 +133,7 @@ fn only_basic_credentials_are_refused_if_anonymous_clients_are_permitted() {
         assert_eq!(refusal(&policy(true), header).as_deref(), sentence, "{header}");
     }
     let no_users = Policy { anonymous: true, ..Policy::default() };
-    assert_eq!(
-        refusal(&no_users, &basic("admin", "password")).as_deref(),
-        Some(WRONG_PASSWORD)
-    );
+    assert_eq!(refusal(&no_users, &basic("admin", "password")).as_deref(), Some(WRONG_PASSWORD));
 }
 
 #[test]
