@@ -17,7 +17,7 @@ pub const MEMBER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/page.html.gz
 
 /// The document's `content-security-policy`: permits its own style and script, by their hashes, and its own JSON.
 pub const POLICY: &str = concat!(
-    "default-src 'none'; script-src 'sha256-L7ltImDptmAJm/+ym4YwC2OomegLy/j2jBKCLwgbmoc='; ",
+    "default-src 'none'; script-src 'sha256-It/gUTE2D2+CsNILPJI9r2tRktFh536Ew+5WEMrOKuc='; ",
     "style-src 'sha256-0MCf7SzjBP5HvTnDY/uM9/TRYNx8097uP3m6xtG4/WY='; ",
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; ",
     "require-trusted-types-for 'script'; trusted-types 'none'",

@@ -18,7 +18,8 @@ struct Fixture {
     host: FakeHost,
     recorder: Recorder,
     scraper: Scraper,
-    keys: Keys,
+    /// Of each source.
+    keys: Vec<Keys>,
 }
 
 /// Records the attempts and the scrapes.
@@ -74,27 +75,36 @@ impl Fixture {
     }
 
     fn configured(more: &str, rounds: u32) -> Self {
+        Self::with_sources(more, rounds, &["c"])
+    }
+
+    fn with_sources(more: &str, rounds: u32, sources: &[&str]) -> Self {
         let mut json: serde_json::Value = serde_json::from_str(more).unwrap();
-        json["sources"] = serde_json::json!([{"name": "c", "cluster": "controller"}]);
+        let source = |name: &&str| serde_json::json!({"name": name, "cluster": name});
+        json["sources"] = sources.iter().map(source).collect();
         let mut config = Config::parse(json.to_string().as_bytes()).unwrap();
         config.auth.tokens.push(Token::new("t".to_owned(), &Secret::new("t0ken")));
         let hash = PasswordHash::new("password", "salt", rounds).unwrap();
         config.auth.users.push(User::new("admin".to_owned(), hash));
         let host = FakeHost::at(1_000);
-        let key = config.sources[0].key(&crate::shared::question_budget::salt(&host), |_| None);
-        let keys = Keys::new(&key);
-        keys.create_head(&host);
+        let salt = crate::shared::question_budget::salt(&host);
+        let keys = config.sources.iter().map(|source| Keys::new(&source.key(&salt, |_| None)));
+        let keys: Vec<_> = keys.inspect(|keys| keys.create_head(&host)).collect();
         let scraper = Scraper::new(Rc::new(config), &host);
         Self { scraper, host, recorder: Recorder::default(), keys }
     }
 
     /// Stores a page in shared data, as a pull does.
     fn store(&self, generation: u64, page: &[u8]) {
-        self.keys.store_page(&self.host, generation, page).unwrap();
-        let read = self.keys.head(&self.host).unwrap();
+        self.store_as(&self.keys[0], generation, page);
+    }
+
+    fn store_as(&self, keys: &Keys, generation: u64, page: &[u8]) {
+        keys.store_page(&self.host, generation, page).unwrap();
+        let read = keys.head(&self.host).unwrap();
         let head =
             Head { generation, succeeded: self.host.now(), ended: Some(Ok(())), ..Head::default() };
-        self.keys.swap_head(&self.host, &read, &head).unwrap();
+        keys.swap_head(&self.host, &read, &head).unwrap();
     }
 
     fn start(&self, path: &str, headers: &[(&str, &str)]) -> Step {
@@ -186,7 +196,7 @@ fn a_page_is_parsed_and_rendered_again_only_if_its_generation_changed() {
     gateway.store(1, PAGE);
     gateway.text();
     // A real pull changes the generation. If this page is served, it was read again without that.
-    gateway.keys.store_page(&gateway.host, 1, b"up 2\n").unwrap();
+    gateway.keys[0].store_page(&gateway.host, 1, b"up 2\n").unwrap();
     assert!(gateway.text().contains("up{node=\"a\"} 1"));
     gateway.store(2, b"up 3\n");
     assert!(gateway.text().contains("up 3"));
@@ -218,7 +228,7 @@ fn a_source_that_was_never_pulled_is_down_with_its_reason() {
 fn a_scrape_notes_that_its_source_is_wanted() {
     let gateway = Fixture::new();
     gateway.text();
-    assert_eq!(gateway.keys.wanted(&gateway.host), Some(Duration::from_secs(1_000)));
+    assert_eq!(gateway.keys[0].wanted(&gateway.host), Some(Duration::from_secs(1_000)));
 }
 
 #[test]
@@ -409,4 +419,38 @@ fn the_page_contains_the_recorders_families_and_each_scrape_is_recorded() {
     );
     let scrapes = [(Some(Format::Text), 200), (None, 401), (None, 405)];
     assert_eq!(*gateway.recorder.scrapes.borrow(), scrapes);
+}
+
+/// Lines of a family whose JSON is six times as large: their labels consist of control characters.
+fn control_characters(family: &str, lines: usize) -> String {
+    let value = "\u{1}".repeat(60_000);
+    let line = |number| format!("{family}{{number=\"{number}\",text=\"{value}\"}} 1\n");
+    (0..lines).fold(format!("# TYPE {family} gauge\n"), |page, number| page + &line(number))
+}
+
+#[test]
+fn a_scrape_omits_the_page_with_which_it_might_exceed_its_bytes() {
+    const LINES: usize = 180;
+    let large = |family| control_characters(family, LINES);
+    let pages = [large("a"), large("b"), large("c"), "# TYPE d gauge\nd 1\n".to_owned()];
+    let most = |page: &String| {
+        crate::exposition::parse::canonical(page.clone().into_bytes()).unwrap().rendered_at_most()
+    };
+    let [a, b, c, d] = [0, 1, 2, 3].map(|index| most(&pages[index]));
+    assert!(a.max(b).max(c) <= limits::RENDERED_BYTES, "each page is within its own bound");
+    assert!(a + b + d <= limits::SCRAPE_BYTES && a + b + c > limits::SCRAPE_BYTES);
+
+    let gateway = Fixture::with_sources("{}", 1_000, &["a", "b", "c", "d"]);
+    for (keys, page) in gateway.keys.iter().zip(&pages) {
+        gateway.store_as(keys, 1, page.as_bytes());
+    }
+    let text = gateway.text();
+    let has = |start: &str| text.lines().any(|line| line.starts_with(start));
+    assert_eq!(["a{", "b{", "c{", "d{"].map(has), [true, true, false, true]);
+    for (source, samples) in [("b", 0), ("c", LINES), ("d", 0)] {
+        let withheld = format!(
+            "awx_gateway_source_withheld_samples{{reason=\"scrape_limit\",source=\"{source}\"}} {samples}"
+        );
+        assert!(has(&withheld), "{source}");
+    }
 }

@@ -30,6 +30,11 @@ impl Fixture {
         Self { host, vms, streams: Cell::new(1), inspected: Cell::new(0) }
     }
 
+    /// The same host, with one VM of another configuration.
+    pub(super) fn reconfigured(self, changes: &[(&str, Value)]) -> Self {
+        Self { vms: vec![configured(&self.host, changes)], ..self }
+    }
+
     /// A gateway that knows that the controller refuses a random token.
     pub(super) fn with_refused_probe(changes: &[(&str, Value)]) -> Self {
         let gateway = Self::new(changes);
@@ -128,7 +133,7 @@ impl Fixture {
     }
 }
 
-pub(super) fn configured(host: &FakeHost, changes: &[(&str, Value)]) -> Site {
+fn configured(host: &FakeHost, changes: &[(&str, Value)]) -> Site {
     let mut json = json!({
         "gateway": {"labels": {}},
         "sources": [],

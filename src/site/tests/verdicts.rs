@@ -1,13 +1,11 @@
 //! Verdicts of the controller: how they are obtained, shared and remembered.
 
-use super::fixture::{Fixture, GOOD, SECOND, configured, permit, refusal, sent};
-use super::*;
+use super::fixture::{Fixture, GOOD, SECOND, permit, refusal, sent};
 use serde_json::json;
 
 #[test]
 fn a_permit_is_valid_in_every_vm_until_it_expires() {
-    let gateway = Fixture { vms: vec![], ..Fixture::new(&[]) };
-    let gateway = Fixture { vms: (0..2).map(|_| configured(&gateway.host, &[])).collect(), ..gateway };
+    let gateway = Fixture::of(2, &[]);
     assert_eq!(gateway.scrape(GOOD), None);
     gateway.answer(refusal("401", "No."));
     assert_eq!(gateway.answer(permit()), [200]);
@@ -92,8 +90,7 @@ fn a_cookie_beside_a_token_does_not_change_the_credential() {
 fn a_changed_configuration_does_not_use_the_verdicts_of_the_old_one() {
     let gateway = Fixture::with_refused_probe(&[]);
     gateway.permit(GOOD);
-    let vms = vec![configured(&gateway.host, &[("/auth/controller/allow_for", json!("61s"))])];
-    let gateway = Fixture { vms, ..gateway };
+    let gateway = gateway.reconfigured(&[("/auth/controller/allow_for", json!("61s"))]);
     assert_eq!(gateway.scrape(GOOD), None);
     gateway.answer(refusal("401", "No."));
     assert_eq!(gateway.answer(refusal("401", "No.")), [401]);
@@ -107,4 +104,15 @@ fn with_anonymous_access_only_passwords_are_asked_about_and_without_a_probe() {
     assert_eq!(gateway.answer(refusal("401", "Invalid username/password.")), [401]);
     assert_eq!(gateway.scrape("Basic Ym9iOnk="), None);
     assert_eq!(gateway.answer(permit()), [200]);
+}
+
+#[test]
+fn a_scrape_that_a_remembered_verdict_permits_does_not_read_the_clients_address() {
+    let gateway = Fixture::with_refused_probe(&[]);
+    let reads = || gateway.host.property_reads.replace(0);
+    reads();
+    gateway.permit(GOOD);
+    assert!(reads() > 0, "a scrape that waits is counted by its client's address");
+    assert_eq!(gateway.scrape(GOOD), Some(200));
+    assert_eq!(reads(), 0);
 }
