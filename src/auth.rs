@@ -1,6 +1,17 @@
-//! Credentials to [`Permit`] or [`Denial`].
+//! Authentication without I/O: credentials in, a [`Permit`] or a [`Denial`] out.
 //!
-//! What must not be answered without authentication asks for a `&Permit`, and nothing outside this module can make one.
+//! | question | module |
+//! |---|---|
+//! | Which credentials does a request carry? | `credentials` (`Authorization`), `request` (also the session cookie) |
+//! | Does the configuration know them? | `local`, with [`password`] for the hashes |
+//! | Which verdict does an answer of the controller contain, and how long is it valid? | `controller` |
+//! | Which client sent them? | `address` |
+//! | Under which key are they remembered? | `tag` |
+//! | Which part of the page does a permit open? | `visibility` |
+//!
+//! [`decide`] combines these. Calls to the controller and waiting scrapes are the business of `scrape::admission`.
+//!
+//! Code that returns protected data takes a `&Permit`, and only this module can create one.
 
 mod address;
 mod controller;
@@ -16,7 +27,7 @@ mod visibility;
 mod tests;
 
 pub use address::{has_no_port, is_last_forwarded, network};
-pub use controller::{CachedVerdict, Controller, Refusal, Verdict, judge};
+pub use controller::{CachedVerdict, Controller, Refusal, Verdict};
 pub use credentials::{Credentials, Malformed, Scheme};
 pub use local::{PendingPassword, Policy, Token, User};
 pub use request::{Forwarded, RequestCredentials};
@@ -27,7 +38,7 @@ pub use visibility::Visibility;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Proof that a scrape may be answered, and with what.
+/// Proof that a scrape may be answered, and which part of the page it may see.
 #[derive(Debug)]
 pub struct Permit(Rc<Visibility>);
 
@@ -36,61 +47,61 @@ impl Permit {
         Self(Rc::clone(view))
     }
 
-    /// One that opens this.
+    /// A permit for this part of the page.
     #[cfg(test)]
     pub(crate) fn of(view: Visibility) -> Self {
         Self(Rc::new(view))
     }
 
-    /// What it opens.
+    /// The part of the page that it opens.
     #[must_use]
     pub fn view(&self) -> &Rc<Visibility> {
         &self.0
     }
 }
 
-/// Why a scrape is refused, as far as its client is told.
+/// Why a scrape is refused, in as much detail as the client may know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// No credentials, or none that anybody here knows.
+    /// No credentials, or credentials that neither the configuration nor the controller knows.
     NotProvided,
-    /// The same, and a token in the URL, which is logged and so is none of the places where one counts.
+    /// The same, and the URL contains a token. The filter does not use it, since URLs are logged.
     TokenInUrl,
-    /// Basic without credentials.
+    /// `Basic` without credentials.
     BasicEmpty,
-    /// Basic with several words.
+    /// `Basic` with more than one word.
     BasicSpaces,
-    /// Basic with something else than a name, a colon and a password in base64.
+    /// `Basic` with a word that is not the base64 of a name, a colon and a password.
     BasicEncoding,
     /// An unknown user or a wrong password.
     WrongPassword,
-    /// The controller knows the client and does not permit it: its sentence, or nothing.
+    /// The controller knows the client and does not permit it. Contains the controller's sentence, or is empty.
     Forbidden(String),
 }
 
-/// What is known of a request's credentials without asking anyone.
+/// The decision about a request's credentials, as far as it needs no call and no long computation.
 #[derive(Debug)]
 pub enum LocalDecision {
     /// The scrape may be answered.
     Allowed(Permit),
     /// The scrape is refused.
     Denied(Denial),
-    /// The password has to be checked first, which takes long, unless it is remembered.
+    /// The password must be hashed first, which takes long, unless a success is remembered.
     CheckPassword(Box<PendingPassword>),
-    /// The controller's verdict counts: one that is remembered, or a new one.
+    /// The controller decides: by a remembered verdict or by a new one.
     AskController,
 }
 
-/// How the authentication of a scrape ended, with what the answer needs.
+/// The result of a scrape's authentication, with the data that the reply needs.
 #[derive(Debug)]
 pub enum Decision {
     /// The scrape may be answered.
     Allowed(Permit),
-    /// The same, on an earlier verdict, since the controller gives none now.
+    /// The scrape may be answered because of an earlier verdict: the controller gives none now.
     AllowedWhileDown(Permit),
     /// The scrape is refused.
     Denied(Denial),
-    /// The credentials were not checked: the client has to wait this long first.
+    /// The credentials were not checked: the client must wait this long first.
     Throttled(Duration),
     /// The credentials were not checked: the controller gives no verdict.
     Unavailable,
@@ -112,7 +123,7 @@ pub enum AuthOutcome {
 }
 
 impl Decision {
-    /// What the attempt counts as.
+    /// The outcome under which the attempt is counted.
     #[must_use]
     pub fn outcome(&self) -> AuthOutcome {
         match self {
@@ -143,12 +154,11 @@ impl AuthOutcome {
     }
 }
 
-/// Decides like the controller's authenticators, in their order: wrong or malformed Basic credentials are refused even
-/// where none are needed, and an unknown bearer token counts as no credentials. Credentials that no entry of the
-/// configuration knows are for the controller to judge, if one is configured.
+/// Decides as the controller's authenticators do, in their order: wrong or malformed Basic credentials are refused even if
+/// the policy admits anonymous clients, and an unknown bearer token counts as no credentials. The controller, if one is
+/// configured, decides about credentials that the configuration does not contain.
 #[must_use]
 pub fn decide(policy: &Policy, request: &RequestCredentials, tagger: &Tagger) -> LocalDecision {
-    let may_ask = policy.controller.is_some() && !request.forwarded.is_empty();
     match &request.credentials {
         Credentials::Malformed(malformed) => return LocalDecision::Denied((*malformed).into()),
         Credentials::Basic { user, password } => {
@@ -164,16 +174,21 @@ pub fn decide(policy: &Policy, request: &RequestCredentials, tagger: &Tagger) ->
     if policy.anonymous {
         return LocalDecision::Allowed(Permit::new(&Rc::default()));
     }
-    if may_ask { LocalDecision::AskController } else { LocalDecision::Denied(Denial::NotProvided) }
+    if policy.controller.is_some() && !request.forwarded.is_empty() {
+        LocalDecision::AskController
+    } else {
+        LocalDecision::Denied(Denial::NotProvided)
+    }
 }
 
 impl Policy {
-    /// What a remembered or new verdict means, if it counts. `scheme` is what the client showed.
+    /// The decision that follows from a remembered or a new verdict; `None` if there is no valid verdict. `scheme` is that
+    /// of the client's credentials.
     #[must_use]
     pub fn apply(&self, verdict: &CachedVerdict, scheme: Scheme) -> Option<Result<Permit, Denial>> {
         let controller = self.controller.as_ref()?;
         match verdict {
-            // A client without credentials is let in as well, and sees everything.
+            // Anonymous clients see everything, so a client that the controller knows does too.
             CachedVerdict::Permitted if self.anonymous => Some(Ok(Permit::new(&Rc::default()))),
             CachedVerdict::Refused(refusal) if self.anonymous && refusal.forbidden => {
                 Some(Ok(Permit::new(&Rc::default())))
@@ -184,7 +199,7 @@ impl Policy {
         }
     }
 
-    /// The permit of a client that was permitted before, for as long as the controller gives no verdict.
+    /// The permit of a client that was permitted before, while the controller gives no verdict.
     #[must_use]
     pub fn apply_while_down(&self, verdict: &CachedVerdict, scheme: Scheme) -> Option<Permit> {
         match verdict {
@@ -197,7 +212,7 @@ impl Policy {
 }
 
 impl Denial {
-    /// The same for a client that has a token in its URL: a 401 then says where tokens belong.
+    /// The same denial for a client that sent a token in its URL: a 401 then tells it to use the header.
     #[must_use]
     pub fn of_token_in_url(self) -> Self {
         match self {
@@ -206,8 +221,8 @@ impl Denial {
         }
     }
 
-    /// A refusal by the controller. A 401 has the same sentence whether an entry of the configuration or the controller
-    /// refused the credentials, so that the sentence does not tell which user names the configuration has.
+    /// A refusal by the controller. A 401 by the controller has the same sentence as one by the configuration, so that the
+    /// sentence does not reveal which user names the configuration contains.
     fn by_controller(refusal: &Refusal, scheme: Scheme) -> Self {
         match scheme {
             _ if refusal.forbidden => Self::Forbidden(refusal.sentence.clone()),
@@ -216,13 +231,13 @@ impl Denial {
         }
     }
 
-    /// Whether the answer is 403, not 401.
+    /// Returns true if the status is 403, false if it is 401.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Self::Forbidden(_))
     }
 
-    /// The controller's sentence.
+    /// The sentence for the client, in the controller's words.
     #[must_use]
     pub fn sentence(&self) -> &str {
         match self {
@@ -235,7 +250,7 @@ impl Denial {
                  /api/login/."
             }
             Self::TokenInUrl => {
-                "A token in the URL does not count here, since URLs are logged. Send it in a header, as \
+                "A token in the URL is not accepted, because URLs are logged. Send it in a header: \
                  \"Authorization: Bearer TOKEN\"."
             }
             Self::BasicEmpty => {
@@ -260,7 +275,7 @@ impl Denial {
 impl From<Malformed> for Denial {
     fn from(malformed: Malformed) -> Self {
         match malformed {
-            // The controller would take one of the two; that none is taken is all that can be said.
+            // The controller would use one of the two. The filter uses neither, and has no better sentence.
             Malformed::Repeated | Malformed::TooLong => Self::NotProvided,
             Malformed::BasicEmpty => Self::BasicEmpty,
             Malformed::BasicSpaces => Self::BasicSpaces,

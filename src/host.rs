@@ -1,25 +1,26 @@
-//! The seam: everything the filter asks of Envoy goes through [`Host`], so that the rest runs and is tested without one.
+//! The interface to Envoy: the filter uses Envoy only through [`Host`], so that all other code runs and is tested without
+//! it.
 //!
-//! What comes back is hostile: header and property values are bytes of anybody's choosing, shared data may have been
-//! written by another version of this module.
+//! All results are hostile: clients choose the bytes of headers and properties, and shared data may have been written by
+//! another version of this module.
 
 #[cfg(test)]
 pub mod fake;
 
 use std::time::Duration;
 
-/// A moment, as the time since the Unix epoch. The host's clock may jump, back too.
+/// A time, as the duration since the Unix epoch. The host's clock may jump, also backwards.
 pub type Time = Duration;
 
-/// What the host does for the filter.
+/// The operations of the host.
 pub trait Host {
     /// The wall clock.
     fn now(&self) -> Time;
 
-    /// Writes one line to the proxy's log. Never pass a secret.
+    /// Writes one line to the proxy's log. It must not contain a secret.
     fn log(&self, level: Level, line: &str);
 
-    /// Bytes of the system's random generator, to the end of `buffer`.
+    /// Fills `buffer` from the system's random generator.
     fn random(&self, buffer: &mut [u8]);
 
     /// A variable of the VM's environment (`vm_config.environment_variables`).
@@ -31,26 +32,26 @@ pub trait Host {
     /// Writes `value` under `key`.
     ///
     /// # Errors
-    /// [`HostError::Changed`] where the guard of a [`Write::IfUnchanged`] no longer holds.
+    /// [`HostError::Changed`] if the guard of a [`Write::IfUnchanged`] is no longer current.
     fn share(&self, key: &str, value: &[u8], write: Write) -> Result<(), HostError>;
 
     /// The first request header of this name. There may be more: see [`Host::request_headers`].
     fn request_header(&self, name: &str) -> Option<Vec<u8>>;
 
-    /// All request headers, in the order they came, names in lower case.
+    /// All request headers, in their order, with names in lower case.
     fn request_headers(&self) -> Vec<(String, Vec<u8>)>;
 
-    /// A property (`["response", "code"]`), in the encoding Envoy gives it: integers are 8 bytes, little-endian.
+    /// A property (`["response", "code"]`), in Envoy's encoding: integers are 8 bytes, little-endian.
     fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
 
-    /// Sends an HTTP request to a cluster; its answer comes to the context that sent it.
+    /// Sends an HTTP request to a cluster. The context that sent it receives the answer.
     ///
     /// # Errors
-    /// [`HostError::Refused`] at once, and then no answer ever comes: an unknown cluster, or none of its hosts healthy.
+    /// [`HostError::Refused`] if the cluster does not exist or has no healthy host. Then no answer comes.
     fn call(&self, call: &Call<'_>) -> Result<CallId, HostError>;
 }
 
-/// What tells the answer of one call from another's, within a VM.
+/// Identifies a call within a VM.
 pub type CallId = u32;
 
 /// An HTTP request that the filter sends. Its method is GET, its body empty.
@@ -64,11 +65,12 @@ pub struct Call<'a> {
     pub path: &'a str,
     /// Further headers.
     pub headers: &'a [(&'a str, &'a str)],
-    /// How long the answer may take. Envoy takes less than a millisecond as no limit.
+    /// The time limit for the answer. Envoy takes less than a millisecond as no limit.
     pub timeout: Duration,
 }
 
-/// Headers of a [`Call`] for a page: the format that a controller has, OpenMetrics of who has no other, and who asks.
+/// Headers of a [`Call`] for a page. They prefer text, which every controller has, to OpenMetrics, which is the only format
+/// of some other sources.
 pub const ASKING: [(&str, &str); 2] = [
     ("accept", "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5"),
     ("user-agent", concat!("awx-metrics-filter/", env!("CARGO_PKG_VERSION"))),
@@ -77,9 +79,9 @@ pub const ASKING: [(&str, &str); 2] = [
 /// The answer to a [`Call`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Names in lower case, `:status` among them. Empty where the answer was cut off or over the host's limit.
+    /// Names in lower case, including `:status`. Empty if the answer was cut off or exceeds the host's limit.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The body, whole.
+    /// The complete body.
     pub body: Vec<u8>,
 }
 
@@ -100,36 +102,36 @@ pub struct Shared {
     pub guard: u32,
 }
 
-/// On what condition a value is written to shared data.
+/// The condition under which a value is written to shared data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Whatever stands there.
+    /// Always, whatever the current value is.
     Always,
-    /// Only if nobody wrote since it was read. **A key that does not exist is written all the same**: the host's
+    /// Only if the value was not written since it was read. **A key that does not exist is written in any case**: the host's
     /// shared data has no atomic create.
     IfUnchanged(u32),
 }
 
-/// How much a log line matters.
+/// The severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For whoever debugs the filter.
+    /// For debugging the filter.
     Debug,
-    /// What an operator may want to know.
+    /// An event that an operator may want to know about.
     Info,
-    /// What an operator should look at.
+    /// A problem that an operator should look at.
     Warn,
-    /// What does not work.
+    /// A failure.
     Error,
 }
 
-/// Why the host did not do it.
+/// Why an operation of the host failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
-    /// Somebody else wrote the value since it was read.
+    /// The value was written since it was read.
     #[error("the shared value changed since it was read")]
     Changed,
-    /// The host would not send the call, or failed in a way it does not explain.
+    /// The host did not send the call, or failed for a reason that it does not explain.
     #[error("the host refused")]
     Refused,
 }

@@ -1,6 +1,6 @@
 //! A proxy-wasm filter that answers `/api/v2/metrics` of the automation controller (AWX) at the gateway.
 //!
-//! Three flows, which meet only in shared data and in the model of metric families:
+//! It has three flows, which meet only in shared data and in the model of metric families:
 //!
 //! ```text
 //! OBSERVE  a proxied request ends  ->  facts -> labels -> tally -> shard            (every request)
@@ -8,12 +8,28 @@
 //! SCRAPE   GET /api/v2/metrics     ->  route -> permit -> gather -> merge -> render (every few seconds)
 //! ```
 //!
-//! In reading order: [`observe`], [`collect`] and [`scrape`] are the flows, each top to bottom in one file that names
-//! its steps; [`site`] puts them side by side for one configuration in one VM. [`auth`] decides who may see what,
-//! [`config`] reads what the operator wrote. [`metrics`] is the model, [`exposition`] reads and writes it. [`shared`] is
-//! what the VMs have in common. [`host`] is the seam to Envoy, [`upstream`] says why an
-//! answer is no page, and [`limits`] has every bound. The entry of the module,
-//! `wasm`, turns Envoy's callbacks into calls of a [`site::Site`]; it exists for the wasm target alone.
+//! Open the module that fits the question:
+//!
+//! | question | module |
+//! |---|---|
+//! | Where do Envoy's callbacks arrive? | `wasm`, for the wasm target alone |
+//! | How do the flows of one configuration work together in a VM? | [`site`] |
+//! | How is a proxied request counted? | [`observe`] |
+//! | How are sources pulled, and by which VM? | [`collect`] |
+//! | How is a scrape answered? | [`scrape`], which lists its steps |
+//! | Which credentials open which part of the page? | [`auth`] |
+//! | What did the operator configure? | [`config`] |
+//! | What is a metric family, and how are pages merged? | [`metrics`] |
+//! | How is a format parsed or rendered? | [`exposition`] |
+//! | What do VMs store in shared data? | [`shared`] |
+//! | How does the filter call Envoy? | [`host`] |
+//! | Why is an upstream's answer not a metrics page? | [`upstream`] |
+//! | How large may a value become? | [`limits`] |
+//!
+//! A proxied request passes `wasm` (headers, then log), [`site::Site::request`], which finds that it is no scrape
+//! ([`scrape::route`]), and [`site::Site::ended`], which counts it ([`observe::Observer::record`]). A scrape passes `wasm`,
+//! [`site::Site::request`] and [`scrape::Scraper::start`]. If it waits, [`site::Site::tick`] or [`site::Site::answered`]
+//! returns its reply.
 
 pub mod auth;
 pub mod collect;

@@ -1,16 +1,22 @@
 //! SCRAPE: route -> permit -> gather -> merge -> render -> reply.
 //!
-//! Runs in a worker's VM, on a request for the metrics page, and reads nothing but shared data. A scrape waits
-//! ([`Step::Wait`]) while a password is checked or the controller is asked; every other one is answered at once.
+//! | step | module |
+//! |---|---|
+//! | Is the request a scrape? | [`route`] |
+//! | What does it ask for? | [`query`] (the URL's), [`accept`] (format), [`encoding`] (gzip), with `header` for both |
+//! | May it be answered? | `admission`, by the rules of [`crate::auth`] |
+//! | The page | [`gather`] |
+//! | The reply, with its status | [`reply`] |
+//!
+//! Runs in a worker's VM, on a request for the metrics page, and reads only shared data. A scrape waits ([`Step::Wait`])
+//! while its password is hashed or the controller is asked; every other scrape is answered at once.
 
 pub mod accept;
 mod admission;
-mod controller_auth;
 pub mod encoding;
 pub mod gather;
-mod passwords;
+mod header;
 pub mod query;
-mod question;
 pub mod reply;
 pub mod route;
 
@@ -31,7 +37,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-/// Names a stream to the host.
+/// The host's number of a stream.
 pub type StreamId = u32;
 
 /// Answers the scrapes of one configuration, in one VM.
@@ -39,14 +45,14 @@ pub struct Scraper {
     config: Rc<Config>,
     gatherer: Gatherer,
     admission: Admission,
-    /// The scrapes that wait for [`Self::admission`], which bounds them.
+    /// The scrapes that wait for [`Self::admission`], which bounds their number.
     waiting: RefCell<HashMap<StreamId, Request>>,
     /// The permitted scrapes whose pages are being rendered in slices, in the order they came; at most
     /// [`limits::WAITERS`].
     rendering: RefCell<VecDeque<(StreamId, Request, Permit)>>,
 }
 
-/// What the flow needs around it.
+/// The surroundings of the flow.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The host.
@@ -57,42 +63,42 @@ pub struct Context<'a> {
     pub pulls: &'a dyn Pulls,
 }
 
-/// Counts what scrapes do, and has the families that the gateway counts.
+/// Counts scrapes, and writes the families that the gateway counts.
 pub trait ScrapeRecorder {
-    /// Credentials were checked. The count may be published with that of the scrape that follows.
+    /// Counts an authentication. The caller then counts the scrape, so both counts may be published together.
     fn attempted(&self, host: &dyn Host, scheme: Scheme, outcome: AuthOutcome);
-    /// A scrape was answered, with a page of this format or with none.
+    /// Counts a scrape that was answered, with a page of this format or with none.
     fn scraped(&self, host: &dyn Host, format: Option<Format>, status: u16);
-    /// Since when there are counts.
+    /// The time since which requests are counted.
     fn created(&self, host: &dyn Host) -> Option<Time>;
     /// Writes the families.
     fn write(&self, host: &dyn Host, page: &mut dyn Sink);
 }
 
-/// Pulls the pages of the sources whose credentials are those of the clients.
+/// Pulls the pages of sources that are pulled with clients' credentials.
 pub trait Pulls {
-    /// Whether the page of the source at this place of the configuration is to be pulled again.
+    /// Returns true if the page of the source with this index in the configuration is due.
     fn is_due(&self, host: &dyn Host, source: usize) -> bool;
-    /// Whether the caller, and no other VM, is to pull it now.
+    /// Claims the pull. Returns true if the caller, and no other VM, must pull the page now.
     fn claim(&self, host: &dyn Host, source: usize) -> bool;
-    /// Ends a pull whose client was refused, as if it had not begun.
+    /// Ends a pull whose client was refused: the page stays due.
     fn release(&self, host: &dyn Host, source: usize);
-    /// Ends a pull; there is no answer if it could not be sent.
+    /// Ends a pull. `answer` is `None` if the call could not be sent.
     fn pulled(&self, host: &dyn Host, source: usize, began: Time, answer: Option<Answer>);
 }
 
-/// What becomes of a request.
+/// The filter's decision about a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It is not for the filter.
+    /// The request is not a scrape.
     Pass,
-    /// It is answered with this.
+    /// The scrape is answered with this reply.
     Reply(Reply),
-    /// [`Scraper::advance`] or [`Scraper::answered`] will have the answer.
+    /// [`Scraper::advance`] or [`Scraper::answered`] will return the reply.
     Wait,
 }
 
-/// A scrape, as its headers describe it.
+/// A scrape, as read from its headers.
 struct Request {
     scheme: Scheme,
     method: Vec<u8>,
@@ -103,7 +109,7 @@ struct Request {
 }
 
 impl Scraper {
-    /// A scraper for this configuration.
+    /// Creates a scraper for this configuration.
     #[must_use]
     pub fn new(config: Rc<Config>, host: &dyn Host) -> Self {
         Self {
@@ -115,15 +121,15 @@ impl Scraper {
         }
     }
 
-    /// Takes a request by its headers. `target` is its `:path`.
+    /// Takes a request, whose headers it reads from the host. `target` is its `:path`.
     ///
-    /// Authentication comes before everything but the route: a client that is refused learns nothing else.
+    /// Authentication comes before everything except the route, so a client that is refused learns nothing else.
     pub fn start(&self, context: Context<'_>, stream: StreamId, target: &[u8]) -> Step {
         let Some(path) = self.route(context.host, target) else { return Step::Pass };
         let headers = context.host.request_headers();
-        let asks = self.config.auth.controller.is_some();
+        let has_controller = self.config.auth.controller.is_some();
         let (authorization, cookies) = (all(&headers, "authorization"), all(&headers, "cookie"));
-        let credentials = RequestCredentials::read(authorization, cookies, asks);
+        let credentials = RequestCredentials::read(authorization, cookies, has_controller);
         let request = Request::read(&headers, target, path, credentials.scheme());
         match self.admission.admit(context, stream, credentials) {
             Some(decision) => {
@@ -136,13 +142,13 @@ impl Scraper {
         }
     }
 
-    /// Whether a scrape waits for [`Scraper::advance`].
+    /// Returns true if a scrape waits for [`Scraper::advance`].
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.admission.is_busy() || !self.rendering.borrow().is_empty()
     }
 
-    /// Does a slice of what scrapes wait for, on the root context, and returns the replies that are ready.
+    /// Does one slice of the work that scrapes wait for, on the root context. Returns the replies that are ready.
     pub fn advance(&self, context: Context<'_>) -> Vec<(StreamId, Reply)> {
         let decided = self.admission.advance(context);
         let mut replies = self.answer_all(context, decided);
@@ -150,7 +156,7 @@ impl Scraper {
         replies
     }
 
-    /// Takes the answer to a call, unless the collector sent it, and returns the replies that are ready.
+    /// Takes the answer to a call, and returns the replies that are ready; `None` if the scraper did not send the call.
     pub fn answered(
         &self,
         context: Context<'_>,
@@ -168,7 +174,7 @@ impl Scraper {
         self.admission.forget(stream);
     }
 
-    /// Whether this is one of the paths that are answered, in any spelling.
+    /// Returns true if the filter answers this path, in any spelling.
     #[must_use]
     pub fn has_path(&self, target: &[u8]) -> bool {
         self.path(target).is_some()
@@ -177,7 +183,7 @@ impl Scraper {
     /// The path in its normal form, if the filter answers it.
     fn path<'a>(&self, target: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let path = route::normal_form(target);
-        self.config.paths.iter().any(|have| have.as_bytes() == &*path).then_some(path)
+        self.config.paths.iter().any(|configured| configured.as_bytes() == &*path).then_some(path)
     }
 
     fn route<'a>(&self, host: &dyn Host, target: &'a [u8]) -> Option<Cow<'a, [u8]>> {
@@ -205,7 +211,7 @@ impl Scraper {
         let format = request.format();
         let reply = match decision {
             Decision::Allowed(permit) | Decision::AllowedWhileDown(permit) => {
-                return self.serve(context, stream, request, permit);
+                return self.permitted_reply(context, stream, request, permit);
             }
             Decision::Denied(denial) => {
                 let denial =
@@ -226,7 +232,7 @@ impl Scraper {
     }
 
     /// The reply to a permitted scrape; `None` if its page takes several ticks.
-    fn serve(
+    fn permitted_reply(
         &self,
         context: Context<'_>,
         stream: StreamId,
@@ -236,7 +242,7 @@ impl Scraper {
         let format = request.format();
         let (page, reply) = match (request.method.as_slice(), request.media) {
             (b"GET" | b"HEAD", Ok(MediaType { format: Format::Html, .. })) => {
-                (format, Reply::for_people(&permit, request.encoding))
+                (format, Reply::html_page(&permit, request.encoding))
             }
             (b"GET" | b"HEAD", Ok(media)) => {
                 match self.gathered(context, &request, &permit, Gatherer::page) {
@@ -334,18 +340,18 @@ impl Request {
         }
     }
 
-    /// The format that it gets, if there is one for it.
+    /// The format of the reply, if an available one is acceptable.
     fn format(&self) -> Option<Format> {
         self.media.ok().map(|media| media.format)
     }
 }
 
-/// The values of all headers of this name, in lower case.
+/// The values of all headers with this name, which must be in lower case.
 fn all<'a>(
     headers: &'a [(String, Vec<u8>)],
     name: &'a str,
 ) -> impl Iterator<Item = &'a [u8]> + Clone {
-    headers.iter().filter(move |(have, _)| have == name).map(|(_, value)| value.as_slice())
+    headers.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_slice())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! What one configuration does in one VM: the three flows, side by side, and what passes between them.
+//! One configuration in one VM: joins the three flows, which do not know each other.
 //!
-//! The entry ([`crate`]'s wasm part) turns callbacks into calls of a [`Site`], and does what it says.
+//! `wasm` turns Envoy's callbacks into calls of a [`Site`], and carries out the [`Step`]s and [`Reply`]s that it returns.
 
 use crate::auth::{AuthOutcome, Scheme};
 use crate::collect::{Collector, Pullers};
@@ -17,27 +17,27 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What a scrape counts as, whatever path is configured and however a client spells it.
+/// The path under which every scrape is counted, independently of the configured paths and of the client's spelling.
 pub const METRICS: &[u8] = b"/api/v2/metrics/";
 
-/// What a root is for.
+/// The purpose of a root context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The filter: it answers scrapes and pulls the sources, and counts if it is to.
+    /// The filter: answers scrapes and pulls the sources, and counts requests if `observe.by` says so.
     Filter,
-    /// The access logger: it counts if it is to.
+    /// The access logger: counts requests if `observe.by` says so.
     AccessLog,
 }
 
-/// What there is once in a VM, whatever its configurations.
+/// The state that all configurations of a VM share.
 pub struct Vm {
-    /// Tells it from other VMs: no property does.
+    /// A random number that identifies the VM: no property does.
     id: u64,
-    /// Whether it has had a stream, and so stands on a worker thread.
-    serves: Cell<bool>,
-    /// One for each scope: a shard has one writer.
+    /// True once the VM has had a stream: then it runs on a worker thread.
+    has_streams: Cell<bool>,
+    /// One for each scope, since a shard has one writer.
     observers: RefCell<HashMap<String, Rc<RefCell<Observer>>>>,
-    /// By source key, the configurations that pull it, the newest last.
+    /// The configurations that pull a source, by the source's key; the newest is the last.
     pullers: Pullers,
 }
 
@@ -46,29 +46,29 @@ pub struct Site {
     vm: Rc<Vm>,
     config: Rc<Config>,
     scraper: Scraper,
-    /// None where this only counts.
+    /// `None` in the access logger.
     collector: Option<RefCell<Collector>>,
     observer: Rc<RefCell<Observer>>,
     ticks_every: Cell<Duration>,
 }
 
 impl Vm {
-    /// A VM with a random number of its own.
+    /// Creates the state of a VM.
     #[must_use]
     pub fn new(host: &dyn Host) -> Self {
         let mut id = [0; 8];
         host.random(&mut id);
         Self {
             id: u64::from_le_bytes(id),
-            serves: Cell::new(false),
+            has_streams: Cell::new(false),
             observers: RefCell::default(),
             pullers: Pullers::default(),
         }
     }
 
     /// Notes that the VM has had a stream.
-    pub fn serve(&self) {
-        self.serves.set(true);
+    pub fn note_stream(&self) {
+        self.has_streams.set(true);
     }
 
     fn observer(&self, host: &dyn Host, scope: &str) -> Rc<RefCell<Observer>> {
@@ -84,7 +84,7 @@ impl Vm {
 }
 
 impl Site {
-    /// Starts what a configuration asks for.
+    /// Starts the flows of a configuration.
     #[must_use]
     pub fn new(vm: &Rc<Vm>, config: Config, role: Role, host: &dyn Host) -> Self {
         for warning in config.warnings() {
@@ -108,41 +108,41 @@ impl Site {
         }
     }
 
-    /// Whether requests are counted by `who`.
+    /// Returns true if `observer` counts requests.
     #[must_use]
-    pub fn observes_by(&self, who: Observe) -> bool {
-        self.config.observe == who
+    pub fn observes_by(&self, observer: Observe) -> bool {
+        self.config.observe == observer
     }
 
-    /// A request whose headers came.
+    /// Handles the headers of a request. `target` is its `:path`.
     pub fn request(&self, host: &dyn Host, stream: StreamId, target: &[u8]) -> Step {
         self.scraper.start(self.context(host), stream, target)
     }
 
-    /// Whether requests for this authority are counted. It is asked for only where it matters.
-    pub fn serves(&self, authority: impl FnOnce() -> Option<Vec<u8>>) -> bool {
+    /// Returns true if requests for this authority are counted. `authority` is called only if the configuration has `hosts`.
+    pub fn counts_authority(&self, authority: impl FnOnce() -> Option<Vec<u8>>) -> bool {
         self.config.serves_asking(authority)
     }
 
-    /// The path that a request counts by: [`METRICS`] for those that are scrapes.
+    /// The path under which a request is counted: [`METRICS`] for a scrape.
     #[must_use]
     pub fn counted_as<'a>(&self, path: &'a [u8]) -> &'a [u8] {
         if self.scraper.has_path(path) { METRICS } else { path }
     }
 
-    /// A request that ended. Its path is the one to count it by.
+    /// Counts a request that ended. `facts.path` is that of [`Self::counted_as`].
     pub fn ended(&self, host: &dyn Host, facts: &Facts<'_>) {
-        // An access logger may never see a stream.
-        self.vm.serve();
+        // An access logger may never have a stream of its own.
+        self.vm.note_stream();
         self.observer.borrow_mut().record(host, facts);
     }
 
-    /// A stream that is gone, if it waited.
+    /// Forgets a stream that ended while it waited.
     pub fn forget(&self, stream: StreamId) {
         self.scraper.forget(stream);
     }
 
-    /// The answer to a call. Gives the answers to scrapes that waited for it.
+    /// Handles the answer to a call. Returns the replies to scrapes that waited for it.
     pub fn answered(
         &self,
         host: &dyn Host,
@@ -158,10 +158,10 @@ impl Site {
         Vec::new()
     }
 
-    /// A tick. Gives the answers to scrapes that waited, if there are any now.
+    /// Handles a tick. Returns the replies that are ready.
     pub fn tick(&self, host: &dyn Host) -> Vec<(StreamId, Reply)> {
         if let Some(collector) = &self.collector {
-            collector.borrow_mut().tick(host, self.vm.serves.get());
+            collector.borrow_mut().tick(host, self.vm.has_streams.get());
         }
         self.observer.borrow_mut().tick(host);
         self.scraper.advance(self.context(host))
@@ -171,7 +171,7 @@ impl Site {
         Context { host, recorder: self, pulls: self }
     }
 
-    /// How often a tick is wanted from now on, where that is not as often as before.
+    /// The new period of ticks, if it has changed.
     #[must_use]
     pub fn new_tick_period(&self) -> Option<Duration> {
         let period = match &self.collector {

@@ -1,11 +1,10 @@
-//! The module's entry: contexts whose callbacks ask the core what to do, and do it.
+//! The module's entry: turns Envoy's callbacks into calls of a [`Site`], and carries out its decisions.
 //!
-//! Envoy runs all plugins of one `vm_id` and module in one VM, a root context for each configuration. What belongs to the
-//! VM is made once ([`VM`]); what belongs to a configuration hangs on its root. The root id says what a root is for:
-//! [`LOG_ROOT`] counts what the access log sees, any other answers scrapes.
+//! Envoy runs all plugins with the same `vm_id` and module in one VM, with a root context for each configuration. The
+//! state of the VM is created once ([`VM`]); the state of a configuration belongs to its root. The root id determines the
+//! purpose of a root: [`LOG_ROOT`] counts the requests of the access log, any other root answers scrapes.
 //!
-//! A callback that the filter has, and the SDK's defaults do not suffice for, has to stand in `.cargo/link-module` too:
-//! the linker leaves the others out.
+//! Every callback that is implemented here must be listed in `.cargo/link-module` too: the linker drops all others.
 
 mod envoy;
 
@@ -33,11 +32,11 @@ const LOG_ROOT: &[u8] = b"awx_metrics_log";
 
 thread_local! {
     static VM: Rc<Vm> = Rc::new(Vm::new(&Envoy));
-    /// Whether this VM has warned that something rewrites its pages.
+    /// True if this VM has already warned that its pages are rewritten.
     static WARNED_OF_REWRITING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// One configuration.
+/// The root context of one configuration.
 #[derive(Default)]
 struct Root {
     site: Option<Rc<Site>>,
@@ -51,7 +50,7 @@ impl Root {
         let role = if self.logs { Role::AccessLog } else { Role::Filter };
         let site = VM.with(|vm| Site::new(vm, config, role, &Envoy));
         if self.logs && !site.observes_by(Observe::AccessLog) {
-            let line = "awx_metrics: this access logger counts nothing, since observe.by is not \
+            let line = "awx_metrics: this access logger counts nothing, because observe.by is not \
                         access_log";
             Envoy.log(Level::Warn, line);
         }
@@ -89,7 +88,7 @@ impl RootContext for Root {
         }
     }
 
-    /// A request as the access log sees it, on the root itself.
+    /// Called for each request if the plugin is an access logger: Envoy then creates no stream context.
     fn on_log(&mut self) {
         if let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::AccessLog))
             && self.logs
@@ -99,9 +98,15 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        VM.with(|vm| vm.serve());
+        VM.with(|vm| vm.note_stream());
         let site = self.site.clone();
-        Some(Box::new(Stream { id, site, seen: Seen::Nothing, waits: false, page_bytes: None }))
+        Some(Box::new(Stream {
+            id,
+            site,
+            observed: Observed::Nothing,
+            waits: false,
+            page_bytes: None,
+        }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -109,33 +114,34 @@ impl RootContext for Root {
     }
 }
 
-/// One request.
+/// The context of one request.
 struct Stream {
     id: u32,
     site: Option<Rc<Site>>,
-    seen: Seen,
+    observed: Observed,
+    /// True if the request waits for its reply.
     waits: bool,
-    /// The length of the page that was sent at once, if one was.
+    /// The length of the page, if the request was answered with one at once.
     page_bytes: Option<usize>,
 }
 
-/// What was seen of a request that is to be counted when it ends.
-enum Seen {
-    /// Nothing yet, and perhaps nothing ever.
+/// The part of a request that its headers callback recorded, for counting it when it ends.
+enum Observed {
+    /// The callback has not run. It never runs for a request that Envoy refuses before any filter.
     Nothing,
-    /// That it is not counted here.
-    NotOurs,
-    /// As the client sent it: a route may rewrite the headers later.
-    Headers { came: Instant, method: Option<Vec<u8>>, path: Option<Cow<'static, [u8]>> },
+    /// The filter does not count the request.
+    NotCounted,
+    /// The headers as the client sent them: a route may rewrite them later.
+    Headers { at: Instant, method: Option<Vec<u8>>, path: Option<Cow<'static, [u8]>> },
 }
 
 impl Stream {
-    /// Keeps back a request that is not decided yet.
+    /// Pauses the request while it waits for its reply.
     fn hold(&self) -> Action {
         if self.waits { Action::Pause } else { Action::Continue }
     }
 
-    fn obey(&mut self, site: &Site, step: Step) -> Action {
+    fn carry_out(&mut self, site: &Site, step: Step) -> Action {
         match step {
             Step::Pass => return Action::Continue,
             Step::Reply(reply) => {
@@ -156,24 +162,24 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         let Some(site) = self.site.clone() else { return Action::Continue };
-        let came = envoy::instant();
+        let at = envoy::instant();
         let path = Envoy.request_header(":path");
         let step = path.as_ref().map_or(Step::Pass, |path| site.request(&Envoy, self.id, path));
-        let counts =
-            site.observes_by(Observe::Filter) && site.serves(|| Envoy.request_header(":authority"));
-        self.seen = if counts {
+        let counts = site.observes_by(Observe::Filter)
+            && site.counts_authority(|| Envoy.request_header(":authority"));
+        self.observed = if counts {
             let path =
                 if step == Step::Pass { path.map(Cow::Owned) } else { Some(site::METRICS.into()) };
-            Seen::Headers { came, method: Envoy.request_header(":method"), path }
+            Observed::Headers { at, method: Envoy.request_header(":method"), path }
         } else {
-            Seen::NotOurs
+            Observed::NotCounted
         };
-        self.obey(&site, step)
+        self.carry_out(&site, step)
     }
 
-    /// By default Envoy shows nothing more of a request that is paused at its headers. If the plugin's
-    /// `allow_on_headers_stop_iteration` is set it does, and takes a `Continue` as leave to let the request through (Envoy
-    /// 1.36.2 and 1.40.0).
+    /// By default, Envoy calls this only after the headers were let through. With the plugin's
+    /// `allow_on_headers_stop_iteration`, it also does while the headers are paused, and a `Continue` then lets the whole
+    /// request through (Envoy 1.36.2 and 1.40.0).
     fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
         self.hold()
     }
@@ -189,18 +195,18 @@ impl HttpContext for Stream {
         let Some(site) = self.site.as_ref().filter(|site| site.observes_by(Observe::Filter)) else {
             return;
         };
-        match &self.seen {
-            Seen::Headers { came, method, path } => {
-                ended(site, method.as_deref(), path.as_deref(), Some(came.elapsed()));
+        match &self.observed {
+            Observed::Headers { at, method, path } => {
+                ended(site, method.as_deref(), path.as_deref(), Some(at.elapsed()));
             }
-            Seen::NotOurs => {}
-            // Refused by Envoy itself before any filter, for want of a host or the like. So no route rewrote anything.
-            Seen::Nothing => log_request(site, || false),
+            Observed::NotCounted => {}
+            // Envoy refused the request before any filter, for example without a host. So no route rewrote it.
+            Observed::Nothing => log_request(site, || false),
         }
     }
 }
 
-/// The SDK drops a stream's context when the stream has ended, however it did.
+/// The SDK drops a stream's context when the stream has ended for any reason.
 impl Drop for Stream {
     fn drop(&mut self) {
         if self.waits
@@ -211,24 +217,25 @@ impl Drop for Stream {
     }
 }
 
-/// Whether Envoy sent the request to a cluster, or tried to. A route rewrites only such requests.
+/// Returns true if Envoy routed the request to a cluster. A route rewrites only such requests.
 ///
 /// A client can send `x-envoy-original-path` and `-host` itself. Envoy removes them if `use_remote_address` is on, but not
 /// from a request that it refuses early (no host, a path that it does not normalise); a route that rewrites replaces them
-/// (seen on 1.36.2 and 1.40.0). No property tells whether the route did, so without `use_remote_address` a client may
-/// still choose what its own routed request counts as.
+/// (Envoy 1.36.2 and 1.40.0). No property tells if the route rewrote the request, so without `use_remote_address` a client
+/// can choose the path under which its own routed request is counted.
 fn was_routed() -> bool {
     Envoy.property(&["xds", "cluster_name"]).is_some_and(|cluster| !cluster.is_empty())
 }
 
-/// Counts a request by what its log callback sees alone. `was_routed` is asked only where it matters.
+/// Counts a request with the data of its log callback alone. `was_routed` is called only if the headers may have been
+/// rewritten.
 fn log_request(site: &Site, was_routed: impl Fn() -> bool) {
-    // What the client sent, where a route has rewritten it since.
+    // The header as the client sent it, before a route rewrote it.
     let sent = |original, header| {
         let rewritten = Envoy.request_header(original).filter(|_| was_routed());
         rewritten.or_else(|| Envoy.request_header(header))
     };
-    if site.serves(|| sent("x-envoy-original-host", ":authority")) {
+    if site.counts_authority(|| sent("x-envoy-original-host", ":authority")) {
         let path = sent("x-envoy-original-path", ":path");
         let path = path.as_deref().map(|path| site.counted_as(path));
         let nanoseconds = envoy::integer(&["request", "duration"]);
@@ -238,7 +245,7 @@ fn log_request(site: &Site, was_routed: impl Fn() -> bool) {
     }
 }
 
-/// Counts a request that ended, from within its log callback.
+/// Counts a request that ended. Must be called in its log callback.
 fn ended(site: &Site, method: Option<&[u8]>, path: Option<&[u8]>, duration: Option<Duration>) {
     let code = envoy::integer(&["response", "code"]).unwrap_or_default();
     let code = u16::try_from(code).unwrap_or_default();
@@ -246,9 +253,9 @@ fn ended(site: &Site, method: Option<&[u8]>, path: Option<&[u8]>, duration: Opti
     site.ended(&Envoy, &Facts { method, path, code, duration, websocket });
 }
 
-/// Warns once if the page that was sent is not the one that the client got: a `local_reply_config` with a `body_format`
-/// rewrites every reply of a filter, and keeps `content-encoding: gzip` over the new text. This costs scrapes alone: one
-/// header. A compressor before the filter removes that header, and then nothing can be said.
+/// Warns once if the client received another body than the page: a `local_reply_config` with a `body_format` rewrites every
+/// reply of a filter, and keeps `content-encoding: gzip` with the new text. The check reads one header, for scrapes alone. A
+/// compressor in front of the filter removes that header; then the check finds nothing.
 fn warn_if_rewritten(bytes: usize) {
     let length = envoy::response_header("content-length");
     let length = length.and_then(|length| std::str::from_utf8(&length).ok()?.parse::<usize>().ok());
@@ -260,7 +267,7 @@ fn warn_if_rewritten(bytes: usize) {
     }
 }
 
-/// The only protocol that Envoy lets a client switch to, where it is configured, is the websocket.
+/// The status of a websocket's response: Envoy lets a client switch to no other protocol.
 const SWITCHING_PROTOCOLS: u16 = 101;
 
 fn tick(site: &Site) {
@@ -268,7 +275,7 @@ fn tick(site: &Site) {
     set_tick(site);
 }
 
-/// Answers scrapes that waited, from a callback of the root.
+/// Sends replies to scrapes that waited, from a callback of the root.
 fn send_all(replies: &[(StreamId, Reply)]) {
     for (stream, reply) in replies {
         if hostcalls::set_effective_context(*stream).is_ok() {
@@ -279,13 +286,13 @@ fn send_all(replies: &[(StreamId, Reply)]) {
 
 fn set_tick(site: &Site) {
     if let Some(period) = site.new_tick_period() {
-        // Envoy refuses no period.
+        // Envoy accepts every period.
         let _ = hostcalls::set_tick_period(period);
     }
 }
 
 fn send(reply: &Reply) {
     let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-    // Only fails where the stream is gone, and then nobody waits.
+    // Fails only if the stream has ended, and then no client waits.
     let _ = hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body));
 }

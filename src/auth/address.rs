@@ -1,9 +1,10 @@
-//! Where a client comes from, as far as it cannot change that at will.
+//! A client's network address, reduced to the part that the client cannot change at will.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The network of Envoy's `source.address` (`192.0.2.1:80`, `[2001:db8::1]:80`): an IPv4 address, or the first 64 bits of
-/// an IPv6 one, since a subscriber has all that begin so. What is neither, such as the path of a socket, is its own.
+/// an IPv6 address, since a subscriber can use all addresses of that prefix. Any other value, such as the path of a socket,
+/// is returned as it is.
 #[must_use]
 pub fn network(source: &[u8]) -> Vec<u8> {
     let port = source.iter().rposition(|&byte| byte == b':').unwrap_or(source.len());
@@ -18,17 +19,18 @@ pub fn network(source: &[u8]) -> Vec<u8> {
     inner.parse::<Ipv4Addr>().map_or_else(|_| source.to_vec(), |address| address.octets().to_vec())
 }
 
-/// Whether Envoy read the address from a header. Addresses of connections have a port.
+/// Returns true if Envoy read the address from a header: only the address of a connection has a port.
 #[must_use]
 pub fn has_no_port(source: &[u8]) -> bool {
     source.ends_with(b":0")
 }
 
-/// Whether Envoy's `source.address` is the last entry of `x-forwarded-for`, as the client or a proxy before Envoy sent it.
+/// Returns true if Envoy's `source.address` is the last entry of `x-forwarded-for`, which the client or a proxy in front of
+/// Envoy sent.
 ///
-/// Without `use_remote_address`, which is the default, Envoy takes the address of every client from there, and adds nothing
-/// to the header. With it, Envoy adds the connection's address: if Envoy trusts further hops, an earlier entry is the
-/// client's. No property tells the connection's own address (Envoy 1.36.2 and 1.40.0).
+/// By default, `use_remote_address` is off: Envoy takes every client's address from this entry, and does not extend the
+/// header. If it is on, Envoy appends the connection's address; with trusted hops, the client's address is an earlier
+/// entry. No property contains the connection's own address (Envoy 1.36.2 and 1.40.0).
 #[must_use]
 pub fn is_last_forwarded(source: &[u8], x_forwarded_for: &[u8]) -> bool {
     let last = x_forwarded_for.rsplit(|&byte| byte == b',').next().unwrap_or_default();
@@ -45,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_makes_no_difference_nor_does_the_half_of_an_address_that_is_the_clients_own() {
+    fn the_port_and_the_host_part_of_an_ipv6_address_do_not_change_the_network() {
         for (one, other, same) in [
             ("192.0.2.1:80", "192.0.2.1:65535", true),
             ("192.0.2.1:80", "192.0.2.2:80", false),
@@ -62,18 +64,22 @@ mod tests {
     }
 
     #[test]
-    fn an_address_from_a_header_is_told_from_one_of_a_trusted_hop() {
-        for (source, header, is) in [
+    fn an_address_that_the_client_sent_is_told_apart_from_one_that_a_trusted_hop_sent() {
+        for (source, header, expected) in [
             ("192.0.2.1:0", "192.0.2.1", true),
             ("192.0.2.1:0", "198.51.100.9, 192.0.2.1", true),
             ("[2001:db8::1]:0", "2001:db8::1", true),
             ("[2001:db8::1]:0", "[2001:db8::1]", true),
-            // A trusted hop wrote the first entry, and Envoy the second.
+            // A trusted hop wrote the first entry, Envoy the second.
             ("192.0.2.1:0", "192.0.2.1, 198.51.100.9", false),
             ("192.0.2.1:0", "", false),
         ] {
             assert!(has_no_port(source.as_bytes()));
-            assert_eq!(is_last_forwarded(source.as_bytes(), header.as_bytes()), is, "{header}");
+            assert_eq!(
+                is_last_forwarded(source.as_bytes(), header.as_bytes()),
+                expected,
+                "{header}"
+            );
         }
         assert!(!has_no_port(b"192.0.2.1:40000") && !has_no_port(b"/run/envoy.sock"));
     }

@@ -1,4 +1,7 @@
-//! The controller that is asked about credentials that nobody here knows, and what its answers are worth.
+//! The controller as an authenticator: the [`Verdict`] that an answer contains, and how long a verdict is valid
+//! ([`CachedVerdict`]). It sends nothing: `scrape::admission` sends the questions and remembers the verdicts.
+//!
+//! Answers are hostile bytes. Nothing panics, and a sentence that is repeated to clients is short and printable.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,7 +11,7 @@ use crate::host::{Answer, Time};
 use crate::limits;
 use crate::upstream;
 
-/// Whom to ask, and how long the answer counts.
+/// The controller to ask, and how long its verdicts are valid.
 #[derive(Debug)]
 pub struct Controller {
     /// Envoy's name of the cluster.
@@ -17,46 +20,46 @@ pub struct Controller {
     pub authority: String,
     /// The `:path` to send, query included.
     pub path: String,
-    /// How long an answer may take.
+    /// The time limit for an answer.
     pub timeout: Duration,
-    /// What its permit opens: its own sources.
+    /// The part of the page that its permit opens: the controller's own sources.
     pub view: Rc<Visibility>,
-    /// How long a permit counts.
+    /// How long a permit is valid.
     pub allow_for: Duration,
-    /// How long a refusal counts.
+    /// How long a refusal is valid.
     pub deny_for: Duration,
-    /// How long a permit counts, from the verdict, while the controller cannot be asked.
+    /// How long a permit is valid, from when it was given, while the controller gives no verdict.
     pub allow_while_down_for: Duration,
 }
 
-/// What an answer says of the credentials that were shown.
+/// The meaning of an answer for the credentials that were sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// They are good.
+    /// The controller accepts them.
     Permit,
-    /// They are not.
+    /// The controller refuses them.
     Refusal(Refusal),
-    /// The answer says nothing about them.
+    /// The answer contains no verdict.
     None,
 }
 
-/// A refusal, so that it can be said again.
+/// A refusal, as it is remembered and repeated to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Whether the client is known, and may not: 403, not 401.
+    /// True for 403: the controller knows the client, and does not permit it. False for 401.
     pub forbidden: bool,
-    /// The controller's sentence: printable, at most [`limits::SENTENCE_BYTES`]. Empty where it gave none.
+    /// The controller's sentence: printable, at most [`limits::SENTENCE_BYTES`]. Empty if there is none.
     pub sentence: String,
 }
 
-/// What the remembered verdicts say of credentials.
+/// The state of the remembered verdicts on some credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CachedVerdict {
     /// A permit that is still valid.
     Permitted,
-    /// A permit that has expired: the controller has to be asked again.
+    /// A permit that has expired: the controller must be asked again.
     Lapsed {
-        /// Whether the permit is still within `allow_while_down_for`.
+        /// True if the permit is still within `allow_while_down_for`.
         within_grace: bool,
     },
     /// A refusal that is still valid.
@@ -66,8 +69,8 @@ pub enum CachedVerdict {
 }
 
 impl Controller {
-    /// What remembered verdicts mean now, by the times of a permit and of a refusal. A time in the future was written
-    /// before the clock was set back, and counts as no verdict.
+    /// Evaluates remembered verdicts by the times of a permit and of a refusal. A time in the future was written before the
+    /// clock was set back, and counts as no verdict.
     #[must_use]
     pub fn cached(
         &self,
@@ -93,21 +96,23 @@ impl Controller {
     }
 }
 
-/// What an answer says of the credentials that it was given to.
-#[must_use]
-pub fn judge(answer: &Answer) -> Verdict {
-    if upstream::is_made_by_envoy(answer) {
-        return Verdict::None;
-    }
-    match answer.header(":status") {
-        Some(b"200") if is_metrics(answer) => Verdict::Permit,
-        Some(b"401") => Verdict::Refusal(Refusal::of(answer, false)),
-        Some(b"403") => Verdict::Refusal(Refusal::of(answer, true)),
-        _ => Verdict::None,
+impl Verdict {
+    /// The verdict that an answer contains.
+    #[must_use]
+    pub fn of(answer: &Answer) -> Self {
+        if upstream::is_made_by_envoy(answer) {
+            return Self::None;
+        }
+        match answer.header(":status") {
+            Some(b"200") if is_metrics(answer) => Self::Permit,
+            Some(b"401") => Self::Refusal(Refusal::of(answer, false)),
+            Some(b"403") => Self::Refusal(Refusal::of(answer, true)),
+            _ => Self::None,
+        }
     }
 }
 
-/// Whether it is a page of metrics, which may be empty. A login page, which answers 200 to anyone, is none.
+/// Returns true if the answer is a metrics page, which may be empty. A login page, which has status 200 too, is not one.
 fn is_metrics(answer: &Answer) -> bool {
     let types = [&b"text/plain"[..], b"application/openmetrics-text"];
     answer.body.is_empty() || types.contains(&upstream::media_type(answer).as_slice())
@@ -119,8 +124,8 @@ impl Refusal {
     }
 }
 
-/// The controller's sentence, from JSON (`{"detail":".."}`), or from what Python prints of its data, which is what it sends
-/// as text: `{'detail': '..'}` or `{'detail': ErrorDetail(string='..', code='..')}`.
+/// The controller's sentence, from JSON (`{"detail":".."}`) or from the Python representation that the controller sends as
+/// text: `{'detail': '..'}` or `{'detail': ErrorDetail(string='..', code='..')}`.
 fn sentence(body: &[u8]) -> Option<String> {
     let rest = after(body, b"\"detail\":").or_else(|| after(body, b"'detail':"))?;
     let rest = rest.trim_ascii_start();
@@ -129,22 +134,23 @@ fn sentence(body: &[u8]) -> Option<String> {
     let quote = characters.next().filter(|quote| matches!(quote, '"' | '\''))?;
     let mut sentence = String::new();
     while let Some(character) = characters.next().filter(|&character| character != quote) {
-        // A quote or a backslash may be escaped. Whatever else is, is not worth reading here.
-        let said = match character {
+        // Only quotes, backslashes and slashes may be escaped: a sentence with other escapes is not repeated.
+        let unescaped = match character {
             '\\' => {
                 characters.next().filter(|escaped| matches!(escaped, '"' | '\'' | '\\' | '/'))?
             }
             _ => character,
         };
-        if said.is_control() || sentence.len() + said.len_utf8() > limits::SENTENCE_BYTES {
+        if unescaped.is_control() || sentence.len() + unescaped.len_utf8() > limits::SENTENCE_BYTES
+        {
             return None;
         }
-        sentence.push(said);
+        sentence.push(unescaped);
     }
     Some(sentence)
 }
 
-/// What stands behind the first `mark`.
+/// The bytes after the first `mark`.
 fn after<'a>(body: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
     let at = body.windows(mark.len()).position(|window| window == mark)?;
     body.get(at + mark.len()..)
@@ -173,48 +179,51 @@ mod tests {
     }
 
     #[test]
-    fn only_a_page_of_metrics_lets_in_and_an_empty_one_does() {
-        let unsure = Verdict::None;
+    fn only_a_metrics_page_is_a_permit_even_an_empty_one() {
+        let none = Verdict::None;
         for (status, media_type, body, verdict) in [
             ("200", "", "", Verdict::Permit),
             ("200", "text/plain; charset=utf-8", "a 1\n", Verdict::Permit),
             ("200", "Text/Plain", "a 1\n", Verdict::Permit),
             ("200", "application/openmetrics-text; version=1.0.0", "# EOF\n", Verdict::Permit),
-            ("200", "text/html; charset=utf-8", "<form>", unsure.clone()),
-            ("200", "application/json", "{}", unsure.clone()),
-            ("200", "", "x", unsure.clone()),
-            ("200", "text/plainly", "x", unsure.clone()),
-            ("204", "", "", unsure.clone()),
-            ("301", "", "", unsure.clone()),
-            ("302", "text/plain", "a 1\n", unsure.clone()),
-            ("404", "text/plain", "", unsure.clone()),
-            ("429", "text/plain", "", unsure.clone()),
-            ("500", "text/html", "", unsure.clone()),
-            ("503", "text/plain", "", unsure.clone()),
+            ("200", "text/html; charset=utf-8", "<form>", none.clone()),
+            ("200", "application/json", "{}", none.clone()),
+            ("200", "", "x", none.clone()),
+            ("200", "text/plainly", "x", none.clone()),
+            ("204", "", "", none.clone()),
+            ("301", "", "", none.clone()),
+            ("302", "text/plain", "a 1\n", none.clone()),
+            ("404", "text/plain", "", none.clone()),
+            ("429", "text/plain", "", none.clone()),
+            ("500", "text/html", "", none.clone()),
+            ("503", "text/plain", "", none.clone()),
         ] {
-            let judged = judge(&answer(status, media_type, body.as_bytes()));
-            assert_eq!(judged, verdict, "{status} {media_type}");
+            let found = Verdict::of(&answer(status, media_type, body.as_bytes()));
+            assert_eq!(found, verdict, "{status} {media_type}");
         }
     }
 
     #[test]
-    fn what_envoy_made_itself_is_no_verdict_whatever_its_status() {
+    fn an_answer_that_envoy_made_is_no_verdict_for_any_status() {
         for status in ["200", "401", "403", "503", "504"] {
             let mut answer = answer(status, "text/plain", b"upstream request timeout");
             answer.headers.retain(|(name, _)| !name.starts_with("x-envoy"));
-            assert_eq!(judge(&answer), Verdict::None);
+            assert_eq!(Verdict::of(&answer), Verdict::None);
         }
-        assert_eq!(judge(&Answer::default()), Verdict::None);
+        assert_eq!(Verdict::of(&Answer::default()), Verdict::None);
     }
 
     #[test]
-    fn a_refusal_says_what_the_controller_said_in_either_form() {
-        let said = "You do not have permission to perform this action.";
+    fn a_refusal_contains_the_controllers_sentence_from_json_and_from_text() {
+        let usual = "You do not have permission to perform this action.";
         for (body, sentence) in [
-            (format!("{{\"detail\":\"{said}\"}}"), said),
-            (format!("{{\"detail\": \"{said}\", \"code\": 1}}"), said),
-            (format!("{{'detail': ErrorDetail(string='{said}', code='permission_denied')}}"), said),
-            (format!("{{'detail': '{said}'}}"), said),
+            (format!("{{\"detail\":\"{usual}\"}}"), usual),
+            (format!("{{\"detail\": \"{usual}\", \"code\": 1}}"), usual),
+            (
+                format!("{{'detail': ErrorDetail(string='{usual}', code='permission_denied')}}"),
+                usual,
+            ),
+            (format!("{{'detail': '{usual}'}}"), usual),
             ("{'detail': \"It's a \\\\\"}".to_owned(), "It's a \\"),
             (r#"{"detail":"a \"b\" c"}"#.to_owned(), "a \"b\" c"),
             ("<html>".to_owned(), ""),
@@ -225,8 +234,8 @@ mod tests {
             (String::new(), ""),
         ] {
             let answer = |status| answer(status, "text/plain", body.as_bytes());
-            assert_eq!(judge(&answer("401")), refusal(false, sentence), "{body}");
-            assert_eq!(judge(&answer("403")), refusal(true, sentence), "{body}");
+            assert_eq!(Verdict::of(&answer("401")), refusal(false, sentence), "{body}");
+            assert_eq!(Verdict::of(&answer("403")), refusal(true, sentence), "{body}");
         }
     }
 
@@ -249,35 +258,35 @@ mod tests {
     }
 
     #[test]
-    fn a_permit_counts_for_its_time_and_within_grace_for_longer() {
-        let standing = |seconds| controller().cached(Some(at(0)), None, at(seconds));
-        assert_eq!(standing(0), CachedVerdict::Permitted);
-        assert_eq!(standing(59), CachedVerdict::Permitted);
-        assert_eq!(standing(60), CachedVerdict::Lapsed { within_grace: true });
-        assert_eq!(standing(299), CachedVerdict::Lapsed { within_grace: true });
-        assert_eq!(standing(300), CachedVerdict::Lapsed { within_grace: false });
+    fn a_permit_is_valid_for_allow_for_and_lapsed_within_grace_until_allow_while_down_for() {
+        let cached = |seconds| controller().cached(Some(at(0)), None, at(seconds));
+        assert_eq!(cached(0), CachedVerdict::Permitted);
+        assert_eq!(cached(59), CachedVerdict::Permitted);
+        assert_eq!(cached(60), CachedVerdict::Lapsed { within_grace: true });
+        assert_eq!(cached(299), CachedVerdict::Lapsed { within_grace: true });
+        assert_eq!(cached(300), CachedVerdict::Lapsed { within_grace: false });
         assert_eq!(controller().cached(Some(at(1)), None, at(0)), CachedVerdict::Unknown);
         assert_eq!(controller().cached(None, None, at(0)), CachedVerdict::Unknown);
     }
 
     #[test]
-    fn of_two_verdicts_the_later_counts_and_a_refusal_no_longer_than_its_time() {
+    fn the_later_of_two_verdicts_counts_and_a_refusal_ends_after_deny_for() {
         let no = Refusal { forbidden: true, sentence: "No.".to_owned() };
-        let standing = |permit: Option<u64>, refused, now| {
+        let cached = |permit: Option<u64>, refused, now| {
             controller().cached(permit.map(at), Some((at(refused), no.clone())), at(now))
         };
         let refused = CachedVerdict::Refused(no.clone());
-        assert_eq!(standing(None, 0, 9), refused);
-        assert_eq!(standing(None, 0, 10), CachedVerdict::Unknown);
-        assert_eq!(standing(None, 1, 0), CachedVerdict::Unknown);
-        assert_eq!(standing(Some(0), 5, 6), refused);
-        assert_eq!(standing(Some(5), 5, 6), refused);
-        assert_eq!(standing(Some(5), 0, 6), CachedVerdict::Permitted);
+        assert_eq!(cached(None, 0, 9), refused);
+        assert_eq!(cached(None, 0, 10), CachedVerdict::Unknown);
+        assert_eq!(cached(None, 1, 0), CachedVerdict::Unknown);
+        assert_eq!(cached(Some(0), 5, 6), refused);
+        assert_eq!(cached(Some(5), 5, 6), refused);
+        assert_eq!(cached(Some(5), 0, 6), CachedVerdict::Permitted);
     }
 
     proptest! {
         #[test]
-        fn no_body_makes_it_panic_and_no_sentence_is_over_its_bound(body: Vec<u8>, quote in "[\"']") {
+        fn no_body_causes_a_panic_or_a_sentence_above_its_bound(body: Vec<u8>, quote in "[\"']") {
             let known = [b"\"detail\":", quote.as_bytes(), &body].concat();
             for body in [body, known] {
                 let sentence = sentence(&body).unwrap_or_default();

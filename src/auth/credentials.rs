@@ -1,6 +1,6 @@
 //! `Authorization` headers to [`Credentials`], as the controller's authenticators read them.
 //!
-//! The bytes are anybody's. What is read is at most [`limits::AUTHORIZATION_BYTES`] long; nothing panics.
+//! The bytes are hostile. A header longer than [`limits::AUTHORIZATION_BYTES`] is refused unread; nothing panics.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,40 +8,40 @@ use base64::engine::general_purpose::STANDARD;
 use super::Secret;
 use crate::limits;
 
-/// What a client shows.
+/// The credentials in a request's `Authorization` header.
 #[derive(Debug)]
 pub enum Credentials {
-    /// Nothing: no header, or an empty one.
+    /// No header, or an empty one.
     None,
     /// A bearer token, of visible ASCII characters.
     Bearer(Secret),
-    /// A bearer header without a token that could be one. The controller passes over it.
+    /// A bearer header without a usable token. The controller ignores it.
     UnusableBearer,
     /// A user's name and password.
     Basic {
-        /// All before the first colon.
+        /// The text before the first colon.
         user: String,
-        /// All after it.
+        /// The text after it.
         password: Secret,
     },
-    /// A header that is refused, even where no credentials are needed.
+    /// A header that is refused, even if no credentials are needed.
     Malformed(Malformed),
-    /// A scheme that nobody checks here.
+    /// Any other scheme. It is ignored.
     Other,
 }
 
 /// Why a header is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// Two headers, or two joined by a comma: another hop might have checked the other one.
+    /// Two headers, or two joined by a comma: another proxy might have checked the other one.
     Repeated,
-    /// Over [`limits::AUTHORIZATION_BYTES`].
+    /// Longer than [`limits::AUTHORIZATION_BYTES`].
     TooLong,
-    /// `Basic` and nothing more.
+    /// `Basic` without credentials.
     BasicEmpty,
-    /// `Basic` and several words.
+    /// `Basic` with more than one word.
     BasicSpaces,
-    /// `Basic` and what is not a name, a colon and a password in padded base64.
+    /// `Basic` with a word that is not the padded base64 of a name, a colon and a password.
     BasicEncoding,
 }
 
@@ -78,7 +78,7 @@ impl Scheme {
 }
 
 impl Credentials {
-    /// Reads all the `Authorization` headers of a request.
+    /// Parses all `Authorization` headers of a request.
     #[must_use]
     pub fn parse<'a>(headers: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut headers = headers.into_iter();
@@ -146,7 +146,7 @@ fn basic(argument: (Option<&[u8]>, Option<&[u8]>)) -> Result<Credentials, Malfor
     Ok(Credentials::Basic { user: user.to_owned(), password: Secret::new(password) })
 }
 
-/// What is not UTF-8 the controller takes for ISO 8859-1, where each byte is a character.
+/// Reads bytes as ISO 8859-1, in which each byte is a character. The controller does so with credentials that are not UTF-8.
 fn latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }

@@ -1,7 +1,7 @@
-//! Tokens and users that the configuration names.
+//! Tokens and users in the configuration.
 //!
-//! Every entry is compared, in constant time, whichever matches: neither timing nor fuel tells a near miss from a far
-//! one, and an unknown user from a wrong password.
+//! Every entry is compared in constant time, even after a match. So the time of a reply does not reveal how much of a token
+//! was right, or whether a user exists.
 
 use std::fmt;
 use std::rc::Rc;
@@ -12,43 +12,43 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use super::password::{Derivation, PasswordHash, Progress};
 use super::{Controller, Denial, LocalDecision, Permit, Secret, Tag, Tagger, Visibility};
 
-/// Whom the configuration lets in.
+/// Local authentication: tokens and users from the configuration, and the controller that decides about all others.
 #[derive(Debug, Default)]
 pub struct Policy {
-    /// Whether those without credentials are let in.
+    /// True if clients without credentials may scrape.
     pub anonymous: bool,
-    /// Bearer tokens, no two of one name.
+    /// Bearer tokens, each with a different name.
     pub tokens: Vec<Token>,
-    /// Users with a password, no two of one name.
+    /// Users with a password, each with a different name.
     pub users: Vec<User>,
-    /// Who is asked about all others.
+    /// The controller that decides about other credentials.
     pub controller: Option<Controller>,
 }
 
-/// A bearer token, known by its hash.
+/// A bearer token. Only its hash is stored.
 pub struct Token {
-    /// What an operator calls it.
+    /// The operator's name for it.
     pub name: String,
     /// SHA-256 of the token.
     pub sha256: [u8; 32],
-    /// What it opens.
+    /// The part of the page that it opens.
     pub view: Rc<Visibility>,
 }
 
 /// A user with a password.
 pub struct User {
-    /// The user's name, as Basic credentials carry it.
+    /// The user's name, as in Basic credentials.
     pub name: String,
-    /// What the password is checked against.
+    /// The hash of the password.
     pub hash: PasswordHash,
-    /// What the password opens.
+    /// The part of the page that the password opens.
     pub view: Rc<Visibility>,
-    /// SHA-256 of the name: names of every length then take the same time to compare.
+    /// SHA-256 of the name, so that comparing takes the same time for names of every length.
     name_sha256: [u8; 32],
 }
 
 impl Token {
-    /// The entry for this token.
+    /// Creates the entry for this token.
     #[must_use]
     pub fn new(name: String, token: &Secret) -> Self {
         Self { name, sha256: sha256(token.expose()), view: Rc::default() }
@@ -56,7 +56,7 @@ impl Token {
 }
 
 impl User {
-    /// A user of this name.
+    /// Creates a user.
     #[must_use]
     pub fn new(name: String, hash: PasswordHash) -> Self {
         Self { name_sha256: sha256(&name), name, hash, view: Rc::default() }
@@ -64,7 +64,7 @@ impl User {
 }
 
 impl Policy {
-    /// What a token opens.
+    /// Returns the permit of a token that the configuration contains.
     pub(super) fn check_token(&self, token: &Secret) -> Option<Permit> {
         let sha256 = sha256(token.expose());
         let (index, known) = find(self.tokens.iter().map(|token| &token.sha256), &sha256);
@@ -72,7 +72,7 @@ impl Policy {
         Some(Permit::new(&token.view))
     }
 
-    /// A password is checked here where its user is known, or where there is nobody else to ask.
+    /// Checks a password locally if its user is in the configuration, or if there is no controller to ask.
     pub(super) fn check_password(
         &self,
         user: &str,
@@ -86,64 +86,65 @@ impl Policy {
         let Some(entry) = self.users.get(index) else {
             return LocalDecision::Denied(Denial::WrongPassword);
         };
-        let most = self.users.iter().map(|user| user.hash.iterations()).max().unwrap_or_default();
+        let slowest =
+            self.users.iter().map(|user| user.hash.iterations()).max().unwrap_or_default();
         LocalDecision::CheckPassword(Box::new(PendingPassword {
             derivation: entry.hash.derivation(password.expose()),
             expected: *entry.hash.digest(),
             known,
-            padding: Some(most.saturating_sub(entry.hash.iterations())),
+            padding: Some(slowest.saturating_sub(entry.hash.iterations())),
             tag: tagger.password(user, &entry.hash, password.expose()),
             view: Rc::clone(&entry.view),
         }))
     }
 }
 
-/// The place of the first that is equal, and 1; or, so that the work is the same, the first place and 0.
+/// Returns the index of the first equal hash and 1, or 0 and 0 if there is none. Both cases take the same work.
 fn find<'a>(
     hashes: impl DoubleEndedIterator<Item = &'a [u8; 32]> + ExactSizeIterator,
     wanted: &[u8; 32],
 ) -> (usize, Choice) {
-    let mut found = (0_u64, Choice::from(0));
+    let (mut found_index, mut is_found) = (0_u64, Choice::from(0));
     for (index, hash) in hashes.enumerate().rev() {
         let same = hash.ct_eq(wanted);
-        found.0.conditional_assign(&(index as u64), same);
-        found.1 |= same;
+        found_index.conditional_assign(&(index as u64), same);
+        is_found |= same;
     }
-    (usize::try_from(found.0).unwrap_or(usize::MAX), found.1)
+    (usize::try_from(found_index).unwrap_or(usize::MAX), is_found)
 }
 
 fn sha256(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
-/// A password being checked, in slices. Refusing takes as many rounds as the most laborious hash of all users.
+/// A password that is being checked, in slices. A refusal takes as many rounds as the slowest hash of all users.
 pub struct PendingPassword {
     derivation: Derivation,
     expected: [u8; 32],
     known: Choice,
-    /// Rounds to do for nothing once the password is known to be wrong; none when that has begun.
+    /// Additional rounds after the password turned out to be wrong. `None` once they have begun.
     padding: Option<u32>,
     tag: Tag,
     view: Rc<Visibility>,
 }
 
 impl PendingPassword {
-    /// Under what a right password is remembered.
+    /// The key under which a right password is remembered.
     #[must_use]
     pub fn tag(&self) -> &Tag {
         &self.tag
     }
 
-    /// Spares the work for a password that was right before, if its [`PendingPassword::tag`] is remembered.
+    /// Returns the permit without hashing, if `remembered`: the password's [`PendingPassword::tag`] is stored.
     #[must_use]
     pub fn recall(&self, remembered: bool) -> Option<Permit> {
         let right: bool = (self.known & Choice::from(u8::from(remembered))).into();
         right.then(|| Permit::new(&self.view))
     }
 
-    /// Does up to `rounds` more rounds.
+    /// Computes up to `rounds` more rounds.
     pub fn advance(&mut self, rounds: u32) -> Progress<Result<Permit, Denial>> {
-        let left = rounds.saturating_sub(self.derivation.remaining());
+        let unused = rounds.saturating_sub(self.derivation.remaining());
         let Progress::Done(derived) = self.derivation.advance(rounds) else {
             return Progress::Pending;
         };
@@ -154,7 +155,7 @@ impl PendingPassword {
             return Progress::Done(Ok(Permit::new(&self.view)));
         }
         self.derivation.extend(padding);
-        self.advance(left)
+        self.advance(unused)
     }
 }
 

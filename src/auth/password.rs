@@ -1,5 +1,5 @@
-//! Passwords: their hashes in Django's format, `pbkdf2_sha256$<iterations>$<salt>$<base64 of 32 bytes>`, so that one
-//! can be taken over from the controller's database, and the [`Derivation`] that checks them.
+//! Password hashes in Django's format, `pbkdf2_sha256$<iterations>$<salt>$<base64 of 32 bytes>`, so that an operator can
+//! copy one from the controller's database, and the [`Derivation`] that checks a password in slices.
 
 mod derivation;
 
@@ -15,7 +15,7 @@ use crate::limits;
 
 const ALGORITHM: &str = "pbkdf2_sha256";
 
-/// A password's hash: PBKDF2 with HMAC-SHA-256. `Display` writes it as Django does.
+/// A password's hash: PBKDF2 with HMAC-SHA-256. `Display` writes Django's format.
 pub struct PasswordHash {
     iterations: u32,
     salt: String,
@@ -23,10 +23,10 @@ pub struct PasswordHash {
 }
 
 impl PasswordHash {
-    /// Hashes a password, in one go: 600,000 iterations take about 0.1 s.
+    /// Hashes a password without a pause: 600,000 iterations take about 0.1 s.
     ///
     /// # Errors
-    /// For iterations outside [`limits::PASSWORD_ITERATIONS`], and a salt that is empty or has a `$`.
+    /// If the iterations are outside [`limits::PASSWORD_ITERATIONS`], or the salt is empty or contains a `$`.
     pub fn new(password: &str, salt: &str, iterations: u32) -> Result<Self, PasswordHashError> {
         if !limits::PASSWORD_ITERATIONS.contains(&iterations) {
             return Err(PasswordHashError::Iterations);
@@ -42,13 +42,13 @@ impl PasswordHash {
         }
     }
 
-    /// How many rounds it takes to check a password.
+    /// The number of rounds that checking a password takes.
     #[must_use]
     pub fn iterations(&self) -> u32 {
         self.iterations
     }
 
-    /// What gives [`PasswordHash::digest`] if `password` is right.
+    /// The computation that results in [`PasswordHash::digest`] if `password` is right.
     pub(super) fn derivation(&self, password: &str) -> Derivation {
         Derivation::new(password.as_bytes(), self.salt.as_bytes(), self.iterations)
     }
@@ -62,7 +62,7 @@ impl PasswordHash {
     }
 }
 
-/// Reads Django's format, within [`limits::PASSWORD_ITERATIONS`].
+/// Parses Django's format, with iterations within [`limits::PASSWORD_ITERATIONS`].
 impl FromStr for PasswordHash {
     type Err = PasswordHashError;
 
@@ -107,14 +107,14 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// What is wrong with a password hash. Quotes nothing of it.
+/// Why a password hash is refused. Quotes no part of the hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordHashError {
-    /// It has not four parts.
+    /// It does not have four parts.
     #[error("must be pbkdf2_sha256$<iterations>$<salt>$<base64>")]
     Shape,
     /// Another algorithm.
-    #[error("must begin with pbkdf2_sha256$: no other algorithm is known")]
+    #[error("must begin with pbkdf2_sha256$: no other algorithm is supported")]
     Algorithm,
     /// Not a number, or outside [`limits::PASSWORD_ITERATIONS`].
     #[error(
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_that_django_wrote_is_ours() {
+    fn a_hash_is_equal_to_the_one_that_django_writes() {
         // Python: hashlib.pbkdf2_hmac("sha256", b"password", b"awxsaltawxsalt12345678", 1000)
         let django = "pbkdf2_sha256$1000$awxsaltawxsalt12345678$06oTDaNcvcrewwXocs08tG/HcOzFfk7AgRCrEq1vQTA=";
         let ours = PasswordHash::new("password", "awxsaltawxsalt12345678", 1_000).unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_could_not_be_read_back_is_not_made() {
+    fn a_hash_that_could_not_be_parsed_is_not_created() {
         let refused =
             |salt: &str, iterations| PasswordHash::new("x", salt, iterations).unwrap_err();
         assert_eq!(refused("", 1_000), PasswordHashError::Salt);

@@ -1,6 +1,6 @@
-//! The credentials of a request: its `Authorization` headers and, where the controller is asked, its session cookie.
+//! The credentials of a request: its `Authorization` headers and, if the controller may be asked, its session cookie.
 //!
-//! The bytes are hostile. Nothing panics, and nothing is passed on that does not look like a credential.
+//! The bytes are hostile. Nothing panics, and only values that have the form of a credential are forwarded.
 
 use super::{Credentials, Scheme, Secret};
 use crate::limits;
@@ -13,11 +13,11 @@ const SESSION_COOKIE: &[u8] = b"awx_sessionid";
 pub struct RequestCredentials {
     /// The `Authorization` headers, parsed.
     pub credentials: Credentials,
-    /// What the controller is shown, if it is asked.
+    /// The credentials that are forwarded to the controller, if it is asked.
     pub forwarded: Forwarded,
 }
 
-/// The part of a request that the controller is shown. It has at most one of the two credentials.
+/// The part of a request that is forwarded to the controller. It contains at most one of the two credentials.
 #[derive(Debug, Default)]
 pub struct Forwarded {
     /// `Authorization`: a bearer token, or Basic.
@@ -27,19 +27,19 @@ pub struct Forwarded {
 }
 
 impl RequestCredentials {
-    /// Reads a request's headers. What the controller would be shown matters only where one is configured (`asks`).
+    /// Reads a request's headers. `has_controller`: a controller is configured, so there may be something to forward.
     ///
-    /// The session cookie is read only if no `Authorization` header decides. Otherwise each cookie beside one valid token
-    /// would be another credential to ask about and to remember.
+    /// The session cookie is read only if no `Authorization` header decides. Otherwise a client could make the filter ask
+    /// about and remember any number of credentials, with one valid token and ever other cookies.
     #[must_use]
     pub fn read<'a>(
         authorization: impl Iterator<Item = &'a [u8]> + Clone,
         cookies: impl Iterator<Item = &'a [u8]>,
-        asks: bool,
+        has_controller: bool,
     ) -> Self {
         let credentials = Credentials::parse(authorization.clone());
         let forwarded = match credentials {
-            _ if !asks => Forwarded::default(),
+            _ if !has_controller => Forwarded::default(),
             Credentials::Bearer(_) | Credentials::Basic { .. } => {
                 Forwarded { authorization: canonical(authorization), session: None }
             }
@@ -62,14 +62,14 @@ impl RequestCredentials {
 }
 
 impl Forwarded {
-    /// Whether there is anything to ask about.
+    /// Returns true if there is nothing to ask the controller about.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.authorization.is_none() && self.session.is_none()
     }
 }
 
-/// The header in one spelling: headers that differ only in white space are one credential.
+/// The header in one spelling, so that headers that differ only in white space are the same credential.
 fn canonical<'a>(mut headers: impl Iterator<Item = &'a [u8]>) -> Option<Secret> {
     let header = std::str::from_utf8(headers.next()?).ok()?;
     let (scheme, argument) = header.trim_ascii().split_once(|c: char| c.is_ascii_whitespace())?;
@@ -77,7 +77,7 @@ fn canonical<'a>(mut headers: impl Iterator<Item = &'a [u8]>) -> Option<Secret> 
     Some(Secret::new(format!("{scheme} {}", argument.trim_ascii())))
 }
 
-/// The session, if the cookies name exactly one. Of several, another hop may take another.
+/// The session, if the cookies contain exactly one. Of several sessions, another proxy might use another one.
 fn session<'a>(cookies: impl Iterator<Item = &'a [u8]>) -> Option<Secret> {
     let pairs = cookies.flat_map(|header| header.split(|&byte| byte == b';'));
     let mut sessions = pairs.filter_map(|pair| {
@@ -85,9 +85,9 @@ fn session<'a>(cookies: impl Iterator<Item = &'a [u8]>) -> Option<Secret> {
         pair.strip_prefix(SESSION_COOKIE)?.strip_prefix(b"=")
     });
     let session = sessions.next().filter(|_| sessions.next().is_none())?;
-    let fits = (1..=limits::SESSION_BYTES).contains(&session.len())
+    let is_valid = (1..=limits::SESSION_BYTES).contains(&session.len())
         && session.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte));
-    let session = std::str::from_utf8(session).ok().filter(|_| fits)?;
+    let session = std::str::from_utf8(session).ok().filter(|_| is_valid)?;
     Some(Secret::new(session))
 }
 
@@ -101,14 +101,14 @@ mod tests {
         RequestCredentials::read([authorization.as_bytes()].into_iter(), cookies, true)
     }
 
-    fn forwarded(shown: &RequestCredentials) -> [Option<&str>; 2] {
-        let Forwarded { authorization, session } = &shown.forwarded;
+    fn forwarded(request: &RequestCredentials) -> [Option<&str>; 2] {
+        let Forwarded { authorization, session } = &request.forwarded;
         [authorization, session].map(|secret| secret.as_ref().map(Secret::expose))
     }
 
     #[test]
-    fn only_what_may_be_a_credential_is_passed_on_in_one_spelling() {
-        for (header, passed) in [
+    fn only_a_possible_credential_is_forwarded_in_one_spelling() {
+        for (header, expected) in [
             ("Bearer abc", Some("Bearer abc")),
             (" bEARER \t abc ", Some("Bearer abc")),
             ("basic  YTpi", Some("Basic YTpi")),
@@ -119,12 +119,12 @@ mod tests {
             ("Digest x", None),
             ("", None),
         ] {
-            assert_eq!(forwarded(&read(header, &[])), [passed, None], "{header}");
+            assert_eq!(forwarded(&read(header, &[])), [expected, None], "{header}");
         }
     }
 
     #[test]
-    fn a_session_is_found_among_other_cookies_and_only_one_counts() {
+    fn a_session_is_found_among_other_cookies_if_there_is_exactly_one() {
         for (cookies, session) in [
             (&["awx_sessionid=abc"][..], Some("abc")),
             (&["csrftoken=x; awx_sessionid=abc;userLoggedIn=true"], Some("abc")),
@@ -151,8 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn an_authorization_header_that_decides_leaves_the_cookie_out() {
-        for (header, passed) in [
+    fn the_session_cookie_is_ignored_if_an_authorization_header_decides() {
+        for (header, expected) in [
             ("Bearer abc", [Some("Bearer abc"), None]),
             ("Basic YTpi", [Some("Basic YTpi"), None]),
             ("Basic !!!", [None, None]),
@@ -161,12 +161,12 @@ mod tests {
             ("Digest x", [None, Some("abc")]),
             ("", [None, Some("abc")]),
         ] {
-            assert_eq!(forwarded(&read(header, &["awx_sessionid=abc"])), passed, "{header}");
+            assert_eq!(forwarded(&read(header, &["awx_sessionid=abc"])), expected, "{header}");
         }
     }
 
     #[test]
-    fn a_request_without_an_authorization_that_decides_counts_as_a_session() {
+    fn a_request_counts_as_a_session_if_no_authorization_header_decides() {
         for (header, scheme) in [
             ("", Scheme::Session),
             ("Bearer", Scheme::Session),
@@ -183,14 +183,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_passed_on_can_stand_in_a_header(header: Vec<u8>, cookie: Vec<u8>, basic: bool) {
+        fn every_forwarded_value_is_valid_in_a_header(header: Vec<u8>, cookie: Vec<u8>, basic: bool) {
             let known = [if basic { &b"Basic "[..] } else { b"Bearer " }, &header].concat();
             let cookies = [b"awx_sessionid=", &cookie[..]].concat();
             for header in [&header, &known] {
                 let headers = [header.as_slice()].into_iter();
-                let shown = RequestCredentials::read(headers, [cookies.as_slice()].into_iter(), true);
-                for passed in forwarded(&shown).into_iter().flatten() {
-                    prop_assert!(passed.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));
+                let request = RequestCredentials::read(headers, [cookies.as_slice()].into_iter(), true);
+                for value in forwarded(&request).into_iter().flatten() {
+                    prop_assert!(value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));
                 }
             }
         }

@@ -1,18 +1,18 @@
-//! A value that must not be seen.
+//! Secrets, which no log line and no error can contain.
 
 use std::fmt;
 
-/// A token or a password. It cannot be printed, and only [`Secret::expose`] hands it out.
+/// A token or a password. It cannot be printed or cloned; only [`Secret::expose`] returns it.
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the value in.
+    /// Wraps the value.
     #[must_use]
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    /// The value itself, for the one place that sends or hashes it.
+    /// The value, for the code that sends or hashes it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,8 +1,7 @@
-//! Credentials under a key, so that verdicts on them can be remembered where others may read.
+//! Tags: HMACs of credentials and of client addresses, under which verdicts are stored in shared data.
 //!
-//! The key is a random salt, which all VMs share, and what changes with the configuration: another configuration knows
-//! none of the tags. Nothing of a credential can be read off its tag, and guesses can be tested only by who has the salt
-//! and the configuration both.
+//! The key is a random salt, which all VMs share, and a hash of the configuration. So a changed configuration finds none of
+//! the old tags. A tag reveals nothing about its credential; testing a guess takes both the salt and the configuration.
 
 use std::fmt;
 
@@ -15,47 +14,47 @@ use super::{Forwarded, Secret};
 /// Bytes of a tag.
 pub const TAG: usize = 32;
 
-/// What stands for credentials, or for a client's address.
+/// The HMAC of credentials or of a client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag(pub [u8; TAG]);
 
-/// Makes tags.
+/// Computes tags.
 #[derive(Clone)]
 pub struct Tagger(Hmac<Sha256>);
 
 impl Tagger {
-    /// `salt` is to be random.
+    /// Creates a tagger. `salt` must be random; `configuration` is a hash of the configuration.
     #[must_use]
     pub fn new(salt: [u8; 32], configuration: [u8; 32]) -> Self {
         let mut key = [0; 64];
-        for (byte, have) in key.iter_mut().zip(salt.iter().chain(&configuration)) {
-            *byte = *have;
+        for (to, from) in key.iter_mut().zip(salt.iter().chain(&configuration)) {
+            *to = *from;
         }
         Self(Hmac::new(&key.into()))
     }
 
-    /// Of a password and what it is checked against: with another hash it is another password.
+    /// The tag of a password and of the hash that it is checked against: a changed hash changes the tag.
     #[must_use]
     pub fn password(&self, user: &str, hash: &PasswordHash, password: &str) -> Tag {
         let [salt, digest] = [hash.salt().as_bytes(), hash.digest()];
         self.tag(&[b"password", user.as_bytes(), salt, digest, password.as_bytes()])
     }
 
-    /// Of what the controller would be shown.
+    /// The tag of the credentials that are forwarded to the controller.
     #[must_use]
-    pub fn forwarded(&self, shown: &Forwarded) -> Tag {
-        let [authorization, session] = [&shown.authorization, &shown.session]
+    pub fn forwarded(&self, forwarded: &Forwarded) -> Tag {
+        let [authorization, session] = [&forwarded.authorization, &forwarded.session]
             .map(|secret| secret.as_ref().map_or("", Secret::expose).as_bytes());
         self.tag(&[b"forwarded", authorization, session])
     }
 
-    /// Of a client, by where it comes from.
+    /// The tag of a client's network address.
     #[must_use]
     pub fn address(&self, network: &[u8]) -> Tag {
         self.tag(&[b"address", network])
     }
 
-    /// Each part goes in with its length, so that no two lists of parts look alike.
+    /// Hashes each part with its length, so that different lists of parts have different tags.
     fn tag(&self, parts: &[&[u8]]) -> Tag {
         let mut mac = self.0.clone();
         for part in parts {
@@ -67,11 +66,11 @@ impl Tagger {
 }
 
 impl Tag {
-    /// One of `places`, of which there is at least one.
+    /// An index below `count`, which is at least 1.
     #[must_use]
-    pub fn place(&self, places: u64) -> u64 {
+    pub fn index(&self, count: u64) -> u64 {
         let Self([a, b, c, d, e, f, g, h, ..]) = *self;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h]) % places.max(1)
+        u64::from_le_bytes([a, b, c, d, e, f, g, h]) % count.max(1)
     }
 }
 
@@ -94,16 +93,17 @@ mod tests {
 
     #[test]
     fn the_same_credentials_have_the_same_tag_until_salt_or_configuration_change() {
-        let shown = forwarded(Some("Bearer a"), None);
-        let tag =
-            |salt, configuration| Tagger::new([salt; 32], [configuration; 32]).forwarded(&shown);
+        let credentials = forwarded(Some("Bearer a"), None);
+        let tag = |salt, configuration| {
+            Tagger::new([salt; 32], [configuration; 32]).forwarded(&credentials)
+        };
         assert_eq!(tag(1, 1), tag(1, 1));
         assert_ne!(tag(1, 1), tag(2, 1));
         assert_ne!(tag(1, 1), tag(1, 2));
     }
 
     #[test]
-    fn no_two_ways_to_show_the_same_bytes_have_one_tag() {
+    fn the_same_bytes_split_differently_have_different_tags() {
         let tagger = Tagger::new([1; 32], [2; 32]);
         let hash = PasswordHash::new("ab", "salt", 1_000).unwrap();
         let tags = [
@@ -114,8 +114,8 @@ mod tests {
             tagger.password("ab", &hash, ""),
             tagger.address(b"ab"),
         ];
-        for (place, tag) in tags.iter().enumerate() {
-            assert!(!tags[..place].contains(tag), "{place}");
+        for (index, tag) in tags.iter().enumerate() {
+            assert!(!tags[..index].contains(tag), "{index}");
         }
     }
 }

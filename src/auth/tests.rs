@@ -9,7 +9,7 @@ use super::*;
 use crate::limits;
 
 thread_local! {
-    /// For the properties: hashing passwords takes long.
+    /// Shared by the property tests, since hashing passwords takes long.
     static POLICY: Policy = policy(false);
 }
 
@@ -50,7 +50,7 @@ fn read(header: &str) -> Credentials {
     Credentials::parse([header.as_bytes()])
 }
 
-fn shown(header: &str) -> RequestCredentials {
+fn request(header: &str) -> RequestCredentials {
     RequestCredentials::read([header.as_bytes()].into_iter(), [].into_iter(), true)
 }
 
@@ -58,12 +58,12 @@ fn tagger() -> Tagger {
     Tagger::new([7; 32], [8; 32])
 }
 
-/// The sentence of the refusal, or none if the client is let in, and the rounds it took.
+/// The sentence of the refusal, or `None` if the client is permitted, and the rounds that it took.
 fn outcome(policy: &Policy, header: &str) -> (Option<String>, u32) {
-    match decide(policy, &shown(header), &tagger()) {
+    match decide(policy, &request(header), &tagger()) {
         LocalDecision::Allowed(_) => (None, 0),
         LocalDecision::Denied(denial) => (Some(denial.sentence().to_owned()), 0),
-        LocalDecision::AskController => panic!("{header}: there is nobody to ask"),
+        LocalDecision::AskController => panic!("{header}: there is no controller to ask"),
         LocalDecision::CheckPassword(mut pending) => {
             let mut rounds = 0;
             loop {
@@ -81,8 +81,8 @@ fn refusal(policy: &Policy, header: &str) -> Option<String> {
 }
 
 #[test]
-fn headers_are_answered_as_the_controller_answers_them() {
-    // The controller's own answers: captures m-auth-*, m-bearer-*, m-badpw-*.
+fn each_header_gets_the_sentence_that_the_controller_gives() {
+    // The controller's own answers: the captures m-auth-*, m-bearer-*, m-badpw-*.
     for (header, sentence) in [
         ("", Some(NOT_PROVIDED)),
         (" \t", Some(NOT_PROVIDED)),
@@ -116,8 +116,8 @@ fn headers_are_answered_as_the_controller_answers_them() {
 }
 
 #[test]
-fn where_anybody_is_let_in_only_basic_credentials_can_be_wrong() {
-    // Captures anonok-*.
+fn only_basic_credentials_are_refused_if_anonymous_clients_are_permitted() {
+    // The captures anonok-*.
     for (header, sentence) in [
         ("", None),
         ("Bearer nope", None),
@@ -132,22 +132,19 @@ fn where_anybody_is_let_in_only_basic_credentials_can_be_wrong() {
     ] {
         assert_eq!(refusal(&policy(true), header).as_deref(), sentence, "{header}");
     }
-    let nobody_known = Policy { anonymous: true, ..Policy::default() };
-    assert_eq!(
-        refusal(&nobody_known, &basic("admin", "password")).as_deref(),
-        Some(WRONG_PASSWORD)
-    );
+    let no_users = Policy { anonymous: true, ..Policy::default() };
+    assert_eq!(refusal(&no_users, &basic("admin", "password")).as_deref(), Some(WRONG_PASSWORD));
 }
 
 #[test]
-fn without_tokens_and_users_nobody_is_let_in() {
+fn a_policy_without_tokens_and_users_refuses_every_client() {
     for header in ["", "Bearer ", "Bearer x", &basic("", ""), &basic("admin", "password")] {
         assert!(refusal(&Policy::default(), header).is_some(), "{header}");
     }
 }
 
 #[test]
-fn two_headers_or_two_in_one_are_refused_whatever_they_hold() {
+fn two_headers_or_two_values_in_one_header_are_refused_even_if_both_are_right() {
     let good: &[u8] = b"Bearer token-one";
     for headers in [
         vec![good, good],
@@ -156,9 +153,9 @@ fn two_headers_or_two_in_one_are_refused_whatever_they_hold() {
         vec![b"Bearer token-one, Bearer token-one"],
         vec![b"Bearer token-one,"],
     ] {
-        let shown = RequestCredentials::read(headers.into_iter(), [].into_iter(), true);
-        assert!(matches!(shown.credentials, Credentials::Malformed(Malformed::Repeated)));
-        let decision = decide(&policy(true), &shown, &tagger());
+        let request = RequestCredentials::read(headers.into_iter(), [].into_iter(), true);
+        assert!(matches!(request.credentials, Credentials::Malformed(Malformed::Repeated)));
+        let decision = decide(&policy(true), &request, &tagger());
         assert!(matches!(decision, LocalDecision::Denied(Denial::NotProvided)));
     }
     let joined = format!("{0}, {0}", basic("admin", "password"));
@@ -169,7 +166,7 @@ fn two_headers_or_two_in_one_are_refused_whatever_they_hold() {
 }
 
 #[test]
-fn a_header_over_its_limit_is_refused() {
+fn a_header_above_its_bound_is_refused() {
     let fits = format!("Bearer {}", "x".repeat(limits::AUTHORIZATION_BYTES - 7));
     assert!(matches!(read(&fits), Credentials::Bearer(_)));
     let too_long = format!("{fits}x");
@@ -177,7 +174,7 @@ fn a_header_over_its_limit_is_refused() {
 }
 
 #[test]
-fn a_header_that_is_not_utf8_is_refused_not_a_panic() {
+fn a_header_that_is_not_utf8_is_refused_without_a_panic() {
     assert!(matches!(Credentials::parse([&b"Bearer t\xff"[..]]), Credentials::UnusableBearer));
     assert!(matches!(Credentials::parse([&b"\xff\xfe x"[..]]), Credentials::Other));
     let basic = Credentials::parse([&b"Basic YWRtaW46cGFzc3dvcmQ\xbd"[..]]);
@@ -185,7 +182,7 @@ fn a_header_that_is_not_utf8_is_refused_not_a_panic() {
 }
 
 #[test]
-fn each_header_counts_under_its_scheme() {
+fn each_header_is_counted_under_its_scheme() {
     for (header, scheme) in [
         ("", "none"),
         ("Bearer x", "bearer"),
@@ -201,7 +198,7 @@ fn each_header_counts_under_its_scheme() {
 }
 
 #[test]
-fn refusing_takes_the_same_rounds_for_every_user_known_or_not() {
+fn a_refusal_takes_the_same_rounds_for_known_and_unknown_users() {
     let policy = policy(false);
     for name in ["admin", "slow", "colon", "nobody", ""] {
         let (sentence, rounds) = outcome(&policy, &basic(name, "wrong"));
@@ -216,24 +213,24 @@ fn an_unknown_user_with_the_first_users_password_is_refused() {
 }
 
 fn pending(policy: &Policy, header: &str) -> Box<PendingPassword> {
-    match decide(policy, &shown(header), &tagger()) {
+    match decide(policy, &request(header), &tagger()) {
         LocalDecision::CheckPassword(pending) => pending,
         decision => panic!("{decision:?}"),
     }
 }
 
 #[test]
-fn what_was_right_before_needs_no_work_and_what_was_not_is_not_let_in_by_it() {
+fn a_remembered_password_needs_no_rounds_and_opens_nothing_for_an_unknown_user() {
     let policy = policy(false);
     let right = pending(&policy, &basic("admin", "password"));
     assert!(right.recall(true).is_some());
     assert!(right.recall(false).is_none());
-    // An unknown user is checked against somebody's hash, and must not come in by it.
+    // An unknown user is checked against the hash of another user, whose password must not open anything.
     assert!(pending(&policy, &basic("nobody", "password")).recall(true).is_none());
 }
 
 #[test]
-fn a_password_is_remembered_for_its_user_and_hash_alone() {
+fn a_password_has_one_tag_for_each_user_and_hash() {
     let tag = |policy: &Policy, user, password| *pending(policy, &basic(user, password)).tag();
     let first = tag(&policy(false), "admin", "password");
     assert_eq!(tag(&policy(false), "admin", "password"), first);
@@ -246,7 +243,7 @@ fn a_password_is_remembered_for_its_user_and_hash_alone() {
 }
 
 #[test]
-fn a_password_that_was_refused_stays_refused_when_asked_again() {
+fn a_finished_password_check_gives_no_permit_when_it_is_advanced_again() {
     for (password, right) in [("password", true), ("wrong", false)] {
         let mut pending = pending(&policy(false), &basic("admin", password));
         for right in [right, false] {
@@ -256,8 +253,8 @@ fn a_password_that_was_refused_stays_refused_when_asked_again() {
     }
 }
 
-/// Where there is a controller to ask.
-fn asking(anonymous: bool) -> Policy {
+/// A policy with a controller.
+fn with_controller(anonymous: bool) -> Policy {
     let controller = Controller {
         cluster: "c".to_owned(),
         authority: "c".to_owned(),
@@ -273,13 +270,13 @@ fn asking(anonymous: bool) -> Policy {
 
 fn asks(policy: &Policy, header: &str, cookie: &str) -> bool {
     let [header, cookie] = [header, cookie].map(str::as_bytes);
-    let shown = RequestCredentials::read([header].into_iter(), [cookie].into_iter(), true);
-    matches!(decide(policy, &shown, &tagger()), LocalDecision::AskController)
+    let request = RequestCredentials::read([header].into_iter(), [cookie].into_iter(), true);
+    matches!(decide(policy, &request, &tagger()), LocalDecision::AskController)
 }
 
 #[test]
-fn the_controller_is_asked_about_whom_nobody_here_knows() {
-    for (header, cookie, asked) in [
+fn the_controller_is_asked_about_credentials_that_the_configuration_does_not_contain() {
+    for (header, cookie, expected) in [
         ("", "", false),
         ("Bearer unknown", "", true),
         ("Bearer token-one", "", false),
@@ -294,85 +291,85 @@ fn the_controller_is_asked_about_whom_nobody_here_knows() {
         ("Digest x", "awx_sessionid=a", true),
         ("", "awx_sessionid=", false),
     ] {
-        assert_eq!(asks(&asking(false), header, cookie), asked, "{header} {cookie}");
+        assert_eq!(asks(&with_controller(false), header, cookie), expected, "{header} {cookie}");
     }
 }
 
 #[test]
-fn where_anybody_is_let_in_the_controller_is_asked_about_passwords_alone() {
-    for (header, cookie, asked) in [
+fn the_controller_is_asked_only_about_passwords_if_anonymous_clients_are_permitted() {
+    for (header, cookie, expected) in [
         (&*basic("nobody", "x"), "", true),
         ("Bearer unknown", "", false),
         ("", "awx_sessionid=a", false),
         ("", "", false),
     ] {
-        assert_eq!(asks(&asking(true), header, cookie), asked, "{header} {cookie}");
+        assert_eq!(asks(&with_controller(true), header, cookie), expected, "{header} {cookie}");
     }
 }
 
 #[test]
-fn a_verdict_opens_its_controllers_sources_and_a_token_what_its_entry_says() {
-    let mut policy = asking(false);
+fn a_verdict_opens_the_controllers_sources_and_a_token_opens_those_of_its_entry() {
+    let mut policy = with_controller(false);
     let permit = policy.apply(&CachedVerdict::Permitted, Scheme::Bearer).unwrap().unwrap();
     assert_eq!(permit.view().sources, Some(vec![1]));
     let view = Visibility { sources: None, families: Some(vec!["a*".to_owned()]) };
     policy.tokens[1].view = Rc::new(view.clone());
     for (token, view) in [("Bearer token-one", Visibility::default()), ("Bearer token-two", view)] {
-        let decision = decide(&policy, &shown(token), &tagger());
+        let decision = decide(&policy, &request(token), &tagger());
         assert!(matches!(decision, LocalDecision::Allowed(permit) if **permit.view() == view));
     }
     let mut pending = pending(&policy, &basic("admin", "password"));
-    let Progress::Done(Ok(permit)) = pending.advance(u32::MAX) else { panic!("not let in") };
+    let Progress::Done(Ok(permit)) = pending.advance(u32::MAX) else { panic!("not permitted") };
     assert_eq!(**permit.view(), Visibility::default());
 }
 
 #[test]
-fn without_a_verdict_nobody_is_let_in_but_within_grace_who_was_before() {
-    let policy = asking(false);
+fn without_a_verdict_only_a_client_within_grace_is_permitted() {
+    let policy = with_controller(false);
     let [soon, late] = [true, false].map(|within_grace| CachedVerdict::Lapsed { within_grace });
-    for standing in [&soon, &late, &CachedVerdict::Unknown] {
-        assert!(policy.apply(standing, Scheme::Bearer).is_none(), "{standing:?}");
+    for verdict in [&soon, &late, &CachedVerdict::Unknown] {
+        assert!(policy.apply(verdict, Scheme::Bearer).is_none(), "{verdict:?}");
     }
     assert!(policy.apply_while_down(&soon, Scheme::Bearer).is_some());
-    for standing in [&late, &CachedVerdict::Unknown, &CachedVerdict::Permitted] {
-        assert!(policy.apply_while_down(standing, Scheme::Bearer).is_none(), "{standing:?}");
+    for verdict in [&late, &CachedVerdict::Unknown, &CachedVerdict::Permitted] {
+        assert!(policy.apply_while_down(verdict, Scheme::Bearer).is_none(), "{verdict:?}");
     }
     assert!(super::Policy::default().apply(&CachedVerdict::Permitted, Scheme::Bearer).is_none());
 }
 
 #[test]
 fn a_403_repeats_the_controllers_sentence_and_a_401_has_the_sentence_of_its_scheme() {
-    let said = |forbidden, sentence: &str, scheme| {
+    let denial = |forbidden, sentence: &str, scheme| {
         let refusal = CachedVerdict::Refused(Refusal { forbidden, sentence: sentence.to_owned() });
-        let denial = asking(false).apply(&refusal, scheme).unwrap().unwrap_err();
+        let denial = with_controller(false).apply(&refusal, scheme).unwrap().unwrap_err();
         (denial.is_forbidden(), denial.sentence().to_owned())
     };
     for scheme in [Scheme::Bearer, Scheme::Basic, Scheme::Session] {
-        assert_eq!(said(true, "No.", scheme), (true, "No.".to_owned()));
+        assert_eq!(denial(true, "No.", scheme), (true, "No.".to_owned()));
         let usual = "You do not have permission to perform this action.".to_owned();
-        assert_eq!(said(true, "", scheme), (true, usual));
+        assert_eq!(denial(true, "", scheme), (true, usual));
     }
-    // What a wrong password of a local user gets too: the sentence does not tell which names are local.
+    // The same sentence as for a wrong password of a local user: it does not reveal which names are local.
     for sentence in ["No.", ""] {
         let local = Denial::WrongPassword.sentence().to_owned();
-        assert_eq!(said(false, sentence, Scheme::Basic), (false, local));
+        assert_eq!(denial(false, sentence, Scheme::Basic), (false, local));
         for scheme in [Scheme::Bearer, Scheme::Session] {
-            assert_eq!(said(false, sentence, scheme), (false, NOT_PROVIDED.to_owned()));
+            assert_eq!(denial(false, sentence, scheme), (false, NOT_PROVIDED.to_owned()));
         }
     }
 }
 
 #[test]
-fn who_is_known_and_may_not_comes_in_where_anybody_may_and_who_is_wrong_does_not() {
-    let standing =
+fn a_403_counts_as_anonymous_and_a_401_is_refused_if_anonymous_clients_are_permitted() {
+    let refused =
         |forbidden| CachedVerdict::Refused(Refusal { forbidden, sentence: String::new() });
-    assert!(asking(true).apply(&standing(true), Scheme::Basic).unwrap().is_ok());
-    assert!(asking(true).apply(&standing(false), Scheme::Basic).unwrap().is_err());
+    assert!(with_controller(true).apply(&refused(true), Scheme::Basic).unwrap().is_ok());
+    assert!(with_controller(true).apply(&refused(false), Scheme::Basic).unwrap().is_err());
 }
 
 #[test]
-fn what_is_printed_shows_no_secret() {
-    let credentials = [shown("Bearer hidden-token"), shown(&basic("admin", "hidden"))];
+fn debug_output_contains_no_secret() {
+    let credentials = [request("Bearer hidden-token"), request(&basic("admin", "hidden"))];
     let decision = decide(&policy(false), &credentials[1], &tagger());
     let printed = format!("{credentials:?} {decision:?} {:?} {:?}", policy(false), tagger());
     assert!(!printed.contains("hidden"), "{printed}");
@@ -382,15 +379,15 @@ fn what_is_printed_shows_no_secret() {
 
 proptest! {
     #[test]
-    fn any_headers_give_credentials(headers: Vec<Vec<u8>>) {
+    fn no_headers_cause_a_panic(headers: Vec<Vec<u8>>) {
         let _ = Credentials::parse(headers.iter().map(Vec::as_slice));
     }
 
     #[test]
-    fn any_argument_of_a_known_scheme_is_read(basic: bool, argument: Vec<u8>) {
+    fn no_argument_of_a_known_scheme_causes_a_panic(basic: bool, argument: Vec<u8>) {
         let header = [if basic { &b"Basic "[..] } else { b"Bearer " }, &argument].concat();
-        let shown = RequestCredentials::read([header.as_slice()].into_iter(), [].into_iter(), true);
-        POLICY.with(|policy| decide(policy, &shown, &tagger()));
+        let request = RequestCredentials::read([header.as_slice()].into_iter(), [].into_iter(), true);
+        POLICY.with(|policy| decide(policy, &request, &tagger()));
     }
 
     #[test]

@@ -1,5 +1,7 @@
-//! The page for people: one document that asks this path's JSON and shows it. It names nothing outside itself, holds no
-//! value and no secret, and puts what it gets into the page as text alone; its policy lets it do nothing else.
+//! The HTML page: a self-contained document that requests this path's JSON and displays it. It refers to no other resource,
+//! contains no value and no secret, and inserts data as text alone. Its Content-Security-Policy permits nothing else.
+//!
+//! The source is in `page/`; the build script `page/pack.rs` assembles and compresses it.
 
 use miniz_oxide::inflate::decompress_to_vec;
 
@@ -10,22 +12,22 @@ pub const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 pub const INERT: &str =
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The document, the same for everybody, as a gzip member: as it is sent to every browser.
+/// The document as a gzip member, as almost every client receives it. It is the same for all clients.
 pub const MEMBER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/page.html.gz"));
 
-/// Its `content-security-policy`: its own style and script, by their hashes, and its own JSON.
+/// The document's `content-security-policy`: permits its own style and script, by their hashes, and its own JSON.
 pub const POLICY: &str = concat!(
-    "default-src 'none'; script-src 'sha256-L7ltImDptmAJm/+ym4YwC2OomegLy/j2jBKCLwgbmoc='; ",
+    "default-src 'none'; script-src 'sha256-It/gUTE2D2+CsNILPJI9r2tRktFh536Ew+5WEMrOKuc='; ",
     "style-src 'sha256-0MCf7SzjBP5HvTnDY/uM9/TRYNx8097uP3m6xtG4/WY='; ",
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; ",
     "require-trusted-types-for 'script'; trusted-types 'none'",
 );
 
-/// What stands before and behind the deflated bytes of [`MEMBER`]: it has no name.
+/// Bytes before and after the deflated bytes of [`MEMBER`], whose header contains no file name.
 const MEMBER_HEADER: usize = 10;
 const MEMBER_TRAILER: usize = 8;
 
-/// The document as it is, for clients that take no gzip. Unpacked anew each time: they are rare.
+/// The uncompressed document, for the few clients that do not accept gzip. It is decompressed each time.
 #[must_use]
 pub fn document() -> Option<Vec<u8>> {
     let end = MEMBER.len().checked_sub(MEMBER_TRAILER)?;
@@ -40,7 +42,7 @@ const REFUSAL: &str = "<!doctype html>
 <title>Automation controller: metrics</title>
 <p>";
 
-/// A page that says why there is no other, in one sentence, for [`INERT`]. With the address of a login it links there.
+/// A document with one sentence, the reason of an error, and a link to `login` if there is one. Its policy is [`INERT`].
 #[must_use]
 pub fn refusal(sentence: &str, login: Option<&str>) -> Vec<u8> {
     let mut page = Vec::from(REFUSAL);
@@ -54,7 +56,7 @@ pub fn refusal(sentence: &str, login: Option<&str>) -> Vec<u8> {
     page
 }
 
-/// Appends text that stays text, between tags and in a quoted attribute.
+/// Appends text, escaped for use between tags and in a quoted attribute.
 fn escape(text: &str, out: &mut Vec<u8>) {
     for &byte in text.as_bytes() {
         match byte {
@@ -86,9 +88,9 @@ mod tests {
         assert_eq!(super::document().unwrap(), document().into_bytes());
     }
 
-    /// Fails with the policy that `POLICY` has to have when style or script change.
+    /// After a change of the style or the script, fails with the new beginning of `POLICY`.
     #[test]
-    fn the_policy_allows_the_style_and_the_script_that_stand_in_the_page_and_no_others() {
+    fn the_policy_permits_only_the_style_and_the_script_of_the_page() {
         let page = document();
         let hash = |from: &str, to: &str| {
             let (text, _) = page.split_once(from).unwrap().1.split_once(to).unwrap();
@@ -105,12 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn the_page_names_nothing_outside_itself() {
+    fn the_page_refers_to_no_other_resource() {
         let document = document();
         let namespaces = document.matches("http://www.w3.org/2000/svg").count();
         assert_eq!(document.matches("://").count(), namespaces);
-        for way_in in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
-            assert!(!document.contains(way_in), "{way_in}");
+        for unsafe_call in
+            ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("]
+        {
+            assert!(!document.contains(unsafe_call), "{unsafe_call}");
         }
     }
 
@@ -120,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_shows_any_bytes_as_text() {
+    fn a_refusal_displays_any_bytes_as_text() {
         let page = refusal("<script>alert('1 & \"2\"')</script>", Some("/a\"b"));
         let end = "\n<p>&lt;script&gt;alert('1 &amp; &quot;2&quot;')&lt;/script&gt;\n\
                    <p><a href=\"/a&quot;b\">Log in</a>\n";

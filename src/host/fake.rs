@@ -1,31 +1,33 @@
-//! A [`Host`] for tests: owns the clock, records every call, fails on demand.
+//! A [`Host`] for tests: it has its own clock, records calls, and fails on demand.
 
 use super::{Call, CallId, Host, HostError, Level, Shared, Time, Write};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// A host whose every answer a test can choose. Shared data behaves as Envoy's does: a compare-and-swap on a key
-/// that does not exist succeeds.
+/// A host whose results the test sets. Its shared data behaves like Envoy's: a compare-and-swap on a key that does not exist
+/// succeeds.
 #[derive(Default)]
 pub struct FakeHost {
-    /// What [`Host::now`] says.
+    /// The result of [`Host::now`].
     pub now: Cell<Time>,
-    /// What was logged.
+    /// The lines that were logged.
     pub log: RefCell<Vec<(Level, String)>>,
-    /// What was sent.
+    /// The calls that were sent.
     pub calls: RefCell<Vec<SentCall>>,
-    /// Whether the next calls are refused at once.
+    /// True if the next calls are to be refused.
     pub refuses_calls: Cell<bool>,
     /// The request's headers, names in lower case.
     pub request_headers: RefCell<Vec<(String, Vec<u8>)>>,
     /// Properties, by their path joined with dots.
     pub properties: RefCell<HashMap<String, Vec<u8>>>,
+    /// The number of properties that were read.
+    pub property_reads: Cell<usize>,
     /// The VM's environment.
     pub environment: RefCell<HashMap<String, String>>,
     /// Shared data.
     pub shared: RefCell<HashMap<String, Shared>>,
-    /// How often shared data was written.
+    /// The number of writes to shared data.
     pub writes: Cell<usize>,
     random: Cell<u8>,
 }
@@ -46,7 +48,7 @@ pub struct SentCall {
 }
 
 impl FakeHost {
-    /// A host at a given second.
+    /// A host whose clock is at this second.
     #[must_use]
     pub fn at(seconds: u64) -> Self {
         let host = Self::default();
@@ -54,7 +56,7 @@ impl FakeHost {
         host
     }
 
-    /// Moves the clock on.
+    /// Advances the clock.
     pub fn pass(&self, time: Duration) {
         self.now.set(self.now.get() + time);
     }
@@ -86,21 +88,21 @@ impl Host for FakeHost {
 
     fn share(&self, key: &str, value: &[u8], write: Write) -> Result<(), HostError> {
         let mut shared = self.shared.borrow_mut();
-        let standing = shared.get(key).map_or(0, |standing| standing.guard);
+        let stored = shared.get(key).map_or(0, |stored| stored.guard);
         if let Write::IfUnchanged(guard) = write
-            && standing != 0
-            && standing != guard
+            && stored != 0
+            && stored != guard
         {
             return Err(HostError::Changed);
         }
-        shared.insert(key.to_owned(), Shared { value: value.to_vec(), guard: standing + 1 });
+        shared.insert(key.to_owned(), Shared { value: value.to_vec(), guard: stored + 1 });
         self.writes.set(self.writes.get() + 1);
         Ok(())
     }
 
     fn request_header(&self, name: &str) -> Option<Vec<u8>> {
         let headers = self.request_headers.borrow();
-        headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.clone())
+        headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
     }
 
     fn request_headers(&self) -> Vec<(String, Vec<u8>)> {
@@ -108,6 +110,7 @@ impl Host for FakeHost {
     }
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+        self.property_reads.set(self.property_reads.get() + 1);
         self.properties.borrow().get(&path.join(".")).cloned()
     }
 

@@ -1,25 +1,46 @@
 //! Authentication of a scrape: by the configuration, by a remembered verdict, or by a new one.
 //!
-//! Credentials that are not known yet are charged to their client's address before they are checked, and refunded when
-//! they turn out to be good: hashing a password and asking the controller cost much, so a client that failed too often
-//! waits before either.
+//! `auth` decides without I/O. This module adds the clock, shared data and the calls to the controller, and keeps the
+//! scrapes that wait:
+//!
+//! | question | module |
+//! |---|---|
+//! | Which scrapes wait for a password to be hashed? | [`password_queue`] |
+//! | Which wait for the controller, what is asked next, and what did it answer? | [`question_queue`] |
+//! | What is one question, and which request sends it? | [`question`] |
+//! | Do the controller's verdicts mean anything, and is it down? | [`probe`] |
+//! | About which credentials did it give no verdict? | [`unanswered`] |
+//! | Which client is it? | [`client`] |
+//!
+//! Unknown credentials are charged to the client's address before they are checked, and refunded if they turn out to be
+//! right. Hashing a password and asking the controller are expensive, so a client that failed too often must wait before
+//! either.
 
-use super::controller_auth::{ControllerAuth, Settled};
-use super::passwords::{PasswordCheck, PasswordQueue};
-use super::question::{Question, Waiter, Wanted};
+mod client;
+mod password_queue;
+mod probe;
+mod question;
+mod question_queue;
+mod unanswered;
+
 use super::{Context, StreamId};
 use crate::auth::{
-    self, CachedVerdict, Controller, Decision, LocalDecision, PendingPassword, RequestCredentials,
-    Tag, Tagger, Verdict,
+    self, CachedVerdict, Controller, Decision, LocalDecision, PendingPassword, Permit,
+    RequestCredentials, Tag, Tagger, Verdict,
 };
 use crate::config::{Config, Credential};
-use crate::host::{Answer, CallId, Host, Level, Time};
+use crate::host::{Answer, CallId, Host, Time};
 use crate::limits;
 use crate::shared::question_budget::{self, Probe};
 use crate::shared::throttle::Throttle;
 use crate::shared::verdicts::Verdicts;
-use std::cell::{Cell, RefCell};
+use client::ClientAddress;
+use password_queue::{PasswordCheck, PasswordQueue};
+use question::{PendingScrape, Question, Waiter, Wanted};
+use question_queue::{QuestionQueue, Settled};
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// The authentication of one configuration, in one VM.
 pub(super) struct Admission {
@@ -27,18 +48,12 @@ pub(super) struct Admission {
     tagger: Tagger,
     verdicts: Verdicts,
     throttle: Throttle,
+    address: ClientAddress,
     passwords: RefCell<PasswordQueue>,
-    controller: RefCell<ControllerAuth>,
-    /// Whether the log says that the clients' addresses come from a header.
-    warned: Cell<bool>,
+    questions: RefCell<QuestionQueue>,
 }
 
-/// The key under which Envoy's filter state may have the address of the connection (`envoy.filters.network.set_filter_state`).
-/// No property has it: `source.address` comes from `x-forwarded-for` unless `use_remote_address` is set (Envoy 1.36.2 and
-/// 1.40.0).
-const CONNECTION_ADDRESS: &str = "awx_metrics.connection_address";
-
-/// A scrape that waited, and how its authentication ended.
+/// A scrape that waited, and the result of its authentication.
 pub(super) type Decided = (StreamId, Decision);
 
 impl Admission {
@@ -48,14 +63,14 @@ impl Admission {
             tagger: Tagger::new(question_budget::salt(host), auth_key),
             verdicts: Verdicts::new(&auth_key),
             throttle: Throttle::new(&auth_key),
+            address: ClientAddress::default(),
             passwords: RefCell::default(),
-            controller: RefCell::new(ControllerAuth::new(Rc::clone(&config), &auth_key)),
-            warned: Cell::new(false),
+            questions: RefCell::new(QuestionQueue::new(Rc::clone(&config), &auth_key)),
             config,
         }
     }
 
-    /// Decides about the credentials of a scrape; `None` if the scrape has to wait for [`Self::advance`] or
+    /// Decides about the credentials of a scrape; `None` if the scrape must wait for [`Self::advance`] or
     /// [`Self::answered`].
     pub(super) fn admit(
         &self,
@@ -71,31 +86,31 @@ impl Admission {
             }
             LocalDecision::AskController => {
                 let (scheme, forwarded) = (credentials.scheme(), Rc::new(credentials.forwarded));
-                let (tag, client) = (self.tagger.forwarded(&forwarded), self.client(context.host));
-                let waiter = Waiter { stream, scheme, forwarded, tag, client };
-                self.decide_by_controller(context, waiter, None)
+                let tag = self.tagger.forwarded(&forwarded);
+                let scrape = PendingScrape { stream, scheme, forwarded, tag };
+                self.decide_by_controller(context, scrape, &|| self.client(context.host), None)
             }
         }
     }
 
-    /// Whether a scrape waits for [`Self::advance`].
+    /// Returns true if a scrape waits for [`Self::advance`].
     pub(super) fn is_busy(&self) -> bool {
-        !self.passwords.borrow().is_empty() || self.controller.borrow().is_busy()
+        !self.passwords.borrow().is_empty() || self.questions.borrow().is_busy()
     }
 
-    /// Does a slice of what scrapes wait for, on the root context.
+    /// Does one slice of the work that scrapes wait for, on the root context.
     pub(super) fn advance(&self, context: Context<'_>) -> Vec<Decided> {
         let checked = self.passwords.borrow_mut().advance();
         let mut decided: Vec<_> = checked
             .map(|(check, result)| self.password_checked(context.host, &check, result))
             .into_iter()
             .collect();
-        let settled = self.controller.borrow_mut().send(context, context.host.now());
+        let settled = self.questions.borrow_mut().send(context, context.host.now());
         decided.extend(self.settle(context, settled));
         decided
     }
 
-    /// Takes the answer to a call; `None` if the call was not sent here.
+    /// Takes the answer to a call; `None` if this module did not send the call.
     pub(super) fn answered(
         &self,
         context: Context<'_>,
@@ -103,9 +118,9 @@ impl Admission {
         answer: &mut Answer,
     ) -> Option<Vec<Decided>> {
         let now = context.host.now();
-        let settled = self.controller.borrow_mut().answered(context, call, answer, now)?;
+        let settled = self.questions.borrow_mut().answered(context, call, answer, now)?;
         let mut decided = self.settle(context, settled);
-        let settled = self.controller.borrow_mut().send(context, now);
+        let settled = self.questions.borrow_mut().send(context, now);
         decided.extend(self.settle(context, settled));
         Some(decided)
     }
@@ -113,37 +128,16 @@ impl Admission {
     /// Forgets a stream that ended while it waited. Its attempt stays charged.
     pub(super) fn forget(&self, stream: StreamId) {
         self.passwords.borrow_mut().forget(stream);
-        self.controller.borrow_mut().forget(stream);
+        self.questions.borrow_mut().forget(stream);
     }
 
-    /// The tag of the client's address: the connection's, if Envoy is configured to tell it, or else the one that Envoy
-    /// trusts, by its settings for trusted hops.
+    /// The tag of the client's address, read from the current stream. Costs up to two calls of the host, so it is read
+    /// only if the scrape is charged or must wait.
     fn client(&self, host: &dyn Host) -> Tag {
-        let connection = host.property(&["filter_state", CONNECTION_ADDRESS]);
-        let source = connection.filter(|it| !it.is_empty()).unwrap_or_else(|| self.source(host));
-        self.tagger.address(&auth::network(&source))
+        self.tagger.address(&self.address.network(host))
     }
 
-    fn source(&self, host: &dyn Host) -> Vec<u8> {
-        let source = host.property(&["source", "address"]).unwrap_or_default();
-        if !self.warned.get() && self.is_from_a_header(host, &source) {
-            self.warned.set(true);
-            let line = "awx_metrics: the clients' addresses come from x-forwarded-for. A client that can \
-                        send that header itself evades the limit on failed attempts, or uses up that of \
-                        another: set use_remote_address where clients connect to this Envoy directly";
-            host.log(Level::Warn, line);
-        }
-        source
-    }
-
-    fn is_from_a_header(&self, host: &dyn Host, source: &[u8]) -> bool {
-        auth::has_no_port(source)
-            && host
-                .request_header("x-forwarded-for")
-                .is_some_and(|header| auth::is_last_forwarded(source, &header))
-    }
-
-    /// Has a password checked, unless it was right a while ago.
+    /// Queues a password for hashing, unless it is remembered as right.
     fn check_password(
         &self,
         host: &dyn Host,
@@ -172,7 +166,7 @@ impl Admission {
         &self,
         host: &dyn Host,
         check: &PasswordCheck,
-        result: Result<auth::Permit, auth::Denial>,
+        result: Result<Permit, auth::Denial>,
     ) -> Decided {
         let decision = match result {
             Ok(permit) => {
@@ -186,34 +180,40 @@ impl Admission {
         (check.stream, decision)
     }
 
-    /// Decides by a new verdict, or else by what is remembered; `None` if the scrape has to wait for the controller.
+    /// Decides by a new verdict, or else by the remembered one; `None` if the scrape must wait for the controller.
     fn decide_by_controller(
         &self,
         context: Context<'_>,
-        waiter: Waiter,
+        scrape: PendingScrape,
+        client: &dyn Fn() -> Tag,
         new: Option<CachedVerdict>,
     ) -> Option<Decision> {
         let (host, now) = (context.host, context.host.now());
         let (policy, controller) = (&self.config.auth, self.config.auth.controller.as_ref()?);
-        let verdict = new.unwrap_or_else(|| self.cached(host, controller, &waiter.tag, now));
-        let state = self.controller.borrow().state(host, now);
-        let is_unanswered = self.controller.borrow().is_unanswered(&waiter.tag, now);
+        let verdict = new.unwrap_or_else(|| self.cached(host, controller, &scrape.tag, now));
+        let state = self.questions.borrow().controller_state(host, now);
+        let is_unanswered = self.questions.borrow().is_unanswered(&scrape.tag, now);
         let is_down = state == Some(Probe::NoVerdict) || is_unanswered;
         let is_due_or_under_way = |source| {
-            self.controller.borrow().is_pulling(source) || context.pulls.is_due(host, source)
+            self.questions.borrow().is_pulling(source) || context.pulls.is_due(host, source)
         };
-        match policy.apply(&verdict, waiter.scheme) {
+        match policy.apply(&verdict, scrape.scheme) {
             _ if state == Some(Probe::Permitted) => Some(Decision::Unavailable),
             Some(Err(denial)) => Some(Decision::Denied(denial)),
             Some(Ok(permit)) => match self.page_to_pull(controller, is_due_or_under_way) {
-                Some(page) if !is_down => self.wait_for_page(waiter, page, permit),
+                Some(page) if !is_down => {
+                    self.wait_for_page(context.host, scrape, client, page, permit)
+                }
                 _ => Some(Decision::Allowed(permit)),
             },
             None if is_down => {
-                let permit = policy.apply_while_down(&verdict, waiter.scheme);
+                let permit = policy.apply_while_down(&verdict, scrape.scheme);
                 Some(permit.map_or(Decision::Unavailable, Decision::AllowedWhileDown))
             }
-            None => self.ask(context, waiter, controller, &verdict),
+            None => {
+                let is_known = matches!(verdict, CachedVerdict::Lapsed { .. });
+                self.ask(context, scrape, client, controller, is_known)
+            }
         }
     }
 
@@ -226,13 +226,13 @@ impl Admission {
     ) -> CachedVerdict {
         let permit = self.verdicts.permit(host, tag);
         match controller.cached(permit, None, now) {
-            // A refusal takes the permit away: beside a valid permit no refusal need be looked for.
+            // Storing a refusal removes the permit, so a valid permit makes reading the refusals unnecessary.
             CachedVerdict::Permitted => CachedVerdict::Permitted,
             _ => controller.cached(permit, self.verdicts.refusal(host, tag), now),
         }
     }
 
-    /// The source of the controller whose page is to be pulled with a client's credentials, if there is one.
+    /// The index of the controller's source whose page is to be pulled with a client's credentials, if there is one.
     fn page_to_pull(
         &self,
         controller: &Controller,
@@ -246,45 +246,59 @@ impl Admission {
         opened.find(|&source| forwards(source) && is_wanted(source))
     }
 
-    /// Pulls a page with the credentials of a permitted client. If there is no room for that, the client gets the page
-    /// that there is.
-    fn wait_for_page(&self, waiter: Waiter, page: usize, permit: auth::Permit) -> Option<Decision> {
-        let mut controller = self.controller.borrow_mut();
-        let is_new = !controller.has_question(Wanted::Page(page), &waiter.tag);
-        if !controller.has_room(&waiter.client, true, is_new) {
-            return Some(Decision::Allowed(permit));
+    /// Pulls a page with the credentials of a permitted client. If the scrape cannot wait for it, the client receives the
+    /// last good page.
+    fn wait_for_page(
+        &self,
+        host: &dyn Host,
+        scrape: PendingScrape,
+        client: &dyn Fn() -> Tag,
+        page: usize,
+        permit: Permit,
+    ) -> Option<Decision> {
+        match self.enqueue(host, scrape, client, Wanted::Page(page), true) {
+            Ok(()) => None,
+            Err(_) => Some(Decision::Allowed(permit)),
         }
-        controller.enqueue(waiter, Wanted::Page(page), true);
-        None
     }
 
-    /// Asks the controller: a known client by a pull of the page, if one is due, since that is a verdict too. A client
-    /// that was not permitted before has to be permitted first: it must not use up the interval of a source.
+    /// Asks the controller. For a client that was permitted before (`is_known`) the question is a pull of the page, if one
+    /// is due, since the answer is a verdict too. Any other client must be permitted first: it must not use up the interval
+    /// of a source.
     fn ask(
         &self,
         context: Context<'_>,
-        waiter: Waiter,
+        scrape: PendingScrape,
+        client: &dyn Fn() -> Tag,
         controller: &Controller,
-        verdict: &CachedVerdict,
+        is_known: bool,
     ) -> Option<Decision> {
-        let known = matches!(verdict, CachedVerdict::Lapsed { .. });
-        let is_due = |source| known && context.pulls.is_due(context.host, source);
-        let page = self.page_to_pull(controller, is_due);
-        let wanted = page.map_or(Wanted::Verdict, Wanted::Page);
-        let mut controller = self.controller.borrow_mut();
-        let is_new = !controller.has_question(wanted, &waiter.tag);
-        if !controller.has_room(&waiter.client, known, is_new) {
-            return Some(Decision::Throttled(limits::RETRY_AFTER));
+        let is_due = |source| is_known && context.pulls.is_due(context.host, source);
+        let wanted = self.page_to_pull(controller, is_due).map_or(Wanted::Verdict, Wanted::Page);
+        self.enqueue(context.host, scrape, client, wanted, is_known).err().map(Decision::Throttled)
+    }
+
+    /// Makes a scrape wait for the answer to a question. If it cannot wait, returns the time after which the client may try
+    /// again. A new question about unknown credentials is charged to the client.
+    fn enqueue(
+        &self,
+        host: &dyn Host,
+        scrape: PendingScrape,
+        client: &dyn Fn() -> Tag,
+        wanted: Wanted,
+        is_known: bool,
+    ) -> Result<(), Duration> {
+        let client = client();
+        let mut questions = self.questions.borrow_mut();
+        let is_new = !questions.has_question(wanted, &scrape.tag);
+        if !questions.has_room(&client, is_known, is_new) {
+            return Err(limits::RETRY_AFTER);
         }
-        if is_new
-            && !known
-            && let Err(wait) =
-                self.throttle.charge(context.host, &waiter.client, context.host.now())
-        {
-            return Some(Decision::Throttled(wait));
+        if is_new && !is_known {
+            self.throttle.charge(host, &client, host.now())?;
         }
-        controller.enqueue(waiter, wanted, known);
-        None
+        questions.enqueue(Waiter { scrape, client }, wanted, is_known);
+        Ok(())
     }
 
     /// Remembers verdicts, and decides about the scrapes that waited for them.
@@ -293,7 +307,7 @@ impl Admission {
         for settled in settled {
             let (waiters, new) = match settled {
                 Settled::Answered(question, verdict) => {
-                    let new = self.learn(context.host, &question, verdict);
+                    let new = self.remember(context.host, &question, verdict);
                     (question.waiters, new.map(|new| (question.tag, new)))
                 }
                 Settled::NotAsked(question) => {
@@ -301,18 +315,18 @@ impl Admission {
                     (question.waiters, None)
                 }
             };
-            for waiter in waiters {
-                let new = new.as_ref().filter(|(tag, _)| *tag == waiter.tag);
-                let (stream, new) = (waiter.stream, new.map(|(_, verdict)| verdict.clone()));
-                let decision = self.decide_by_controller(context, waiter, new);
+            for Waiter { scrape, client } in waiters {
+                let new = new.as_ref().filter(|(tag, _)| *tag == scrape.tag);
+                let (stream, new) = (scrape.stream, new.map(|(_, verdict)| verdict.clone()));
+                let decision = self.decide_by_controller(context, scrape, &|| client, new);
                 decided.extend(decision.map(|decision| (stream, decision)));
             }
         }
         decided
     }
 
-    /// Remembers a verdict. A question without one stays charged: its client made the controller work for nothing.
-    fn learn(
+    /// Remembers a verdict. A question without one stays charged: the client made the controller work in vain.
+    fn remember(
         &self,
         host: &dyn Host,
         question: &Question,
@@ -328,22 +342,22 @@ impl Admission {
             }
             Verdict::Refusal(refusal) => {
                 self.verdicts.refused(host, &question.tag, at, &refusal);
-                if question.known {
+                if question.is_known {
                     self.throttle.charge_known(host, &question.client, now);
                 }
                 Some(CachedVerdict::Refused(refusal))
             }
-            // A page may fail for reasons of its own: then the controller is asked for nothing but its verdict.
+            // A page may fail for reasons of its own, so the next question is for the verdict alone.
             Verdict::None if question.wanted != Wanted::Verdict => None,
             Verdict::None => {
-                self.controller.borrow_mut().note_unanswered(question.tag, now);
+                self.questions.borrow_mut().note_unanswered(question.tag, now);
                 None
             }
         }
     }
 
     fn refund(&self, host: &dyn Host, question: &Question) {
-        if !question.known {
+        if !question.is_known {
             self.throttle.refund(host, &question.client, host.now());
         }
     }

@@ -1,52 +1,52 @@
-//! Whether a page is sent compressed: by Accept-Encoding, as RFC 9110, section 12.5.3, has it.
+//! Content negotiation of the content coding: identity or gzip, by Accept-Encoding, as RFC 9110, section 12.5.3, specifies.
 //!
-//! Weights are read as those of Accept; but one that is no number costs its coding, since every client takes the page as
-//! it is. An element that does not parse is passed over; nothing here fails or allocates on hostile bytes. Who forbids all that
-//! we have gets the page as it is: the standard leaves that open, and a page is of more use than an error.
+//! An element that does not parse is ignored, also one whose weight is not a number: every client can read an uncompressed
+//! page. Nothing here fails or allocates on hostile bytes. A client that forbids both codings gets the uncompressed page,
+//! since a page is more useful than an error; the standard permits either.
 
-use super::accept::{name_and_value, thousandths};
+use super::header::{name_and_value, thousandths};
 
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
-    /// As it is.
+    /// Uncompressed.
     Identity,
     /// A gzip member.
     Gzip,
 }
 
-/// Chooses by the values of all Accept-Encoding headers: gzip where it is asked for and not less wanted than the page as
-/// it is. Without such a header any coding would be legal, but a client that says nothing may not know what to do with one.
+/// Chooses by the values of all Accept-Encoding headers: gzip if the client asks for it and does not prefer identity. Without
+/// such a header every coding would be legal, but the client may be unable to decode one.
 #[must_use]
 pub fn choose<'a>(accept_encoding: impl Iterator<Item = &'a [u8]>) -> Encoding {
     let mut weights = Weights::default();
     for element in accept_encoding.flat_map(|value| value.split(|&byte| byte == b',')) {
-        // What stands twice counts by its heavier weight.
+        // Of a coding that is listed twice, the greater weight counts.
         if let Some((coding, weight)) = read(element)
-            && let Some(place) = weights.of(coding)
+            && let Some(known) = weights.of(coding)
         {
-            *place = (*place).max(Some(weight));
+            *known = (*known).max(Some(weight));
         }
     }
     let gzip = weights.gzip.or(weights.others).unwrap_or(0);
-    // What is listed is wanted more than what is only not forbidden.
+    // An unlisted identity is acceptable, but a listed gzip is preferred.
     let identity = weights.identity.or(weights.others).unwrap_or(0);
     if gzip > 0 && gzip >= identity { Encoding::Gzip } else { Encoding::Identity }
 }
 
-/// What the client says of each coding, in thousandths; none where it says nothing.
+/// The weight of each coding in thousandths, if the client states one.
 #[derive(Default)]
 struct Weights {
     gzip: Option<u16>,
     identity: Option<u16>,
-    /// `*`: every coding that is not listed, `identity` among them.
+    /// `*`: every coding that is not listed, including `identity`.
     others: Option<u16>,
 }
 
 impl Weights {
     fn of(&mut self, coding: &[u8]) -> Option<&mut Option<u16>> {
         let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
-        // The second is an old name of the first (RFC 9110, section 8.4.1.3).
+        // `x-gzip` is an old name of gzip (RFC 9110, section 8.4.1.3).
         if is("gzip") || is("x-gzip") {
             Some(&mut self.gzip)
         } else if is("identity") {
@@ -59,7 +59,7 @@ impl Weights {
     }
 }
 
-/// A coding and how much it is wanted.
+/// A coding and its weight in thousandths.
 fn read(element: &[u8]) -> Option<(&[u8], u16)> {
     let Some(semicolon) = element.iter().position(|&byte| byte == b';') else {
         return Some((element.trim_ascii(), 1000));
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_ask_gets_the_page_as_it_is() {
+    fn a_client_that_does_not_ask_for_gzip_gets_identity() {
         for accept in [&[][..], &[""], &[" "], &["identity"], &["br, deflate, zstd"], &["gzipped"]]
         {
             assert_eq!(chosen(accept), Identity, "{accept:?}");
@@ -88,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn what_prometheus_curl_and_browsers_send_gives_gzip() {
+    fn the_headers_of_prometheus_curl_and_browsers_give_gzip() {
         for accept in ["gzip", "deflate, gzip", "gzip, deflate, br, zstd", "gzip;q=1.0,*;q=0"] {
             assert_eq!(chosen(&[accept]), Gzip, "{accept}");
         }
     }
 
     #[test]
-    fn the_heavier_weight_wins_and_gzip_where_they_are_the_same() {
+    fn the_greater_weight_wins_and_gzip_wins_at_equal_weights() {
         for (accept, encoding) in [
             ("gzip;q=0.5, identity;q=0.4", Gzip),
             ("identity;q=0.5, gzip;q=0.5", Gzip),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_what_is_not_listed() {
+    fn a_star_means_every_coding_that_is_not_listed() {
         for (accept, encoding) in [
             ("*", Gzip),
             ("*;q=0.1", Gzip),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn who_forbids_the_page_as_it_is_gets_gzip_if_that_is_not_forbidden_too() {
+    fn a_client_that_forbids_identity_gets_gzip_unless_it_forbids_both() {
         assert_eq!(chosen(&["identity;q=0, gzip;q=0.1"]), Gzip);
         assert_eq!(chosen(&["identity;q=0, *"]), Gzip);
         assert_eq!(chosen(&["identity;q=0"]), Identity);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_of_any_case_and_the_old_one_is_known() {
+    fn names_are_case_insensitive_and_x_gzip_is_known() {
         for accept in ["GZIP", "x-gzip", "X-Gzip;Q=0.5", "\tgzip ; q=0.5 "] {
             assert_eq!(chosen(&[accept]), Gzip, "{accept:?}");
         }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_parse_is_passed_over() {
+    fn an_element_that_does_not_parse_is_ignored() {
         for accept in [
             "gzip;q=2",
             "gzip;q=",
@@ -182,12 +182,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(value in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn no_bytes_cause_a_panic(value in prop::collection::vec(any::<u8>(), 0..64)) {
             let _ = choose([value.as_slice()].into_iter());
         }
 
         #[test]
-        fn order_blanks_case_and_cuts_change_nothing(
+        fn order_white_space_case_and_splitting_change_nothing(
             elements in prop::collection::vec("(x-)?(gzip|identity|\\*|br)(;q=[01](\\.[0-9]{1,3})?)?", 0..6),
         ) {
             let once = elements.join(",");
@@ -198,7 +198,7 @@ mod tests {
         }
 
         #[test]
-        fn gzip_is_sent_only_to_who_does_not_forbid_it(
+        fn gzip_is_sent_only_if_the_client_accepts_it(
             gzip in 0_u16..=1000, identity in 0_u16..=1000,
         ) {
             let weight = |it: u16| format!("{}.{:03}", it / 1000, it % 1000);

@@ -1,7 +1,7 @@
-//! The replies to a scrape: the only place with status codes.
+//! The replies to a scrape. Only this file contains status codes.
 //!
-//! Errors are what the controller says, in its words: JSON `{"detail": ".."}`, or the sentence alone as plain text for
-//! who asked for a page that is none of JSON, in a small document for who asked for HTML.
+//! Errors have the controller's wording. They are JSON, `{"detail": ".."}`, if the client asked for JSON or for no
+//! available format; a small document if it asked for HTML; and plain text otherwise.
 
 use super::accept::MediaType;
 use super::encoding::Encoding;
@@ -19,31 +19,31 @@ pub struct Reply {
     pub status: u16,
     /// The headers, without `content-length`, which the host adds.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// The body. To be sent for HEAD too: Envoy drops it then, and keeps its length.
+    /// The body. It must be sent for HEAD too: Envoy then drops it, and keeps its length.
     pub body: Rc<Vec<u8>>,
 }
 
-/// Whether a 401 asks for a user name and password as well.
+/// The schemes that a 401 asks for.
 ///
-/// A browser that was asked for Basic sends that password to the whole API by itself, where any page could then post
-/// with it. So it is asked only where the controller does not decide.
+/// A browser that was asked for Basic then sends the password with every request to the API, so that any web page could
+/// make it send requests with that password. So the filter asks for Basic only if no controller is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Challenge {
     /// `Bearer` alone.
     Bearer,
-    /// `Bearer` and `Basic`, each on a line of its own.
+    /// `Bearer` and `Basic`, each in its own header.
     BearerAndBasic,
 }
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
-/// The controller's own challenge, to the letter.
+/// The controller's own challenge, unchanged.
 const BEARER: &str = "Bearer realm=api authorization_url=/api/o/authorize/";
 const BASIC: &str = "Basic realm=\"api\"";
-/// The controller's own. It goes on to `next` where that is a path (`awx/templates/rest_framework/login.html`).
+/// The controller's login, which redirects to `next` if that is a path (`awx/templates/rest_framework/login.html`).
 const LOGIN: &str = "/api/login/?next=";
-/// Of an error. A page has its format's.
+/// The media type of an error. A page has that of its format.
 const TEXT: &str = "text/plain; charset=utf-8";
-/// What OPTIONS says. `parses` is empty, since nothing is ever posted here.
+/// The reply to OPTIONS. `parses` is empty, since the endpoint accepts no request bodies.
 const DESCRIPTION: &str = concat!(
     r#"{"name":"Metrics","description":"query params to filter response, e.g., "#,
     r#"?subsystemonly=1&metric=callback_receiver_events_insert_db&node=awx-1","#,
@@ -56,19 +56,20 @@ impl Reply {
     #[must_use]
     pub fn page(media: MediaType, (encoding, body): (Encoding, Rc<Vec<u8>>)) -> Self {
         // Envoy drops the Content-Type of an empty body, and Prometheus 3 refuses a page without one. So an empty page is
-        // one empty line, or one empty family, which Prometheus passes over.
+        // one empty line, or one empty family, which Prometheus ignores.
         let blank = if media.format == Format::Protobuf { 0 } else { b'\n' };
         let body = if body.is_empty() { Rc::new(vec![blank]) } else { body };
         Self::new(200, media.content_type(), body).encoded(encoding)
     }
 
-    /// 200 with the page for people. It holds nothing to see, but who is not let in is to be told so at once.
+    /// 200 with the HTML page. The page contains no values, but it takes a permit so that a client which is refused learns
+    /// it at once.
     #[must_use]
-    pub fn for_people(_: &Permit, encoding: Encoding) -> Self {
+    pub fn html_page(_: &Permit, encoding: Encoding) -> Self {
         let document = if encoding == Encoding::Identity { page::document() } else { None };
         match document {
             Some(document) => Self::html(200, document, page::POLICY),
-            // The document always unpacks, so here the client takes gzip.
+            // Decompressing never fails, so this client accepts gzip.
             None => Self::html(200, page::MEMBER.into(), page::POLICY).encoded(Encoding::Gzip),
         }
     }
@@ -79,8 +80,8 @@ impl Reply {
         Self::new(200, json::CONTENT_TYPE.into(), Rc::new(DESCRIPTION.into()))
     }
 
-    /// 401 or 403, as the controller says it. For people a 401 links to the login that leads back to `path`, where there
-    /// is one.
+    /// 401 or 403, in the controller's words. As HTML, a 401 links to the controller's login, if one is configured, which
+    /// leads back to `path`.
     #[must_use]
     pub fn denied(
         denial: &Denial,
@@ -106,7 +107,7 @@ impl Reply {
         reply
     }
 
-    /// 405. The method is the client's: bytes of its choosing.
+    /// 405. The method may be any bytes.
     #[must_use]
     pub fn method_not_allowed(method: &[u8], format: Option<Format>) -> Self {
         let method = String::from_utf8_lossy(method);
@@ -119,7 +120,7 @@ impl Reply {
         Self::error(406, "Could not satisfy the request Accept header.", None)
     }
 
-    /// 429, in the words of the controller's framework.
+    /// 429, in the words of the controller's framework (Django REST framework).
     #[must_use]
     pub fn throttled(retry_after: Duration, format: Option<Format>) -> Self {
         let seconds = whole_seconds(retry_after);
@@ -127,10 +128,10 @@ impl Reply {
         Self::error(429, &sentence, format).after(seconds)
     }
 
-    /// 503: nobody can say who this is.
+    /// 503: only the controller could decide, and it gives no verdict.
     #[must_use]
     pub fn unavailable(retry_after: Duration, format: Option<Format>) -> Self {
-        let sentence = "The controller that knows these credentials gives no verdict on them now.";
+        let sentence = "The controller, which must check these credentials, gives no verdict now.";
         Self::error(503, sentence, format).after(whole_seconds(retry_after))
     }
 
@@ -177,7 +178,7 @@ impl Reply {
     }
 }
 
-/// At least one, and rounded up: who comes back at that time is not too early.
+/// Whole seconds, at least one. Rounded up, so that a client that retries after them is not too early.
 fn whole_seconds(time: Duration) -> u64 {
     time.as_millis().div_ceil(1_000).max(1) as u64
 }
@@ -187,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_get_every_error_as_a_document_without_script_or_style() {
+    fn an_error_as_html_is_a_document_without_script_or_style() {
         let html = Some(Format::Html);
         let replies = [
             (405, Reply::method_not_allowed(b"<b>", html), "Method \"&lt;b&gt;\" not allowed."),

@@ -1,21 +1,21 @@
-//! Whether a request is a scrape: its path, normalised, is one of the configured ones.
+//! Routing: the normal form of a request's path, by which the filter recognises a scrape.
 //!
-//! A spelling that a proxy or the controller behind us would read as the metrics path must not slip past the filter's
-//! authentication, and no other path may be caught. So both sides are compared in one normal form:
+//! If a later proxy or the controller reads a spelling as the metrics path, it must not bypass the filter's authentication;
+//! and the filter must not answer any other path. So paths are compared in a normal form:
 //!
-//! 1. the query and the fragment are cut off, and the scheme and authority of an absolute-form target
+//! 1. the query and the fragment are removed, and so are the scheme and authority of an absolute-form target
 //!    (RFC 9112, section 3.2.2);
-//! 2. percent-encoded octets are decoded, once (RFC 3986, section 6.2.2.2; more than once would catch paths that the
-//!    controller reads as others). What is not a valid encoding stays as it is;
-//! 3. dot segments are removed (RFC 3986, section 5.2.4), and empty ones: repeated slashes, the slash at the end.
+//! 2. percent-encoded octets are decoded, once (RFC 3986, section 6.2.2.2; decoding again would match paths that the
+//!    controller reads differently). An invalid encoding is not changed;
+//! 3. dot segments are removed (RFC 3986, section 5.2.4), and so are empty ones: repeated slashes and the trailing slash.
 //!
-//! Case is kept, and so are `;` and `\`: to the controller they are part of a name. Costs one pass over the path, and
-//! allocates only where the path is not in normal form already.
+//! Case, `;` and `\` are kept: for the controller they are part of a name. Normalising takes one pass over the path, and
+//! allocates only if the path is not in normal form already.
 
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
 
-/// What stands between `?` and `#` of a request's path, empty where there is nothing.
+/// The query of a request's path: the bytes between `?` and `#`, or nothing.
 #[must_use]
 pub fn query(target: &[u8]) -> &[u8] {
     let target = before(target, |byte| byte == b'#');
@@ -23,13 +23,13 @@ pub fn query(target: &[u8]) -> &[u8] {
     target.get(path.len() + 1..).unwrap_or_default()
 }
 
-/// Whether the normal form of `target` is `path`, itself a normal form: `/a/b`, without a slash at the end.
+/// Returns true if the normal form of `target` is `path`, which must be in normal form: `/a/b`, without a trailing slash.
 #[must_use]
 pub fn leads_to(target: &[u8], path: &str) -> bool {
     *normal_form(target) == *path.as_bytes()
 }
 
-/// The normal form of a request's path, always with a slash at the beginning and, but for the root, none at the end.
+/// The normal form of a request's path: it begins with a slash, and does not end with one unless it is the root.
 #[must_use]
 pub fn normal_form(target: &[u8]) -> Cow<'_, [u8]> {
     let path = path_of(target);
@@ -40,7 +40,7 @@ pub fn normal_form(target: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(resolve(&percent_decode(path).collect::<Vec<u8>>()))
 }
 
-/// Cuts `http://authority` off an absolute-form target.
+/// Removes `http://authority` from an absolute-form target.
 fn path_of(target: &[u8]) -> &[u8] {
     if target.first() == Some(&b'/') {
         return target;
@@ -55,24 +55,26 @@ fn path_of(target: &[u8]) -> &[u8] {
     }
 }
 
-/// What a scheme is made of (RFC 3986, section 3.1): so that no `://` in a query or fragment makes one.
+/// Returns true for a byte of a scheme (RFC 3986, section 3.1), so that `://` in a query or fragment is not mistaken for the
+/// end of one.
 fn is_scheme_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
+/// The bytes before the first one that `ends` accepts.
 fn before(bytes: &[u8], ends: impl Fn(u8) -> bool) -> &[u8] {
     bytes.split(|&byte| ends(byte)).next().unwrap_or_default()
 }
 
-/// The path less its query and its last slash, where nothing else in it needs a change: by far the most common case, and
-/// so in one pass, since every request comes through here.
+/// The path without its query and its trailing slash, if nothing else in it has to change. This is by far the most common
+/// case, so it takes one pass: every proxied request is normalised.
 fn already_normal(target: &[u8]) -> Option<&[u8]> {
     let (mut last, mut length) = (0, 0);
     for &byte in target {
         match byte {
             b'?' | b'#' => break,
             b'%' => return None,
-            // A dot segment, perhaps, or an empty one.
+            // This may be a dot segment, or is an empty one.
             b'.' | b'/' if last == b'/' => return None,
             _ => {}
         }
@@ -113,7 +115,7 @@ mod tests {
     const METRICS: &str = "/api/v2/metrics";
 
     #[test]
-    fn every_spelling_of_the_path_is_caught() {
+    fn every_spelling_of_the_path_is_recognised() {
         for spelling in [
             "/api/v2/metrics",
             "/api/v2/metrics/",
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_path_is_caught() {
+    fn no_other_path_is_recognised() {
         for other in [
             "",
             "/",
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_stands_between_the_question_mark_and_the_fragment() {
+    fn the_query_is_between_the_question_mark_and_the_fragment() {
         assert_eq!(query(b"/x?a=1&b=2#c?d"), b"a=1&b=2");
         assert_eq!(query(b"/x#?a"), b"");
         assert_eq!(query(b"/x"), b"");
@@ -187,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_normal_form_of_a_path_without_encodings_is_its_own(path in "[/.a-c%2eF]{0,24}") {
+        fn the_normal_form_of_a_normal_form_is_the_same(path in "[/.a-c%2eF]{0,24}") {
             let normal = normal_form(path.as_bytes()).into_owned();
             prop_assert_eq!(normal.first(), Some(&b'/'));
             prop_assert!(normal == b"/" || normal.last() != Some(&b'/'));
@@ -197,13 +199,13 @@ mod tests {
         }
 
         #[test]
-        fn the_short_way_and_the_long_way_agree(path in "/[/.a-c]{0,16}") {
+        fn the_fast_and_the_general_normalisation_agree(path in "/[/.a-c]{0,16}") {
             let path = path.as_bytes();
             prop_assert_eq!(&*normal_form(path), &*resolve(&percent_decode(path).collect::<Vec<u8>>()));
         }
 
         #[test]
-        fn no_bytes_make_it_panic(target in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn no_bytes_cause_a_panic(target in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = (normal_form(&target).len(), query(&target).len());
         }
     }

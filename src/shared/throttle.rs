@@ -57,7 +57,7 @@ impl Throttle {
     }
 
     fn counts(&self, client: &Tag) -> [(String, Leak); 2] {
-        let place = client.place(limits::CLIENT_COUNTS);
+        let place = client.index(limits::CLIENT_COUNTS);
         [
             (place_key(&self.key, place), limits::CLIENT_FAILURES),
             (format!("{}/all", self.key), limits::ALL_FAILURES),

@@ -148,7 +148,7 @@ pub fn place_key(key: &str, place: u64) -> String {
 
 impl Buckets {
     fn place(&self, tag: &Tag) -> String {
-        place_key(&self.key, tag.place(limits::BUCKETS))
+        place_key(&self.key, tag.index(limits::BUCKETS))
     }
 
     fn read(&self, host: &dyn Host, tag: &Tag) -> Option<crate::host::Shared> {

@@ -1,7 +1,11 @@
-//! What passes between the flows, against a fake host.
+//! The flows together, with a fake host.
 
-mod asked;
+mod bounds;
+mod down;
+mod fixture;
 mod forwarded;
+mod probe;
+mod verdicts;
 
 use super::*;
 use crate::auth::User;
@@ -19,7 +23,7 @@ fn site(host: &FakeHost, config: &str) -> Site {
     Site::new(&Rc::new(Vm::new(host)), config, Role::Filter, host)
 }
 
-fn show(host: &FakeHost, headers: &[(&str, &str)]) {
+fn set_headers(host: &FakeHost, headers: &[(&str, &str)]) {
     let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.as_bytes().to_vec());
     *host.request_headers.borrow_mut() = headers.iter().map(owned).collect();
 }
@@ -32,14 +36,14 @@ fn page(site: &Site, host: &FakeHost) -> String {
 }
 
 #[test]
-fn ticks_come_fast_while_a_password_is_checked_and_no_longer() {
+fn ticks_are_fast_only_while_a_password_is_hashed() {
     let host = FakeHost::at(1_000);
     let site = site(&host, "{}");
     let slow = site.new_tick_period();
     assert!(slow.is_some_and(|slow| slow <= limits::BEAT), "{slow:?}");
     assert_eq!(site.new_tick_period(), None);
     let credentials = format!("Basic {}", BASE64.encode("admin:password"));
-    show(&host, &[(":method", "GET"), ("authorization", &credentials)]);
+    set_headers(&host, &[(":method", "GET"), ("authorization", &credentials)]);
 
     assert_eq!(site.request(&host, 7, SCRAPE), Step::Wait);
     assert_eq!(site.new_tick_period(), Some(limits::BUSY_TICK));
@@ -49,12 +53,12 @@ fn ticks_come_fast_while_a_password_is_checked_and_no_longer() {
 }
 
 #[test]
-fn ticks_come_slowly_again_when_the_client_leaves_first() {
+fn ticks_are_slow_again_after_the_client_left() {
     let host = FakeHost::at(1_000);
     let site = site(&host, "{}");
     let slow = site.new_tick_period();
     let credentials = format!("Basic {}", BASE64.encode("admin:wrong"));
-    show(&host, &[(":method", "GET"), ("authorization", &credentials)]);
+    set_headers(&host, &[(":method", "GET"), ("authorization", &credentials)]);
     assert_eq!(site.request(&host, 7, SCRAPE), Step::Wait);
     assert_eq!(site.new_tick_period(), Some(limits::BUSY_TICK));
     site.forget(7);
@@ -63,10 +67,10 @@ fn ticks_come_slowly_again_when_the_client_leaves_first() {
 }
 
 #[test]
-fn what_ended_stands_on_the_next_page_under_the_label_of_its_path() {
+fn a_request_that_ended_is_on_the_next_page_under_the_label_of_its_path() {
     let host = FakeHost::at(1_000);
     let site = site(&host, r#"{"auth": {"anonymous": true}, "gateway": {"labels": {}}}"#);
-    show(&host, &[(":method", "GET")]);
+    set_headers(&host, &[(":method", "GET")]);
     for path in [b"/api/v2/jobs/1/".as_slice(), b"/api/./v2//metric%73"] {
         let path = Some(site.counted_as(path));
         let facts = Facts { method: Some(b"GET"), path, code: 200, ..Facts::default() };
@@ -85,14 +89,14 @@ fn what_ended_stands_on_the_next_page_under_the_label_of_its_path() {
 fn requests_for_other_hosts_are_not_counted() {
     let host = FakeHost::at(1_000);
     let config = site(&host, r#"{"hosts": ["a.example"]}"#);
-    assert!(config.serves(|| Some(b"a.example".to_vec())));
-    assert!(!config.serves(|| Some(b"b.example".to_vec())));
-    assert!(!config.serves(|| None));
-    assert!(site(&host, "{}").serves(|| None));
+    assert!(config.counts_authority(|| Some(b"a.example".to_vec())));
+    assert!(!config.counts_authority(|| Some(b"b.example".to_vec())));
+    assert!(!config.counts_authority(|| None));
+    assert!(site(&host, "{}").counts_authority(|| None));
 }
 
 #[test]
-fn configurations_of_one_scope_in_one_vm_count_together() {
+fn configurations_of_the_same_scope_in_a_vm_count_together() {
     let host = FakeHost::at(1_000);
     let vm = Rc::new(Vm::new(&host));
     let site = |scope: &str| {
@@ -103,7 +107,7 @@ fn configurations_of_one_scope_in_one_vm_count_together() {
     let facts = Facts { method: Some(b"GET"), path: Some(b"/"), code: 204, ..Facts::default() };
     one.ended(&host, &facts);
     same.ended(&host, &facts);
-    show(&host, &[(":method", "GET")]);
+    set_headers(&host, &[(":method", "GET")]);
     for (site, count) in [(&one, Some(" 2")), (&same, Some(" 2")), (&other, None)] {
         let page = page(site, &host);
         let line = page.lines().find(|line| line.contains("code=\"204\""));
@@ -112,7 +116,7 @@ fn configurations_of_one_scope_in_one_vm_count_together() {
 }
 
 #[test]
-fn the_access_logger_neither_pulls_nor_keeps_the_filter_from_it() {
+fn the_access_logger_does_not_pull_and_the_filter_does() {
     let host = FakeHost::at(1_000);
     let vm = Rc::new(Vm::new(&host));
     let site = |role| {

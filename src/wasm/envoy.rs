@@ -1,7 +1,7 @@
-//! [`Host`] by way of the proxy-wasm ABI: the only host calls of the filter, but for the replies of [`super`].
+//! [`Host`] through the proxy-wasm ABI. Only this file, and [`super`] for replies and ticks, calls the host.
 //!
-//! Nothing here panics, whatever the host answers. So none of the SDK's `String` getters is used (they panic on what is
-//! not UTF-8), and no method of its traits that unwraps the host's status.
+//! Nothing here panics, whatever the host returns. So this file uses none of the SDK's `String` getters, which panic on
+//! bytes that are not UTF-8, and no method of its traits that unwraps the host's status.
 
 use crate::host::{Answer, Call, CallId, Host, HostError, Level, Shared, Time, Write};
 use proxy_wasm::hostcalls;
@@ -25,12 +25,12 @@ impl Host for Envoy {
             Level::Warn => LogLevel::Warn,
             Level::Error => LogLevel::Error,
         };
-        // A line that cannot be logged has nowhere to be reported.
+        // If logging fails, there is no other place to report it.
         let _ = hostcalls::log(level, line);
     }
 
     fn random(&self, buffer: &mut [u8]) {
-        // WASI's `random_get`, which Envoy serves from BoringSSL's generator and which does not fail there.
+        // WASI's `random_get`. Envoy implements it with BoringSSL's generator, and it does not fail there.
         let _ = getrandom::fill(buffer);
     }
 
@@ -78,10 +78,10 @@ impl Host for Envoy {
     }
 }
 
-/// The answer to a call, from within its callback.
+/// The answer to a call. Must be called in its callback.
 ///
-/// Envoy calls back with no headers at all for an answer that was cut off or is larger than
-/// `http.async_response_buffer_limit`; reading its header map then panics in the SDK.
+/// If an answer was cut off or is larger than `http.async_response_buffer_limit`, Envoy calls back without headers, and
+/// reading the header map would panic in the SDK.
 pub(super) fn answer(headers: usize, body: usize) -> Answer {
     if headers == 0 {
         return Answer::default();
@@ -99,14 +99,14 @@ pub(super) fn plugin_configuration() -> Vec<u8> {
     buffer.ok().flatten().unwrap_or_default()
 }
 
-/// A moment of a clock that never jumps: WASI's, which Envoy serves from the one that it measures requests by. Two looks
-/// at it cost 0.2 us, Envoy's own measure, `request.duration`, 0.85 us: each call that returns bytes has Envoy call back
-/// for the memory to put them in.
+/// The time on a monotonic clock: WASI's, for which Envoy uses the clock that measures its requests. Reading it twice costs
+/// 0.2 us; the property `request.duration` costs 0.85 us, since Envoy calls back into the VM to allocate memory for each
+/// result that is bytes.
 pub(super) fn instant() -> Instant {
     Instant::now()
 }
 
-/// A header of the response, from within the log callback.
+/// A header of the response. Must be called in the log callback.
 pub(super) fn response_header(name: &str) -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten()
 }

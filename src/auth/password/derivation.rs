@@ -1,136 +1,82 @@
-//! PBKDF2 with HMAC-SHA-256 (RFC 8018, section 5.2) for 32 bytes, in slices.
+//! PBKDF2 with HMAC-SHA-256 (RFC 8018, section 5.2) for 32 bytes, computed in slices.
 //!
-//! A worker of Envoy must not stand still for the third of a second that Django's 600,000 rounds take in its V8, so the
-//! work stops and goes on where its owner wants. A round is two calls of SHA-256's compression function: what HMAC does
-//! with the key is the same in every round, and is done once.
+//! Django's 600,000 rounds take a third of a second in Envoy's V8, and the worker must not pause for so long: the caller
+//! decides how many rounds to compute at a time. The HMAC is keyed once, and each round starts from a copy of it, so a
+//! round is two calls of SHA-256's compression function.
 
-use sha2::block_api::compress256;
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-type State = [u32; 8];
-type Block = [u8; 64];
-
-/// SHA-256's state before any input (FIPS 180-4, section 5.3.3).
-const INITIAL: State = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
-
-/// A derivation at work.
+/// A computation that is under way.
 pub struct Derivation {
-    /// SHA-256 after HMAC's inner key block.
-    inner: State,
-    /// SHA-256 after HMAC's outer key block.
-    outer: State,
-    /// The last round's result.
-    last: State,
-    /// The rounds' results so far, each added by exclusive or.
-    sum: State,
+    /// HMAC with the password as its key, before any message.
+    keyed: Hmac<Sha256>,
+    /// The result of the last round.
+    last: [u8; 32],
+    /// The results of all rounds so far, combined by exclusive or.
+    sum: [u8; 32],
     remaining: u32,
 }
 
-/// Whether work is done.
+/// The state of a computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress<T> {
     /// There are rounds left.
     Pending,
-    /// Its result.
+    /// The result.
     Done(T),
 }
 
 impl Derivation {
-    /// Starts with the first round done; less than one is taken as one.
+    /// Starts, and computes the first round. Fewer than one iteration count as one.
     #[must_use]
     pub fn new(password: &[u8], salt: &[u8], iterations: u32) -> Self {
-        let key = key_block(password);
-        let inner_key = key.map(|byte| byte ^ 0x36);
-        let inner = compressed(INITIAL, &inner_key);
-        let outer = compressed(INITIAL, &key.map(|byte| byte ^ 0x5c));
+        let keyed = Hmac::new(&key_block(password).into());
         let block_index = 1_u32.to_be_bytes();
-        let salted = Sha256::new().chain_update(inner_key).chain_update(salt);
-        let first = finish(outer, &state(&salted.chain_update(block_index).finalize().into()));
-        Self { inner, outer, last: first, sum: first, remaining: iterations.saturating_sub(1) }
+        let salted = Hmac::<Sha256>::chain_update(keyed.clone(), salt);
+        let first = salted.chain_update(block_index).finalize().into_bytes().into();
+        Self { keyed, last: first, sum: first, remaining: iterations.saturating_sub(1) }
     }
 
-    /// Rounds until it is done.
+    /// The number of rounds that are left.
     #[must_use]
     pub fn remaining(&self) -> u32 {
         self.remaining
     }
 
-    /// Does up to `rounds` more.
+    /// Computes up to `rounds` more rounds.
     pub fn advance(&mut self, rounds: u32) -> Progress<[u8; 32]> {
         let rounds = rounds.min(self.remaining);
         for _ in 0..rounds {
-            self.last = finish(self.outer, &finish(self.inner, &self.last));
+            self.last = self.keyed.clone().chain_update(self.last).finalize().into_bytes().into();
             for (sum, last) in self.sum.iter_mut().zip(self.last) {
                 *sum ^= last;
             }
         }
         self.remaining -= rounds;
-        if self.remaining == 0 { Progress::Done(bytes(&self.sum)) } else { Progress::Pending }
+        if self.remaining == 0 { Progress::Done(self.sum) } else { Progress::Pending }
     }
 
-    /// Goes on for `rounds` more, as if there had been so many from the start.
+    /// Adds rounds, as if the iterations had been so many more from the start.
     pub(in crate::auth) fn extend(&mut self, rounds: u32) {
         self.remaining = self.remaining.saturating_add(rounds);
     }
 }
 
-/// HMAC's key: as it is, or its hash where it is longer than a block (RFC 2104, section 2).
-fn key_block(password: &[u8]) -> Block {
-    let mut key = [0; 64];
-    let hashed: [u8; 32];
-    let short = if password.len() > key.len() {
-        hashed = Sha256::digest(password).into();
-        &hashed
+/// HMAC's key: the password, or its hash if it is longer than a block (RFC 2104, section 2).
+fn key_block(password: &[u8]) -> [u8; 64] {
+    let hash: [u8; 32];
+    let key = if password.len() > 64 {
+        hash = Sha256::digest(password).into();
+        &hash
     } else {
         password
     };
-    for (byte, have) in key.iter_mut().zip(short) {
-        *byte = *have;
-    }
-    key
-}
-
-/// SHA-256 of what led to `state`, which was one block, and of the 32 bytes of `message`.
-fn finish(state: State, message: &State) -> State {
-    const BITS: u64 = (64 + 32) * 8;
     let mut block = [0; 64];
-    let (words, _) = block.as_chunks_mut::<4>();
-    let [high, low] = [(BITS >> 32) as u32, BITS as u32];
-    let padding = [0x8000_0000, 0, 0, 0, 0, 0, high, low];
-    for (bytes, word) in words.iter_mut().zip(message.iter().chain(&padding)) {
-        *bytes = word.to_be_bytes();
+    for (to, from) in block.iter_mut().zip(key) {
+        *to = *from;
     }
-    compressed(state, &block)
-}
-
-fn compressed(mut state: State, block: &Block) -> State {
-    compress256(&mut state, std::slice::from_ref(block));
-    state
-}
-
-fn state(digest: &[u8; 32]) -> State {
-    let mut state = [0; 8];
-    for (word, bytes) in state.iter_mut().zip(digest.as_chunks::<4>().0) {
-        *word = u32::from_be_bytes(*bytes);
-    }
-    state
-}
-
-fn bytes(state: &State) -> [u8; 32] {
-    let mut digest = [0; 32];
-    for (bytes, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(state) {
-        *bytes = word.to_be_bytes();
-    }
-    digest
+    block
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-// Asks this path's JSON every few seconds and shows it. What it shows comes in by textContent alone.
+// Requests this path's JSON every few seconds and displays it. All data is inserted through textContent.
 const EVERY = 5000; // milliseconds
-const POINTS = 60; // of a line of history
-const MOST_LINES = 20000; // series that have one
-const ROWS = [3, 10]; // of a family, at least and at most, until all are asked for
-const MOST_NODES = 24; // at the top
+const POINTS = 60; // in a line of history
+const MOST_LINES = 20000; // series with a history
+const ROWS = [3, 10]; // of a family, at least and at most, unless it shows all
+const MOST_NODES = 24; // in the section Nodes
 
-// The parts of each group, and what a family's name begins with there: the first that fits has it.
+// The parts of each group, with a pattern for the names of its families. The first matching part contains the family.
 const GROUPS = [
 	["Gateway", [
 		["Requests", /^awx_gateway_requests/],
@@ -22,14 +22,14 @@ const GROUPS = [
 const $ = (id) => document.getElementById(id);
 const families = new Map();
 let round = 0; // counts answers
-let at; // when the last one was taken, seconds
-let before; // and the one before it
-let lines = 0; // series with a history
-let clock = 0; // the gateway's minus ours, milliseconds
-let seen; // when the last answer came
-let words = []; // of the filter
+let at; // time of the last answer, seconds
+let before; // time of the answer before it
+let lines = 0; // number of series with a history
+let clock = 0; // the gateway's clock minus this one, milliseconds
+let received; // time of the last answer by this clock, milliseconds
+let words = []; // in the filter
 let paused = false;
-let due = 0; // when it may be asked again, by its Retry-After
+let due = 0; // earliest time of the next request, by Retry-After
 let timer;
 
 function make(tag, properties, ...children) {
@@ -50,7 +50,7 @@ const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignif
 
 function number(value) {
 	if (!Number.isFinite(value)) return String(value ?? "–");
-	// A billion's B would read as bytes.
+	// The B of a billion looks like bytes.
 	if (Math.abs(value) >= 1e7) return compact.format(value).replace("B", "G");
 	if (value && Math.abs(value) < 1e-3) return value.toExponential(1);
 	return (Number.isInteger(value) ? whole : short).format(value);
@@ -73,13 +73,13 @@ function format({ name, type }, value) {
 	return name.endsWith("seconds") && type !== "counter" ? seconds(value) : number(value);
 }
 
-// What came
+// Answers
 
 function take(answer) {
 	round++;
 	for (const [name, { help_text: help, type, samples }] of Object.entries(answer)) {
 		const family = families.get(name) ?? { name, series: new Map() };
-		// The controller's JSON has a counter without its ending.
+		// The controller's JSON names a counter without its suffix.
 		const full = type === "counter" ? name.replace(/(_total)?$/, "_total") : name;
 		families.set(name, Object.assign(family, { full, help, type, round }));
 		for (const sample of samples) takeSample(family, sample);
@@ -94,23 +94,23 @@ function take(answer) {
 	}
 }
 
-/** A histogram's samples make one series, whose value is their count. */
+/** The samples of a histogram become one series, whose value is the count. */
 function takeSample(family, { labels: { le, ...labels }, value, sample_type: kind }) {
 	if (le !== undefined && !kind) labels.le = le;
 	const key = JSON.stringify(labels);
 	let series = family.series.get(key);
 	if (!series) {
 		const text = [family.full, ...Object.entries(labels).flat()].join(" ").toLowerCase();
-		family.series.set(key, (series = { labels, text, born: round }));
+		family.series.set(key, (series = { labels, text, firstRound: round }));
 	}
 	if (series.round !== round) Object.assign(series, { round, old: series.buckets, buckets: [] });
 	if (kind === "bucket") series.buckets.push([Number(String(le).replace("Inf", "Infinity")), Number(value)]);
 	else series[kind === "sum" ? "sum" : "value"] = value;
 }
 
-/** Adds to a series' history what it is or, where it only grows, its rate. What goes down begins anew. */
+/** Appends the value of a series, or the rate if it is a counter, to its history. A counter that decreased was reset. */
 function note(family, series) {
-	const { value, last = wasAbsent(family, series) ? 0 : NaN } = series;
+	const { value, last = isNew(family, series) ? 0 : NaN } = series;
 	const grows = family.type === "counter" || isHistogram(family);
 	const growth = grows && value >= last ? value - last : NaN;
 	const rate = growth / (at - before);
@@ -119,16 +119,16 @@ function note(family, series) {
 	push(series.history, grows ? rate : value);
 }
 
-/** Whether a new series was not there before, though its gateway was: it grew from nothing. */
-function wasAbsent({ name }, { labels: { gateway, source } }) {
-	return name.startsWith("awx_gateway_") && of("awx_gateway_workers", { gateway, source })[0]?.born < round;
+/** True if a new series did not exist before, although its gateway did: it grew from 0. */
+function isNew({ name }, { labels: { gateway, source } }) {
+	return name.startsWith("awx_gateway_") && of("awx_gateway_workers", { gateway, source })[0]?.firstRound < round;
 }
 
 function push(history, value) {
 	if (history?.push(Number.isFinite(value) ? value : NaN) > POINTS) history.shift();
 }
 
-/** The series of a family that have these labels, among others. */
+/** The series of a family that have these labels. They may have others too. */
 function of(name, labels = {}) {
 	const wanted = Object.entries(labels);
 	const all = [...(families.get(name)?.series.values() ?? [])];
@@ -139,21 +139,21 @@ function sum(series, what = "value") {
 	return series.length ? series.reduce((total, one) => total + (Number(one[what]) || 0), 0) : undefined;
 }
 
-/** The buckets of several series as those of one. */
-function together(series) {
+/** The sum of the buckets of several series. */
+function mergeBuckets(series) {
 	const total = new Map();
 	for (const [le, count] of series.flatMap((one) => one.buckets)) total.set(le, (total.get(le) ?? 0) + count);
 	return [...total].sort(([a], [b]) => a - b);
 }
 
-/** What series grew by since the answer before. */
+/** The growth of several series since the answer before. */
 function growth(series) {
 	const grown = series.filter(({ growth }) => growth >= 0);
 	const less = grown.map(({ old = [] }) => ({ buckets: old.map(([le, count]) => [le, -count]) }));
-	return { since: before, value: sum(grown, "growth"), buckets: together([...grown, ...less]) };
+	return { since: before, value: sum(grown, "growth"), buckets: mergeBuckets([...grown, ...less]) };
 }
 
-/** As Prometheus's histogram_quantile has it: linear within a bucket. */
+/** Computed like Prometheus's histogram_quantile: linear within a bucket. */
 function quantile(q, buckets) {
 	const rank = q * buckets.at(-1)?.[1];
 	if (!rank) return undefined;
@@ -175,7 +175,7 @@ function chart(className = "") {
 	return { svg, draw: (d) => path.setAttribute("d", d) };
 }
 
-/** A line that grows to the right's edge, broken where there is no number. */
+/** A line that ends at the right edge, with gaps for missing numbers. */
 function line(history = []) {
 	const known = history.filter(Number.isFinite);
 	const [low, high] = [Math.min(...known), Math.max(...known)];
@@ -210,18 +210,18 @@ const TILES = [
 		(share) => `${Math.round(share)} %`],
 	["Sessions", () => sum(of("awx_sessions_total", { type: "all" }))],
 	["Requests / s", () => sum(of("awx_gateway_requests"), "rate")],
-	["Latency, 95 %", (series) => quantile(0.95, together(series)), seconds, passed],
+	["Latency, 95 %", (series) => quantile(0.95, mergeBuckets(series)), seconds, durations],
 	["Launches", sum, number, () => of("awx_gateway_job_launches", { outcome: "accepted" })],
 	["Failed logins", sum, number, () => of("awx_gateway_logins", { outcome: "failure" })],
 ].map(([name, value, format = number, series]) => {
-	const tile = { value, format, series, came: [], history: [], text: make("span"), span: make("p"), chart: chart() };
+	const tile = { value, format, series, growths: [], history: [], text: make("span"), span: make("p"), chart: chart() };
 	tile.element = make("div", {}, make("dt", { textContent: name }), make("dd", {}, tile.text, tile.span), make("dd", {}, tile.chart.svg));
 	$("tiles").append(tile.element);
 	return tile;
 });
 
-/** The durations of all but scrapes: this page's own would be most of what an idle gateway has. */
-function passed() {
+/** The durations of all requests except scrapes: this page's own requests would dominate on an idle gateway. */
+function durations() {
 	return of("awx_gateway_request_duration_seconds").filter(({ labels }) => labels.resource !== "metrics");
 }
 
@@ -229,7 +229,7 @@ function tiles() {
 	for (const tile of TILES) {
 		const { element, value, format, series, history, text, chart } = tile;
 		const all = value(series?.());
-		const now = series ? lately(tile) : all;
+		const now = series ? recent(tile) : all;
 		element.hidden = !Number.isFinite(all);
 		push(history, now);
 		write(text, format(series && !tile.began ? all : now));
@@ -237,18 +237,18 @@ function tiles() {
 	}
 }
 
-/** What came while the page was looking, of as many minutes as the lines have; and says how many those are. */
-function lately(tile) {
-	const { value, series, came, span } = tile;
-	if (before) came.push(growth(series()));
-	while (came.length > 1 && came[0].since < at - (POINTS * EVERY) / 1000) came.shift();
-	const now = value(came);
+/** The value for the last minutes, as many as the lines show, while this page was open. Displays how many. */
+function recent(tile) {
+	const { value, series, growths, span } = tile;
+	if (before) growths.push(growth(series()));
+	while (growths.length > 1 && growths[0].since < at - (POINTS * EVERY) / 1000) growths.shift();
+	const now = value(growths);
 	tile.began ||= Number.isFinite(now);
-	write(span, tile.began ? `of the last ${seconds(Math.round(at - came[0].since))}` : "since the gateway started");
+	write(span, tile.began ? `of the last ${seconds(Math.round(at - growths[0].since))}` : "since the gateway started");
 	return now;
 }
 
-/** Puts items into a section, and leaves alone what did not change. */
+/** Updates the items of a section. Items that did not change stay. */
 function list(id, items) {
 	const have = $(id).querySelector("ul");
 	$(id).hidden = !items.length;
@@ -294,7 +294,7 @@ function node(capacity) {
 		phrases(...jobs.map((one) => [`${number(one.value)} ${one.labels.status}`, kind(one)[1]])));
 }
 
-/** Where jobs of a status stand, and how they look. */
+/** The position and the class of jobs with this status. */
 function kind({ labels: { status } }) {
 	const kinds = [[/run/, ""], [/new|pend|wait/, "warn"], [/succ/, "good"], [/fail|err/, "bad"], [/^/, "none"]];
 	const at = kinds.findIndex(([names]) => names.test(status));
@@ -318,7 +318,7 @@ function nodes() {
 	return others ? [...items, make("li", {}, phrases([`and ${others} with less in use`]))] : items;
 }
 
-// Groups. A family's rows are made when its card comes into view, and kept up to date only while it is there.
+// Groups. The rows of a family are created when its card comes into view, and updated only while it is in view.
 
 const inView = new Set();
 const watcher = new IntersectionObserver((entries) => {
@@ -342,7 +342,7 @@ const groups = GROUPS.map(([title, parts]) => {
 	return group;
 });
 
-function place(family) {
+function addCard(family) {
 	const part = groups.flatMap(({ parts }) => parts).find(({ names }) => names.test(family.name));
 	const more = make("button", { type: "button", onclick() { family.all = !family.all; show(family); } });
 	const title = make("h4", { textContent: `${family.full} ` }, make("small", { textContent: family.type }));
@@ -352,10 +352,10 @@ function place(family) {
 	watcher.observe(family.card);
 }
 
-/** Which series the filter leaves, card by card and group by group. */
-function sift() {
+/** Applies the filter to all cards and groups. */
+function applyFilter() {
 	for (const family of families.values()) {
-		if (!family.card) place(family);
+		if (!family.card) addCard(family);
 		family.left = [...family.series.values()].filter(({ text }) => words.every((word) => text.includes(word)));
 		family.card.hidden = !family.left.length;
 	}
@@ -375,7 +375,7 @@ function sift() {
 	write($("found"), words.length ? `${whole.format(found)} found` : "");
 }
 
-/** Brings a card up to date: what counts something comes first, and of what does not there are only a few. */
+/** Updates a card: series that are not 0 come first, and only a few others are shown. */
 function show(family) {
 	write(family.about, family.help);
 	if (family.left.length && !isInfo(family)) {
@@ -397,7 +397,7 @@ function row(family, series) {
 	const view = (series.view ??= newRow(family, series));
 	const { value, rate, sum } = series;
 	if (isHistogram(family)) {
-		const sorted = together([series]);
+		const sorted = mergeBuckets([series]);
 		write(view.text, value ? format(family, sum / value) : "–");
 		write(view.note, value ? `${number(value)}, ${format(family, quantile(0.95, sorted))}` : "");
 		view.chart.draw(bars(sorted));
@@ -420,7 +420,7 @@ function newRow(family, series) {
 	return view;
 }
 
-/** A text that may be broken after what joins its words. */
+/** A text with break opportunities after slashes and underscores. */
 function pieces(text) {
 	return text.split(/(?<=[/_])/).flatMap((piece) => [piece, make("wbr")]);
 }
@@ -428,7 +428,7 @@ function pieces(text) {
 const isInfo = ({ name }) => name.endsWith("_info");
 const isHistogram = ({ type }) => type === "histogram";
 
-/** The labels to show: a gateway's name only beside another's. */
+/** The labels to show. A gateway's name is shown only if there is more than one gateway. */
 function labelsOf({ labels }) {
 	return Object.entries(labels).filter(([name]) => name !== "gateway" || gateways().length > 1);
 }
@@ -441,17 +441,17 @@ function render() {
 	tiles();
 	list("sources", of("awx_gateway_source_up").map(source));
 	list("nodes", nodes());
-	sift();
+	applyFilter();
 	for (const { family } of inView) show(family);
 	write($("where"), gateways().length ? `through ${gateways().join(", ")}` : "");
 }
 
-// Asking
+// Requests
 
 const url = new URL(location.pathname + location.search, location.origin);
 url.searchParams.delete("format");
 
-/** Asks once, and says how long to wait. */
+/** Sends one request. Returns how long to wait before the next one. */
 async function ask() {
 	const started = performance.now();
 	try {
@@ -460,8 +460,8 @@ async function ask() {
 		});
 		if (!reply.ok) return await refused(reply);
 		take(await reply.json());
-		seen = Date.now();
-		clock = (Date.parse(reply.headers.get("date")) || seen) - seen;
+		received = Date.now();
+		clock = (Date.parse(reply.headers.get("date")) || received) - received;
 		render();
 		complain();
 		return Math.max(EVERY, 10 * (performance.now() - started));
@@ -471,7 +471,7 @@ async function ask() {
 	}
 }
 
-/** Says why. 401 and 403 count against all clients of this address: then it is asked again when somebody is back. */
+/** Displays the reason. A 401 or 403 counts as a failure of this address, so the page waits long before the next request. */
 async function refused(reply) {
 	const { status, headers } = reply;
 	const { detail = `The gateway answered ${status}.` } = await reply.json().catch(() => ({}));
@@ -500,16 +500,16 @@ async function turn() {
 }
 
 setInterval(() => {
-	const age = seen ? `as of ${seconds(Math.round((Date.now() - seen) / 1000))} ago` : "asking …";
+	const age = received ? `as of ${seconds(Math.round((Date.now() - received) / 1000))} ago` : "loading …";
 	write($("age"), paused ? `paused, ${age}` : age);
 }, 1000);
 
-// A phone has no such key. Who has a keyboard alone has no pointer either.
+// A phone has no such key; a device with only a keyboard has no pointer.
 if (!matchMedia("(pointer: coarse)").matches) $("filter").placeholder += ": press /";
 
 $("filter").addEventListener("input", () => {
 	words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
-	sift();
+	applyFilter();
 	for (const { family } of inView) show(family);
 });
 

@@ -31,15 +31,15 @@ fn the_parts_of_an_offer_are_its_media_type() {
 }
 
 #[test]
-fn text_is_what_you_get_without_a_wish() {
+fn text_is_the_default() {
     for accept in [&[][..], &[""], &[",", " "], &["*/*"], &["text/*"], &["text/plain, */*"]] {
         assert_eq!(chosen(accept).unwrap().content_type(), TEXT, "{accept:?}");
     }
 }
 
-/// What these servers sent to a real controller.
+/// The headers that these servers sent to a real controller.
 #[test]
-fn every_prometheus_gets_what_it_asks_for_first() {
+fn every_prometheus_gets_its_first_choice() {
     for (server, expected, accept) in [
         (
             "2.25",
@@ -74,7 +74,7 @@ fn every_prometheus_gets_what_it_asks_for_first() {
              q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
         ),
         (
-            "3.x told to take text",
+            "3.x, configured for text",
             "text/plain; version=1.0.0; charset=utf-8; escaping=underscores",
             "text/plain;version=1.0.0;escaping=underscores;q=0.6,text/plain;version=0.0.4;q=0.5,\
              */*;q=0.4",
@@ -85,7 +85,7 @@ fn every_prometheus_gets_what_it_asks_for_first() {
 }
 
 #[test]
-fn a_browser_gets_the_page_for_people_and_nobody_else_does() {
+fn only_a_browser_gets_the_html_page() {
     let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8";
     assert_eq!(format(browser), Ok(Format::Html));
     assert_eq!(format("text/*, text/plain;q=0.1"), Ok(Format::Text));
@@ -93,7 +93,7 @@ fn a_browser_gets_the_page_for_people_and_nobody_else_does() {
 }
 
 #[test]
-fn the_heavier_weight_wins_whatever_stands_first() {
+fn the_greater_weight_wins_in_any_order() {
     assert_eq!(format("text/plain;q=0.1, application/json;q=0.9"), Ok(JSON));
     assert_eq!(format("application/json;q=0.1, text/plain;q=0.2"), Ok(Format::Text));
     assert_eq!(format("application/json, */*;q=0.1"), Ok(JSON));
@@ -103,7 +103,7 @@ fn the_heavier_weight_wins_whatever_stands_first() {
     assert_eq!(format("application/vnd.google.protobuf"), Ok(Format::Protobuf));
 }
 
-/// The controller answers all of these with what they name: it reads no weights.
+/// The controller answers all of these with the format that they name: it reads no weights.
 #[test]
 fn a_weight_is_read_leniently() {
     for weight in [
@@ -121,10 +121,10 @@ fn a_weight_is_read_leniently() {
     assert_eq!(format("text/plain;q=.0, application/json;q=.001"), Ok(JSON));
 }
 
-/// As the controller chooses, which reads nothing but how specific a range is.
+/// The controller's own choice. It considers only how specific a range is.
 #[test]
 fn at_one_weight_the_more_specific_range_wins() {
-    for (accept, wanted) in [
+    for (accept, expected) in [
         ("application/json, */*", JSON),
         ("*/*, application/json", JSON),
         ("application/json;q=0.5, */*;q=0.5", JSON),
@@ -137,20 +137,20 @@ fn at_one_weight_the_more_specific_range_wins() {
         ("application/json; indent=4, text/plain", Format::Json { indent: Some(4) }),
         ("application/json;odd=1, text/plain;q=1", JSON),
         ("application/json, text/plain;charset=utf-8", Format::Text),
-        // As specific as each other: the controller's first.
+        // Equally specific: the controller's first offer.
         ("application/json, text/plain, */*", Format::Text),
         ("text/html, text/plain", Format::Text),
         ("application/json;a=b, text/plain;version=0.0.4;charset=utf-8", Format::Text),
-        // A weight says more than that.
+        // The weight takes precedence.
         ("application/json;q=0.9, */*", Format::Text),
     ] {
-        assert_eq!(format(accept), Ok(wanted), "{accept}");
+        assert_eq!(format(accept), Ok(expected), "{accept}");
     }
 }
 
-/// A browser, the Java of old, and Internet Explorer.
+/// A browser, old versions of Java, and Internet Explorer.
 #[test]
-fn whoever_prefers_html_gets_it() {
+fn a_client_that_prefers_html_gets_it() {
     for accept in [
         "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
         "text/html, image/gif, image/jpeg, */*; q=0.2",
@@ -163,7 +163,7 @@ fn whoever_prefers_html_gets_it() {
 }
 
 #[test]
-fn the_most_specific_range_says_the_weight() {
+fn the_most_specific_range_determines_the_weight() {
     assert_eq!(format("text/plain;q=0, */*"), Ok(JSON));
     assert_eq!(format("text/*;q=0.1, text/plain;q=0.9, application/*;q=0.5"), Ok(Format::Text));
     let more_parameters = "text/plain;version=0.0.4;charset=utf-8;q=0.1, application/json;q=0.2, \
@@ -183,14 +183,14 @@ fn a_parameter_that_an_offer_has_must_be_the_same() {
 }
 
 #[test]
-fn what_stands_in_quotes_separates_nothing() {
+fn separators_in_quotes_do_not_count() {
     assert_eq!(format("text/plain;q=0.1;a=\",application/json;q=0.9,\""), Ok(Format::Text));
     assert_eq!(format("text/plain;a=\"\\\";q=0\";q=0.5, application/json;q=0.4"), Ok(Format::Text));
     assert_eq!(format("text/plain;a=\"b, application/json"), Ok(Format::Text));
 }
 
 #[test]
-fn an_escaping_is_named_as_asked_by_the_versions_that_have_one() {
+fn the_versions_with_escaping_name_the_one_that_was_asked_for() {
     for (accept, expected) in [
         (
             "text/plain;version=1.0.0",
@@ -213,7 +213,7 @@ fn an_escaping_is_named_as_asked_by_the_versions_that_have_one() {
 }
 
 #[test]
-fn what_we_do_not_render_is_refused() {
+fn a_format_that_the_filter_cannot_render_is_refused() {
     for accept in [
         "application/xml",
         "foo",
@@ -232,7 +232,7 @@ fn what_we_do_not_render_is_refused() {
 }
 
 #[test]
-fn an_indent_is_taken_up_to_the_widest() {
+fn an_indent_is_limited_to_the_widest() {
     let indented = |indent| Ok(Format::Json { indent: Some(indent) });
     assert_eq!(format("application/json; indent=4"), indented(4));
     assert_eq!(format("application/json; indent=200"), indented(8));
@@ -241,7 +241,7 @@ fn an_indent_is_taken_up_to_the_widest() {
 
 #[test]
 fn the_query_overrides_accept() {
-    let asked = |query, accept: &[u8]| choose(Some(query), [accept].into_iter());
+    let chosen = |query, accept: &[u8]| choose(Some(query), [accept].into_iter());
     for (query, format) in [
         ("txt", Format::Text),
         ("openmetrics", Format::OpenMetrics),
@@ -250,21 +250,21 @@ fn the_query_overrides_accept() {
         ("html", Format::Html),
         ("api", Format::Html),
     ] {
-        assert_eq!(asked(query, b"application/xml").map(|media| media.format), Ok(format));
+        assert_eq!(chosen(query, b"application/xml").map(|media| media.format), Ok(format));
     }
-    assert_eq!(asked("openmetrics", b"").unwrap().content_type(), OPEN);
-    assert_eq!(asked("", b"application/json").map(|media| media.format), Ok(JSON));
-    assert_eq!(asked("xml", b"text/plain"), Err(NotAcceptable));
+    assert_eq!(chosen("openmetrics", b"").unwrap().content_type(), OPEN);
+    assert_eq!(chosen("", b"application/json").map(|media| media.format), Ok(JSON));
+    assert_eq!(chosen("xml", b"text/plain"), Err(NotAcceptable));
 }
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(accept in proptest::collection::vec(any::<u8>(), 0..64)) {
+    fn no_bytes_cause_a_panic(accept in proptest::collection::vec(any::<u8>(), 0..64)) {
         let _ = choose(None, [accept.as_slice()].into_iter());
     }
 
     #[test]
-    fn no_header_of_likely_parts_makes_it_panic(accept in "[ ,;=/*q0.1\"\\\\a-z]{0,40}") {
+    fn no_header_of_likely_parts_causes_a_panic(accept in "[ ,;=/*q0.1\"\\\\a-z]{0,40}") {
         let _ = choose(None, [accept.as_bytes()].into_iter());
     }
 }

@@ -1,5 +1,5 @@
-//! Passwords that are still being checked, in slices: a worker must not stand still for the third of a second that 600,000
-//! rounds take.
+//! The passwords that wait to be hashed. They are hashed in slices, one slice a tick: 600,000 rounds take a third of a
+//! second, and the worker must not pause for so long.
 
 use super::StreamId;
 use crate::auth::password::Progress;
@@ -7,8 +7,8 @@ use crate::auth::{Denial, PendingPassword, Permit, Tag};
 use crate::limits;
 use std::collections::VecDeque;
 
-/// The passwords of a VM that are to be checked, in the order they came: at most [`limits::PASSWORDS_WAITING`], and
-/// [`limits::CLIENT_PASSWORDS`] of one client.
+/// The passwords of one VM, in the order in which they came: at most [`limits::PASSWORDS_WAITING`], of which at most
+/// [`limits::CLIENT_PASSWORDS`] come from one client.
 #[derive(Default)]
 pub(super) struct PasswordQueue(VecDeque<PasswordCheck>);
 
@@ -22,18 +22,18 @@ pub(super) struct PasswordCheck {
 }
 
 impl PasswordQueue {
-    /// Whether one more password of this client may wait.
+    /// Returns true if one more password of this client may wait.
     pub(super) fn has_room(&self, client: &Tag) -> bool {
         let of_client = self.0.iter().filter(|check| check.client == *client).count();
         self.0.len() < limits::PASSWORDS_WAITING && of_client < limits::CLIENT_PASSWORDS
     }
 
-    /// Appends a check, for which there [is room](Self::has_room).
+    /// Appends a check. The queue must [have room](Self::has_room) for it.
     pub(super) fn push(&mut self, check: PasswordCheck) {
         self.0.push_back(check);
     }
 
-    /// Does a slice of the first check; returns it with its result when it is finished.
+    /// Computes one slice of the first check. Returns the check with its result when it is finished.
     pub(super) fn advance(&mut self) -> Option<(PasswordCheck, Result<Permit, Denial>)> {
         let first = self.0.front_mut()?;
         match first.password.advance(limits::PASSWORD_ROUNDS_A_TICK) {
@@ -42,7 +42,7 @@ impl PasswordQueue {
         }
     }
 
-    /// Forgets a stream that is gone.
+    /// Forgets a stream that has ended.
     pub(super) fn forget(&mut self, stream: StreamId) {
         self.0.retain(|check| check.stream != stream);
     }
