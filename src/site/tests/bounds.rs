@@ -127,7 +127,7 @@ fn questions_in_a_second_are_bounded_over_all_vms() {
 fn a_client_that_guesses_is_throttled_and_a_permitted_credential_is_not() {
     let gateway = Fixture::with_refused_probe(&[]);
     gateway.permit(GOOD);
-    // The stranger who closed the door failed too; and guessing takes so long that one is forgiven.
+    // The fixture's refused client has the same address: one failure. During the guesses, one failure expires.
     assert_eq!(gateway.guess(), limits::CLIENT_FAILURES.burst - 1 + 1);
     assert_eq!(gateway.scrape(GOOD), Some(200));
     assert_eq!(gateway.scrape("Bearer local"), Some(200));

@@ -38,7 +38,7 @@ impl Fixture {
     /// A gateway that knows that the controller refuses a random token.
     pub(super) fn with_refused_probe(changes: &[(&str, Value)]) -> Self {
         let gateway = Self::new(changes);
-        assert_eq!(gateway.scrape("Bearer nobody"), None);
+        assert_eq!(gateway.scrape("Bearer unknown"), None);
         gateway.answer(refusal("401", "No."));
         gateway.answer(refusal("401", "No."));
         gateway.calls();
