@@ -248,14 +248,15 @@ impl Collector {
     fn keep(&self, host: &dyn Host, keys: &Keys, page: Page) -> Result<Kept, Cause> {
         let report = page.report().clone();
         let stored = page.into_stored();
+        let bytes = stored.len();
         let before = keys.head(host).map_or(0, |read| read.head.generation);
         if keys.has_page(host, before, &stored) {
-            return Ok(Kept { generation: before, report });
+            return Ok(Kept { generation: before, bytes, report });
         }
         let generation = self.new_generation(host, before);
         let kept = keys.store_page(host, generation, stored);
         kept.map_err(|_| Cause::from(Plain::NotStored))?;
-        Ok(Kept { generation, report })
+        Ok(Kept { generation, bytes, report })
     }
 
     /// A number that no other page of the source has: another VM may store one at the same time.
@@ -268,6 +269,7 @@ impl Collector {
 /// A page that is stored.
 struct Kept {
     generation: u64,
+    bytes: usize,
     report: Report,
 }
 
@@ -287,10 +289,11 @@ fn concluded(before: &Head, pull: &Pull, kept: &Result<Kept, Cause>, now: Time) 
     head.pulling = false;
     head.took = now.saturating_sub(pull.began);
     head.ended = Some(kept.as_ref().map(|_| ()).map_err(|cause| *cause));
-    if let Ok(Kept { generation, report }) = kept {
+    if let Ok(Kept { generation, bytes, report }) = kept {
         head.generation = *generation;
         head.succeeded = now;
         head.samples = report.samples as u64;
+        head.bytes = *bytes as u64;
         for (count, reason) in head.dropped.iter_mut().zip(Head::DROPPED) {
             *count += report.dropped.of(reason);
         }

@@ -141,9 +141,9 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// all sources' pages. Clients usually ask for everything, as text or as JSON.
 pub const RENDERINGS: usize = 4;
 
-/// Samples of the sources' pages that a scrape loads and renders in its own callback. Beyond that it waits for ticks, which
-/// do the work in slices: JSON of 1,000 samples takes about 1.4 ms in V8, in which the worker's other requests wait.
-pub const INLINE_SAMPLES: u64 = 1_000;
+/// Bytes of the sources' pages that a scrape loads and renders in its own callback. Beyond that it waits for ticks, which do
+/// the work in slices: JSON of 1,000 samples takes about 1.4 ms in V8, during which the worker's other requests wait.
+pub const INLINE_BYTES: usize = 128 * 1024;
 
 /// Bytes of a page that one tick renders: about 1.5 ms in V8 for JSON, the slowest format.
 pub const SLICE_RENDERED: usize = 64 * 1024;

@@ -67,8 +67,9 @@ impl Sources {
         self.served.iter().map(|served| served.generation).collect()
     }
 
-    fn samples(&self) -> u64 {
-        self.served.iter().map(|served| served.page.report().samples as u64).sum()
+    /// Bytes of the served pages.
+    fn bytes(&self) -> usize {
+        self.served.iter().map(|served| served.page.as_text().len()).sum()
     }
 }
 
@@ -104,12 +105,12 @@ impl Gatherer {
     ) -> Option<Gathered> {
         let wanted = wanted(permit, selection, format);
         let heads = self.heads(host, &wanted.visibility);
-        if self.samples_to_load(&heads) > limits::INLINE_SAMPLES {
+        if self.bytes_to_load(&heads) > limits::INLINE_BYTES as u64 {
             return None;
         }
         self.load(host, &heads, usize::MAX);
         let (mut job, sources) = self.begin(host, wanted, heads);
-        if sources.samples() <= limits::INLINE_SAMPLES {
+        if sources.bytes() <= limits::INLINE_BYTES {
             job.advance(Slice::All, encoding == Encoding::Gzip);
         } else if !job.is_complete(encoding == Encoding::Gzip) {
             self.keep_unless_rendering(job);
@@ -319,13 +320,13 @@ impl Gatherer {
         }
     }
 
-    /// The samples of the pages that this VM does not have yet.
-    fn samples_to_load(&self, heads: &[Option<Head>]) -> u64 {
+    /// The bytes of the pages that this VM does not have yet.
+    fn bytes_to_load(&self, heads: &[Option<Head>]) -> u64 {
         let loaded = self.loaded.borrow();
         let new = heads.iter().zip(loaded.iter()).filter_map(|(head, loaded)| {
             head.as_ref().filter(|head| head.generation != loaded.generation)
         });
-        new.map(|head| head.samples).sum()
+        new.map(|head| head.bytes).sum()
     }
 
     /// Copies pages with another generation than this VM has, until so many bytes are copied. Returns the number of bytes.

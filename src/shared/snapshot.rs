@@ -47,6 +47,8 @@ pub struct Head {
     pub puller: u64,
     /// Samples on the page.
     pub samples: u64,
+    /// Bytes of the page as it is stored.
+    pub bytes: u64,
     /// Pulls so far, by outcome.
     pub fetches: [u64; Outcome::ALL.len()],
     /// Samples dropped from pulled pages so far, by [`Head::DROPPED`].
@@ -255,6 +257,7 @@ fn encode_head(head: &Head) -> Vec<u8> {
         nanoseconds(head.took),
         head.puller,
         head.samples,
+        head.bytes,
     ];
     let counts = head.fetches.into_iter().chain(head.dropped).chain([head.unreadable_lines]);
     for number in numbers.into_iter().chain(counts) {
@@ -286,6 +289,7 @@ fn decode_head(value: &[u8]) -> Option<Head> {
         took: Duration::from_nanos(numbers.next()?),
         puller: numbers.next()?,
         samples: numbers.next()?,
+        bytes: numbers.next()?,
         ..Head::default()
     };
     for count in head.fetches.iter_mut().chain(&mut head.dropped) {
@@ -321,6 +325,7 @@ mod tests {
             took: Duration::from_micros(250),
             puller: u64::MAX,
             samples: 171,
+            bytes: 20_000,
             fetches: [1, 2, 3, 4, 5, 6],
             dropped: [9, 8, 7, 6, 5, 4, 3, 2],
             unreadable_lines: 7,
