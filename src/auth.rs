@@ -35,6 +35,8 @@ pub use secret::Secret;
 pub use tag::{TAG, Tag, Tagger};
 pub use visibility::Visibility;
 
+use crate::config::Source;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -53,11 +55,43 @@ impl Permit {
         Self(Rc::new(view))
     }
 
+    /// A permit for only those of its sources with these names; for all of them if there is no name.
+    ///
+    /// # Errors
+    /// If a name is not that of a source that the client may see.
+    pub fn narrowed(
+        self,
+        sources: &[Source],
+        names: &BTreeSet<String>,
+    ) -> Result<Self, UnknownSource> {
+        if names.is_empty() {
+            return Ok(self);
+        }
+        let visible =
+            || sources.iter().enumerate().filter(|(index, _)| self.0.shows_source(*index));
+        let is_known = |name: &String| visible().any(|(_, source)| source.name == *name);
+        if !names.iter().all(is_known) {
+            let visible = visible().map(|(_, source)| source.name.clone()).collect();
+            return Err(UnknownSource { visible });
+        }
+        let selected = visible().filter(|(_, source)| names.contains(&source.name));
+        let selected = selected.map(|(index, _)| index).collect();
+        let families = self.0.families.clone();
+        Ok(Self(Rc::new(Visibility { sources: Some(selected), families })))
+    }
+
     /// The part of the page that it opens.
     #[must_use]
     pub fn view(&self) -> &Rc<Visibility> {
         &self.0
     }
+}
+
+/// A name that is not that of a source which the client may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownSource {
+    /// The names of the sources that the client may see.
+    pub visible: Vec<String>,
 }
 
 /// Why a scrape is refused, in as much detail as the client may know.

@@ -141,6 +141,12 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// all sources' pages. Clients usually ask for everything, as text or as JSON.
 pub const RENDERINGS: usize = 4;
 
+/// The longest time that a scrape waits for the first pull of a source, after a start or a change of the configuration.
+pub const FIRST_PULL: Duration = Duration::from_secs(10);
+
+/// The part of a client's own timeout that is kept for the reply, when a scrape waits for a first pull.
+pub const REPLY_TIME: Duration = Duration::from_millis(500);
+
 /// Bytes of the sources' pages that a scrape loads and renders in its own callback. Beyond that it waits for ticks, which do
 /// the work in slices: JSON of 1,000 samples takes about 1.4 ms in V8, during which the worker's other requests wait.
 pub const INLINE_BYTES: usize = 128 * 1024;

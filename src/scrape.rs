@@ -16,6 +16,7 @@ mod admission;
 pub mod encoding;
 pub mod gather;
 mod header;
+mod pages;
 pub mod query;
 pub mod reply;
 pub mod route;
@@ -25,17 +26,18 @@ use crate::config::Config;
 use crate::exposition::Format;
 use crate::host::{Answer, CallId, Host, Time};
 use crate::limits;
-use crate::metrics::{Selection, Sink};
+use crate::metrics::Sink;
 use accept::{MediaType, NotAcceptable};
 use admission::{Admission, Decided};
 use encoding::Encoding;
-use gather::{Gathered, Gatherer};
+use pages::Pages;
 use query::Query;
 use reply::{Challenge, Reply};
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// The host's number of a stream.
 pub type StreamId = u32;
@@ -43,13 +45,10 @@ pub type StreamId = u32;
 /// Answers the scrapes of one configuration, in one VM.
 pub struct Scraper {
     config: Rc<Config>,
-    gatherer: Gatherer,
+    pages: Pages,
     admission: Admission,
     /// The scrapes that wait for [`Self::admission`], which bounds their number.
     waiting: RefCell<HashMap<StreamId, Request>>,
-    /// The permitted scrapes whose pages are being rendered in slices, in the order they came; at most
-    /// [`limits::WAITERS`].
-    rendering: RefCell<VecDeque<(StreamId, Request, Permit)>>,
 }
 
 /// The surroundings of the flow.
@@ -106,6 +105,8 @@ struct Request {
     query: Query,
     media: Result<MediaType, NotAcceptable>,
     encoding: Encoding,
+    /// The client's own timeout.
+    timeout: Option<Duration>,
 }
 
 impl Scraper {
@@ -113,10 +114,9 @@ impl Scraper {
     #[must_use]
     pub fn new(config: Rc<Config>, host: &dyn Host) -> Self {
         Self {
-            gatherer: Gatherer::new(Rc::clone(&config), host),
+            pages: Pages::new(Rc::clone(&config), host),
             admission: Admission::new(Rc::clone(&config), host),
             waiting: RefCell::default(),
-            rendering: RefCell::default(),
             config,
         }
     }
@@ -142,17 +142,18 @@ impl Scraper {
         }
     }
 
-    /// Returns true if a scrape waits for [`Scraper::advance`].
+    /// The period of ticks that the scrapes need which wait for [`Scraper::advance`].
     #[must_use]
-    pub fn is_busy(&self) -> bool {
-        self.admission.is_busy() || !self.rendering.borrow().is_empty()
+    pub fn tick_period(&self) -> Option<Duration> {
+        if self.admission.is_busy() { Some(limits::BUSY_TICK) } else { self.pages.tick_period() }
     }
 
     /// Does one slice of the work that scrapes wait for, on the root context. Returns the replies that are ready.
     pub fn advance(&self, context: Context<'_>) -> Vec<(StreamId, Reply)> {
         let decided = self.admission.advance(context);
         let mut replies = self.answer_all(context, decided);
-        replies.extend(self.render(context));
+        let pages = self.pages.advance(context).into_iter();
+        replies.extend(pages.map(|(stream, reply, page)| (stream, recorded(context, page, reply))));
         replies
     }
 
@@ -170,7 +171,7 @@ impl Scraper {
     /// Forgets a stream that ended while it waited.
     pub fn forget(&self, stream: StreamId) {
         self.waiting.borrow_mut().remove(&stream);
-        self.rendering.borrow_mut().retain(|(waiting, ..)| *waiting != stream);
+        self.pages.forget(stream);
         self.admission.forget(stream);
     }
 
@@ -231,7 +232,7 @@ impl Scraper {
         }
     }
 
-    /// The reply to a permitted scrape; `None` if its page takes several ticks.
+    /// The reply to a permitted scrape; `None` if it waits for its page.
     fn permitted_reply(
         &self,
         context: Context<'_>,
@@ -240,81 +241,26 @@ impl Scraper {
         permit: Permit,
     ) -> Option<Reply> {
         let format = request.format();
-        let (page, reply) = match (request.method.as_slice(), request.media) {
+        let (reply, page) = match (request.method.as_slice(), request.media) {
             (b"GET" | b"HEAD", Ok(MediaType { format: Format::Html, .. })) => {
-                (format, Reply::html_page(&permit, request.encoding))
+                (Reply::html_page(&permit, request.encoding), format)
             }
-            (b"GET" | b"HEAD", Ok(media)) => {
-                match self.gathered(context, &request, &permit, Gatherer::page) {
-                    Some(page) => (format, Reply::page(media, page)),
-                    None if self.rendering.borrow().len() < limits::WAITERS => {
-                        self.rendering.borrow_mut().push_back((stream, request, permit));
-                        return None;
-                    }
-                    None => (None, Reply::throttled(limits::RETRY_AFTER, format)),
-                }
-            }
-            (b"GET" | b"HEAD", Err(NotAcceptable)) => (None, Reply::not_acceptable()),
-            (b"OPTIONS", _) => (None, Reply::options()),
-            (method, _) => (None, Reply::method_not_allowed(method, format)),
+            (b"GET" | b"HEAD", Ok(_)) => self.pages.serve(context, stream, request, permit).ok()?,
+            (b"GET" | b"HEAD", Err(NotAcceptable)) => (Reply::not_acceptable(), None),
+            (b"OPTIONS", _) => (Reply::options(), None),
+            (method, _) => (Reply::method_not_allowed(method, format), None),
         };
         Some(recorded(context, page, reply))
     }
-
-    /// Does a slice of the work on the first page that is being rendered, and returns the replies that are ready.
-    fn render(&self, context: Context<'_>) -> Vec<(StreamId, Reply)> {
-        let Some((stream, request, permit)) = self.rendering.borrow_mut().pop_front() else {
-            return Vec::new();
-        };
-        let Some(reply) = self.rendered(context, &request, &permit, Gatherer::advance) else {
-            self.rendering.borrow_mut().push_front((stream, request, permit));
-            return Vec::new();
-        };
-        let mut replies = vec![(stream, reply)];
-        // Others may have waited for the same page.
-        let others = std::mem::take(&mut *self.rendering.borrow_mut());
-        for (stream, request, permit) in others {
-            match self.rendered(context, &request, &permit, Gatherer::page) {
-                Some(reply) => replies.push((stream, reply)),
-                None => self.rendering.borrow_mut().push_back((stream, request, permit)),
-            }
-        }
-        replies
-    }
-
-    fn rendered(
-        &self,
-        context: Context<'_>,
-        request: &Request,
-        permit: &Permit,
-        gather: Gather,
-    ) -> Option<Reply> {
-        let media = request.media.ok()?;
-        let page = self.gathered(context, request, permit, gather)?;
-        Some(recorded(context, request.format(), Reply::page(media, page)))
-    }
-
-    fn gathered(
-        &self,
-        Context { host, recorder, .. }: Context<'_>,
-        request: &Request,
-        permit: &Permit,
-        gather: Gather,
-    ) -> Option<Gathered> {
-        let wanted = (request.format()?, request.encoding);
-        gather(&self.gatherer, host, recorder, permit, &request.query.selection, wanted)
-    }
 }
 
-/// [`Gatherer::page`] or [`Gatherer::advance`].
-type Gather = fn(
-    &Gatherer,
-    &dyn Host,
-    &dyn ScrapeRecorder,
-    &Permit,
-    &Selection,
-    (Format, Encoding),
-) -> Option<Gathered>;
+/// Prometheus's timeout of the scrape, in seconds.
+const TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
+
+fn seconds(header: &[u8]) -> Option<Duration> {
+    let seconds: f64 = str::from_utf8(header).ok()?.trim().parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
 
 /// Counts a reply, and returns it.
 fn recorded(context: Context<'_>, page: Option<Format>, reply: Reply) -> Reply {
@@ -336,6 +282,7 @@ impl Request {
             path: path.into_owned(),
             media: accept::choose(query.format.as_deref(), all(headers, "accept")),
             encoding: encoding::choose(all(headers, "accept-encoding")),
+            timeout: all(headers, TIMEOUT).next().and_then(seconds),
             query,
         }
     }

@@ -174,11 +174,9 @@ impl Site {
     /// The new period of ticks, if it has changed.
     #[must_use]
     pub fn new_tick_period(&self) -> Option<Duration> {
-        let period = match &self.collector {
-            _ if self.scraper.is_busy() => limits::BUSY_TICK,
-            Some(collector) => collector.borrow().tick_period(),
-            None => *limits::TICK.end(),
-        };
+        let collects = self.collector.as_ref().map(|collector| collector.borrow().tick_period());
+        let idle = collects.unwrap_or(*limits::TICK.end());
+        let period = self.scraper.tick_period().map_or(idle, |period| period.min(idle));
         (self.ticks_every.replace(period) != period).then_some(period)
     }
 }

@@ -14,7 +14,7 @@ mod rendered;
 use super::ScrapeRecorder;
 use super::encoding::Encoding;
 use crate::auth::{Permit, Visibility};
-use crate::config::{Config, GatewayFamilyPolicy, Source};
+use crate::config::{Config, Credential, GatewayFamilyPolicy, Source};
 use crate::exposition::form::{Draft, Form};
 use crate::exposition::{Extras, Format, Renderer, openmetrics, protobuf};
 use crate::host::{Host, Time};
@@ -37,6 +37,8 @@ pub struct Gatherer {
     /// The work that a scrape waits for.
     job: RefCell<Option<(Job, Sources)>>,
     wanted: Cell<Time>,
+    /// True once each source was pulled.
+    all_pulled: Cell<bool>,
     own: GatewayFamilies,
 }
 
@@ -86,6 +88,7 @@ impl Gatherer {
             rendered: RefCell::default(),
             job: RefCell::default(),
             wanted: Cell::default(),
+            all_pulled: Cell::default(),
             config,
             keys,
         }
@@ -147,10 +150,42 @@ impl Gatherer {
         Some(self.complete(host, recorder, job.into_rendering(), &sources, encoding))
     }
 
+    /// Returns true if a source that the client may see was never pulled, but can be.
+    pub fn awaits_first_pull(&self, host: &dyn Host, permit: &Permit) -> bool {
+        if self.all_pulled.get() {
+            return false;
+        }
+        let can_be_pulled = |index: usize, source: &Source| {
+            self.own.problem(index).is_none() && !matches!(source.credential, Credential::Forward)
+        };
+        let sources = self.config.sources.iter().zip(&self.keys).enumerate();
+        let awaited = sources.filter(|(index, (source, _))| can_be_pulled(*index, source));
+        let awaited = awaited
+            .filter(|(_, (_, keys))| keys.head(host).is_none_or(|read| read.head.ended.is_none()));
+        let awaited: Vec<usize> = awaited.map(|(index, _)| index).collect();
+        self.all_pulled.set(awaited.is_empty());
+        awaited.into_iter().any(|index| permit.view().shows_source(index))
+    }
+
+    /// The reason why the only source that a permit opens has no page to serve, if it has none. To be called after its page
+    /// was gathered.
+    pub fn problem(&self, host: &dyn Host, permit: &Permit) -> Option<String> {
+        let sources = self.sources(host, self.heads(host, permit.view()));
+        let withheld = vec![Dropped::default(); sources.served.len()];
+        let statuses = self.statuses(&sources, &withheld);
+        let status = statuses.first().filter(|status| !status.fresh)?;
+        let (_, reason) = status.problem()?;
+        Some(format!("source \"{}\": {reason}", status.source.name))
+    }
+
+    fn sources(&self, host: &dyn Host, heads: Vec<Option<Head>>) -> Sources {
+        let now = host.now();
+        Sources { served: self.served(&heads, now), heads, now }
+    }
+
     /// Begins a rendering, or takes the one that is kept.
     fn begin(&self, host: &dyn Host, wanted: Wanted, heads: Vec<Option<Head>>) -> (Job, Sources) {
-        let now = host.now();
-        let sources = Sources { served: self.served(&heads, now), heads, now };
+        let sources = self.sources(host, heads);
         let generations = sources.generations();
         let job = match self.rendered.borrow_mut().take(&wanted, &generations) {
             Some(rendering) => Job::of(rendering),

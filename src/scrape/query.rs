@@ -2,14 +2,17 @@
 //! are ignored, as the controller does.
 
 use crate::metrics::{GatewaySelection, Group, Selection};
+use std::collections::BTreeSet;
 
 /// What a query asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     /// `format=`: the last one counts.
     pub format: Option<String>,
-    /// Which families and samples.
+    /// The families and samples.
     pub selection: Selection,
+    /// `source=`: only these sources; empty for all.
+    pub sources: BTreeSet<String>,
     /// Whether there is an `access_token=`, which the controller takes and this gateway does not: URLs are logged.
     pub holds_token: bool,
 }
@@ -30,6 +33,7 @@ impl Query {
                 "metric" => drop(selection.metrics.insert(value.into_owned())),
                 "node" => drop(selection.nodes.insert(value.into_owned())),
                 "name[]" => drop(selection.names.insert(value.into_owned())),
+                "source" => drop(parsed.sources.insert(value.into_owned())),
                 "gateway" => selection.gateway = gateway(&value),
                 "access_token" => parsed.holds_token = true,
                 _ => {}

@@ -120,6 +120,22 @@ impl Reply {
         Self::error(406, "Could not satisfy the request Accept header.", None)
     }
 
+    /// 404: the query names a source that does not exist, or that the client may not see.
+    #[must_use]
+    pub fn unknown_source(visible: &[String], format: Option<Format>) -> Self {
+        let sentence = match visible {
+            [] => "No such source. These credentials show no source.".to_owned(),
+            names => format!("No such source. These credentials show: {}.", names.join(", ")),
+        };
+        Self::error(404, &sentence, format)
+    }
+
+    /// 503: the only source of the query has no current page.
+    #[must_use]
+    pub fn no_page(problem: &str, format: Option<Format>) -> Self {
+        Self::error(503, problem, format)
+    }
+
     /// 429, in the words of the controller's framework (Django REST framework).
     #[must_use]
     pub fn throttled(retry_after: Duration, format: Option<Format>) -> Self {

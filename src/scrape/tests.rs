@@ -7,6 +7,7 @@ use crate::exposition::parse;
 use crate::host::fake::FakeHost;
 use crate::metrics::Kind;
 use crate::shared::snapshot::{Head, Keys};
+use crate::upstream::Plain;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::time::Duration;
@@ -64,6 +65,14 @@ impl Pulls for Recorder {
     fn pulled(&self, _: &dyn Host, _: usize, _: Time, _: Option<Answer>) {}
 }
 
+/// Notes that the first pull of a source failed.
+fn fail(keys: &Keys, host: &FakeHost) {
+    keys.create_head(host);
+    let read = keys.head(host).unwrap();
+    let ended = Some(Err(Plain::Unreachable.into()));
+    keys.swap_head(host, &read, &Head { ended, ..Head::default() }).unwrap();
+}
+
 fn stored(page: &[u8]) -> Vec<u8> {
     parse::text(page.to_vec()).unwrap().into_stored()
 }
@@ -94,7 +103,7 @@ impl Fixture {
         let host = FakeHost::at(1_000);
         let salt = crate::shared::question_budget::salt(&host);
         let keys = config.sources.iter().map(|source| Keys::new(&source.key(&salt, |_| None)));
-        let keys: Vec<_> = keys.inspect(|keys| keys.create_head(&host)).collect();
+        let keys: Vec<_> = keys.inspect(|keys| fail(keys, &host)).collect();
         let scraper = Scraper::new(Rc::new(config), &host);
         Self { scraper, host, recorder: Recorder::default(), keys }
     }
@@ -308,11 +317,11 @@ fn a_password_is_checked_in_slices_and_then_remembered() {
     let right = basic("password");
     let headers = [(":method", "GET"), ("authorization", right.as_str())];
     assert_eq!(gateway.start("/api/v2/metrics", &headers), Step::Wait);
-    assert!(gateway.scraper.is_busy());
+    assert_eq!(gateway.scraper.tick_period(), Some(limits::BUSY_TICK));
     let answers: Vec<_> = (0..4).flat_map(|_| gateway.scraper.advance(gateway.context())).collect();
     let [(7, reply)] = answers.as_slice() else { panic!("{answers:?}") };
     assert_eq!(reply.status, 200);
-    assert!(!gateway.scraper.is_busy());
+    assert_eq!(gateway.scraper.tick_period(), None);
     assert_eq!(gateway.reply("/api/v2/metrics", &headers).status, 200);
 }
 
@@ -457,9 +466,9 @@ fn a_scrape_omits_the_page_with_which_it_might_exceed_its_bytes() {
     }
     // More than one callback renders.
     assert_eq!(gateway.start("/api/v2/metrics", GET), Step::Wait);
-    assert!(gateway.scraper.is_busy());
+    assert_eq!(gateway.scraper.tick_period(), Some(limits::BUSY_TICK));
     let (stream, reply) = gateway.advance();
-    assert_eq!((stream, reply.status, gateway.scraper.is_busy()), (7, 200, false));
+    assert_eq!((stream, reply.status, gateway.scraper.tick_period()), (7, 200, None));
     let text = String::from_utf8(reply.body.to_vec()).unwrap();
     let has = |start: &str| text.lines().any(|line| line.starts_with(start));
     assert_eq!(["a{", "b{", "c{", "d "].map(has), [true, true, false, true]);

@@ -31,6 +31,20 @@ pub(super) struct SourceStatus<'a> {
 }
 
 impl SourceStatus<'_> {
+    /// The reason why it has no current page, if it has none, and a number for that reason.
+    pub(super) fn problem(&self) -> Option<(u32, String)> {
+        let (shape, reason) = match self.head.ended {
+            _ if self.is_up() => return None,
+            None => (UP - 1, "not pulled yet".into()),
+            Some(Ok(())) if !self.is_read && !self.is_old => {
+                (UP - 2, "the stored page cannot be read".into())
+            }
+            Some(Ok(())) => (UP - 3, "stale".into()),
+            Some(Err(cause)) => (cause.code(), cause.to_string()),
+        };
+        Some((shape, self.unsent.map_or(reason, str::to_owned)))
+    }
+
     fn is_up(&self) -> bool {
         self.fresh && self.is_read && self.head.ended == Some(Ok(()))
     }
@@ -82,20 +96,11 @@ fn problem_info(page: &mut dyn Sink, sources: &[SourceStatus<'_>]) {
         Kind::Gauge,
         "Why the Envoy filter has no current page of a source, while it has none",
     );
-    for state in sources {
-        let (shape, reason) = match state.head.ended {
-            _ if state.is_up() => (UP, None),
-            None => (UP - 1, Some("not pulled yet".into())),
-            Some(Ok(())) if !state.is_read && !state.is_old => {
-                (UP - 2, Some("the stored page cannot be read".into()))
-            }
-            Some(Ok(())) => (UP - 3, Some("stale".into())),
-            Some(Err(cause)) => (cause.code(), Some(cause.to_string())),
-        };
-        page.shape(shape);
-        if let Some(reason) = &reason {
-            let reason = state.unsent.unwrap_or(reason);
-            let labels = [("source", state.source.name.as_str()), ("reason", reason)];
+    for source in sources {
+        let problem = source.problem();
+        page.shape(problem.as_ref().map_or(UP, |(shape, _)| *shape));
+        if let Some((_, reason)) = &problem {
+            let labels = [("source", source.source.name.as_str()), ("reason", reason)];
             page.sample("", &labels, 1_u64.into());
         }
     }
