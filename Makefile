@@ -61,9 +61,10 @@ reproducible: toolchain wasm-opt ## builds the module twice from scratch, and co
 	cmp target/reproducible/{first,second}/$(MODULE:target/%=%)
 	@rm -rf target/reproducible
 
+# Most of the integration tests wait: for Envoy, for Prometheus, for intervals. More of them than cores run at a time.
 .PHONY: test
 test: wasm tools ## runs all tests: unit, integration and doc tests
-	cargo test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) + 4))} cargo test --locked
 
 .PHONY: lint
 lint: toolchain ## checks the format and runs clippy, for the host's target and for the module's
