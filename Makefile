@@ -61,17 +61,22 @@ reproducible: toolchain wasm-opt ## builds the module twice from scratch, and co
 	cmp target/reproducible/{first,second}/$(MODULE:target/%=%)
 	@rm -rf target/reproducible
 
+# Most of the integration tests wait: for Envoy, for Prometheus, for intervals. More of them than cores run at a time.
 .PHONY: test
 test: wasm tools ## runs all tests: unit, integration and doc tests
-	cargo test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) + 4))} cargo test --locked
+
+# The files whose sentences are checked.
+PLAIN := CONTRIBUTING.md host-tests/fixtures host-tests/fuzz host-tests/src host-tests/tests/harness
 
 .PHONY: lint
-lint: toolchain ## checks the format and runs clippy, for the host's target and for the module's
+lint: toolchain ## checks the format, runs clippy for the host's target and for the module's, and checks how sentences begin
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p host-tests --no-default-features --bins -- -D warnings
 	cargo clippy --locked -p fuzz --bin engine --features engine,planted -- -D warnings
 	cargo clippy --locked $(FILTER) -- -D warnings
+	python3 host-tests/words.py $(PLAIN)
 
 .PHONY: doc
 doc: toolchain ## builds the documentation, with private items

@@ -34,7 +34,7 @@ use wasmtime::{Func, Instance, Store, Val};
 
 use crate::trap::Trap;
 use crate::world::{World, locked};
-use state::{Context, Sight, State};
+use state::{Access, Context, State};
 
 /// The id of a context within its VM; never 0.
 pub type ContextId = u32;
@@ -183,9 +183,9 @@ impl Vm {
     pub fn configure(&mut self, root: ContextId) -> Result<bool, Trap> {
         let configuration = self.context(root).map(|root| root.plugin.configuration.len());
         let size = length(configuration.unwrap_or_default());
-        self.sight(root, |sight| sight.configuring = true);
+        self.access(root, |access| access.configuring = true);
         let configured = self.run(root, "proxy_on_configure", &[root, size]);
-        self.sight(root, |sight| sight.configuring = false);
+        self.access(root, |access| access.configuring = false);
         Ok(configured? != Some(0))
     }
 
@@ -268,7 +268,7 @@ impl Vm {
         let id = self.next_context;
         self.next_context += 1;
         let root = root.unwrap_or(id);
-        let context = Context { root, plugin, exchange, sight: Sight::default() };
+        let context = Context { root, plugin, exchange, access: Access::default() };
         self.store.data_mut().contexts.insert(id, context);
         id
     }
@@ -325,9 +325,9 @@ impl Vm {
         self.store.data().contexts.get(&context)
     }
 
-    fn sight(&mut self, context: ContextId, change: impl FnOnce(&mut Sight)) {
+    fn access(&mut self, context: ContextId, change: impl FnOnce(&mut Access)) {
         if let Some(context) = self.store.data_mut().contexts.get_mut(&context) {
-            change(&mut context.sight);
+            change(&mut context.access);
         }
     }
 }

@@ -37,10 +37,10 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<ControllerConfi
             "--listen" => {
                 let address = arguments.next().unwrap_or_default();
                 config.listen =
-                    address.parse().map_err(|_| format!("{address:?} is no ADDRESS:PORT"))?;
+                    address.parse().map_err(|_| format!("{address:?} is not ADDRESS:PORT"))?;
             }
             "--tls" => config.tls = true,
-            _ => return Err(format!("{argument:?} is no option")),
+            _ => return Err(format!("{argument:?} is not an option")),
         }
     }
     Ok(config)

@@ -18,7 +18,7 @@ pub(super) const CSRF_COOKIE: &str = "csrftoken";
 
 /// The proof of a known caller's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub(super) enum Scheme {
     Bearer(Scope),
     Session,
     Basic,
@@ -28,12 +28,12 @@ pub(super) enum By {
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) user: User,
-    pub(super) by: By,
+    pub(super) by: Scheme,
 }
 
 /// Credentials that end the authentication with a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failed {
+pub(super) enum Rejected {
     /// The Basic header is wrong; the sentence gives the reason.
     Basic(&'static str),
     /// A session sent a change without proof that the controller's own page caused it.
@@ -43,7 +43,7 @@ pub(super) enum Failed {
 /// The result of the authenticators.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    pub(super) caller: Result<Option<Caller>, Failed>,
+    pub(super) caller: Result<Option<Caller>, Rejected>,
     /// The session was read, so the reply depends on the cookie.
     pub(super) asked_session: bool,
     /// A password was hashed, which costs the controller 200 ms.
@@ -57,11 +57,12 @@ pub(super) fn authenticate(state: &mut State, call: &Call) -> Attempt {
     if let Some(user) = session(state, call) {
         let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
         let csrf = if safe.contains(&call.method) { Ok(()) } else { csrf(call) };
-        let caller = csrf.map(|()| Some(Caller { user, by: By::Session })).map_err(Failed::Csrf);
+        let caller =
+            csrf.map(|()| Some(Caller { user, by: Scheme::Session })).map_err(Rejected::Csrf);
         return Attempt { caller, asked_session: true, hashed: false };
     }
     let basic = if state.auth_basic_enabled { basic(state, call) } else { Ok(None) };
-    let hashed = matches!(basic, Ok(Some(_)) | Err(Failed::Basic(WRONG_PASSWORD)));
+    let hashed = matches!(basic, Ok(Some(_)) | Err(Rejected::Basic(WRONG_PASSWORD)));
     Attempt { caller: basic, asked_session: true, hashed }
 }
 
@@ -75,7 +76,7 @@ fn bearer(state: &State, call: &Call) -> Option<Caller> {
     };
     let token = state.tokens.with_secret(&secret)?;
     let user = state.user(token.user)?.clone();
-    Some(Caller { user, by: By::Bearer(token.scope) })
+    Some(Caller { user, by: Scheme::Bearer(token.scope) })
 }
 
 fn session(state: &mut State, call: &Call) -> Option<User> {
@@ -85,24 +86,24 @@ fn session(state: &mut State, call: &Call) -> Option<User> {
 
 const WRONG_PASSWORD: &str = "Invalid username/password.";
 
-fn basic(state: &State, call: &Call) -> Result<Option<Caller>, Failed> {
+fn basic(state: &State, call: &Call) -> Result<Option<Caller>, Rejected> {
     let words = words(call);
     let encoded = match words.as_slice() {
         [scheme, encoded] if is_scheme(scheme, "basic") => encoded,
         [scheme] if is_scheme(scheme, "basic") => {
-            return Err(Failed::Basic("Invalid basic header. No credentials provided."));
+            return Err(Rejected::Basic("Invalid basic header. No credentials provided."));
         }
         [scheme, ..] if is_scheme(scheme, "basic") => {
             let sentence = "Invalid basic header. Credentials string should not contain spaces.";
-            return Err(Failed::Basic(sentence));
+            return Err(Rejected::Basic(sentence));
         }
         _ => return Ok(None),
     };
     let unreadable = "Invalid basic header. Credentials not correctly base64 encoded.";
-    let (name, password) = name_and_password(encoded).ok_or(Failed::Basic(unreadable))?;
+    let (name, password) = name_and_password(encoded).ok_or(Rejected::Basic(unreadable))?;
     match state.user_with_password(&name, &password) {
-        Some(user) => Ok(Some(Caller { user: user.clone(), by: By::Basic })),
-        None => Err(Failed::Basic(WRONG_PASSWORD)),
+        Some(user) => Ok(Some(Caller { user: user.clone(), by: Scheme::Basic })),
+        None => Err(Rejected::Basic(WRONG_PASSWORD)),
     }
 }
 

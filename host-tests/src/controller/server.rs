@@ -43,9 +43,9 @@ impl Server {
         let thread =
             std::thread::Builder::new().name("controller".to_owned()).spawn(move || {
                 runtime.block_on(async {
-                    let door =
-                        Door::Open(TcpListener::from_std(listener).expect("it is a listener"));
-                    Loop { shared, tls, address, door, connections: JoinSet::new() }
+                    let port =
+                        Port::Open(TcpListener::from_std(listener).expect("it is a listener"));
+                    Loop { shared, tls, address, port, connections: JoinSet::new() }
                         .run(receiver)
                         .await;
                 });
@@ -73,17 +73,17 @@ impl Drop for Server {
 }
 
 /// The state of the port.
-enum Door {
+enum Port {
     Open(TcpListener),
     /// Bound without listening: connections are refused, and no other program can take the port.
-    Shut(TcpSocket),
+    Closed(TcpSocket),
 }
 
-impl Door {
+impl Port {
     async fn accept(&self) -> io::Result<TcpStream> {
         match self {
             Self::Open(listener) => listener.accept().await.map(|(stream, _)| stream),
-            Self::Shut(_) => std::future::pending().await,
+            Self::Closed(_) => std::future::pending().await,
         }
     }
 }
@@ -92,7 +92,7 @@ struct Loop {
     shared: Arc<Shared>,
     tls: Option<TlsAcceptor>,
     address: SocketAddr,
-    door: Door,
+    port: Port,
     connections: JoinSet<()>,
 }
 
@@ -110,7 +110,7 @@ impl Loop {
                         self = self.obey(order).await;
                     }
                 },
-                Ok(stream) = self.door.accept() => {
+                Ok(stream) = self.port.accept() => {
                     let (shared, tls) = (Arc::clone(&self.shared), self.tls.clone());
                     self.connections.spawn(connection::serve(shared, stream, tls, renewed.clone()));
                 }
@@ -123,19 +123,19 @@ impl Loop {
         let done = match order {
             Order::Vanish(done) => {
                 self.connections.shutdown().await;
-                if matches!(self.door, Door::Open(_)) {
+                if matches!(self.port, Port::Open(_)) {
                     // Closes the listener first, since two sockets cannot be bound at once.
-                    let Self { shared, tls, address, door, connections } = self;
-                    drop(door);
-                    let door = Door::Shut(bound(address));
-                    self = Self { shared, tls, address, door, connections };
+                    let Self { shared, tls, address, port, connections } = self;
+                    drop(port);
+                    let port = Port::Closed(bound(address));
+                    self = Self { shared, tls, address, port, connections };
                 }
                 done
             }
             Order::Listen(done) => {
-                if let Door::Shut(socket) = self.door {
+                if let Port::Closed(socket) = self.port {
                     let listener = socket.listen(BACKLOG).expect("the port is ours");
-                    self.door = Door::Open(listener);
+                    self.port = Port::Open(listener);
                 }
                 done
             }

@@ -302,7 +302,7 @@ fn a_lifelike_reply_takes_as_long_as_the_real_controllers() {
 fn open_connections_use_a_new_mode() {
     let config = ControllerConfig { keep_alive: true, ..ControllerConfig::default() };
     let controller = Controller::start(config);
-    let mut kept = client::Kept::open(controller.address());
+    let mut kept = client::KeptConnection::open(controller.address());
     assert!(kept.ask("GET", "/api/v2/ping/").starts_with("HTTP/1.1 200"));
     assert!(kept.ask("GET", "/api/v2/ping/").starts_with("HTTP/1.1 200"));
     controller.set_mode(Mode::Garbled);
@@ -312,7 +312,7 @@ fn open_connections_use_a_new_mode() {
 #[test]
 fn a_websocket_echoes_its_messages() {
     let controller = started();
-    let mut kept = client::Kept::open(controller.address());
+    let mut kept = client::KeptConnection::open(controller.address());
     let headers = ["Connection: Upgrade", "Upgrade: websocket"];
     assert!(kept.ask_with("GET", "/websocket/", &headers).starts_with("HTTP/1.1 101"));
     assert_eq!(kept.send(b"\x81\x02hi"), b"\x81\x02hi");

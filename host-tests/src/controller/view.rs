@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 
-use super::auth::{self, Attempt, By, Caller, Failed};
+use super::auth::{self, Attempt, Caller, Rejected, Scheme};
 use super::call::Call;
 use super::negotiate::{self, Renderer, Unsatisfied};
 use super::reply::Reply;
@@ -21,7 +21,7 @@ pub(super) use describe::View;
 
 /// The answer of a view before it is rendered.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct Answer {
     status: StatusCode,
     body: Body,
     location: Option<String>,
@@ -44,7 +44,7 @@ pub(super) enum Body {
     },
 }
 
-impl Outcome {
+impl Answer {
     fn json(status: StatusCode, json: impl Into<String>) -> Self {
         let body = Body::Data { json: json.into(), repr: String::new() };
         Self { status, body, location: None }
@@ -170,18 +170,18 @@ fn permit(shared: &Shared, call: &Call, view: &View, attempt: &Attempt) -> Resul
     let anonymous =
         view.public || view.is_metrics() && locked(&shared.state).allow_metrics_for_anonymous_users;
     match &attempt.caller {
-        Err(Failed::Csrf(reason)) => {
+        Err(Rejected::Csrf(reason)) => {
             let sentence = format!("CSRF Failed: {reason}");
             return Err(Refusal::detail(StatusCode::FORBIDDEN, sentence, "permission_denied"));
         }
         // Only the metrics view says what is wrong with a Basic header.
-        Err(Failed::Basic(sentence)) if view.is_metrics() => {
+        Err(Rejected::Basic(sentence)) if view.is_metrics() => {
             return Err(Refusal::NotAuthenticated(sentence));
         }
         Err(_) | Ok(None) if !anonymous => {
             return Err(Refusal::NotAuthenticated("Authentication credentials were not provided."));
         }
-        Ok(Some(Caller { by: By::Bearer(Scope::Read), .. })) if !is_safe(&call.method) => {
+        Ok(Some(Caller { by: Scheme::Bearer(Scope::Read), .. })) if !is_safe(&call.method) => {
             return Err(Refusal::forbidden());
         }
         _ => {}
@@ -194,15 +194,15 @@ fn is_safe(method: &Method) -> bool {
 }
 
 impl Ask<'_> {
-    fn answer(&self) -> Result<Outcome, Refusal> {
+    fn answer(&self) -> Result<Answer, Refusal> {
         if self.call.method == Method::OPTIONS {
             return Ok(View::of(self.resource).described());
         }
         match *self.resource {
-            Resource::Root => Ok(Outcome::json(StatusCode::OK, describe::API)),
-            Resource::Version2 => Ok(Outcome::json(StatusCode::OK, describe::API_V2)),
-            Resource::Ping => Ok(Outcome::json(StatusCode::OK, describe::PING)),
-            Resource::Collection => Ok(Outcome::json(StatusCode::OK, people::list(&[]))),
+            Resource::Root => Ok(Answer::json(StatusCode::OK, describe::API)),
+            Resource::Version2 => Ok(Answer::json(StatusCode::OK, describe::API_V2)),
+            Resource::Ping => Ok(Answer::json(StatusCode::OK, describe::PING)),
+            Resource::Collection => Ok(Answer::json(StatusCode::OK, people::list(&[]))),
             Resource::Metrics => self.metrics(),
             Resource::Me => self.me(),
             Resource::Tokens => self.tokens(self.user()?.id),

@@ -18,7 +18,7 @@ use super::message;
 use super::relay::{last_piece, local, relay, trailer_lines};
 use super::reply;
 use super::stream::{Stop, Stream};
-use super::upstream::{Failure, Reply};
+use super::upstream::{Reply, UpstreamFailure};
 use super::worker::Worker;
 use crate::vm::{Connection, Exchange, Facts, Headers, LocalReply};
 
@@ -174,9 +174,9 @@ fn refuse_without_host(stream: &Stream) -> Result<(), Stop> {
 
 /// Waits for the reply while the body is sent. After an early reply, the rest of the body is not read.
 async fn both(
-    sending: impl Future<Output = Result<Reply, Failure>>,
+    sending: impl Future<Output = Result<Reply, UpstreamFailure>>,
     pushing: impl Future<Output = Result<(), Stop>>,
-) -> Result<Result<Reply, Failure>, Stop> {
+) -> Result<Result<Reply, UpstreamFailure>, Stop> {
     tokio::pin!(sending, pushing);
     let mut pushed = false;
     loop {

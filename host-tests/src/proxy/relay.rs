@@ -11,7 +11,7 @@ use super::body::{CutOff, PieceBody, Pieces};
 use super::message;
 use super::reply;
 use super::stream::{Stop, Stream};
-use super::upstream::{Failure, Reply};
+use super::upstream::{Reply, UpstreamFailure};
 use crate::vm::{Headers, LocalReply};
 
 /// Sends an upstream's reply through the filters and to the client.
@@ -96,7 +96,7 @@ pub(super) fn last_piece(end: &mut bool) -> Frame<Bytes> {
 
 fn cut_off(stream: &mut Stream) {
     let mut exchange = stream.exchange();
-    exchange.facts.flags |= Failure::Closed.flag();
+    exchange.facts.flags |= UpstreamFailure::Closed.flag();
     exchange.facts.code_details =
         Some("upstream_reset_after_response_started{protocol_error}".into());
     drop(exchange);

@@ -23,7 +23,7 @@ const CALL_BODY_LIMIT: usize = 32 * 1024 * 1024;
 
 /// The reason why the upstream gives no reply, as Envoy reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum UpstreamFailure {
     NoHealthyUpstream,
     Refused,
     Closed,
@@ -31,7 +31,7 @@ pub(super) enum Failure {
     TimedOut,
 }
 
-impl Failure {
+impl UpstreamFailure {
     /// The reply that Envoy makes. Only `x-envoy-upstream-service-time` distinguishes an upstream's reply from it.
     pub(super) fn reply(self) -> LocalReply {
         let (status, body, details) = match self {
@@ -69,7 +69,7 @@ impl Failure {
     }
 }
 
-impl From<ClientError> for Failure {
+impl From<ClientError> for UpstreamFailure {
     fn from(error: ClientError) -> Self {
         if error.is_connect() {
             return Self::Refused;
@@ -108,10 +108,10 @@ impl Upstreams {
         cluster: &str,
         request: Request<PieceBody>,
         patience: Option<Duration>,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<Reply, UpstreamFailure> {
         let addresses = self.world.cluster(cluster).unwrap_or_default();
-        let address = *addresses.first().ok_or(Failure::NoHealthyUpstream)?;
-        let mut request = to_address(request, address).ok_or(Failure::Garbled)?;
+        let address = *addresses.first().ok_or(UpstreamFailure::NoHealthyUpstream)?;
+        let mut request = to_address(request, address).ok_or(UpstreamFailure::Garbled)?;
         if let Some(patience) = patience {
             let limit = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
             request.headers_mut().insert("x-envoy-expected-rq-timeout-ms", limit.into());
@@ -133,7 +133,7 @@ impl Upstreams {
         headers.replace("x-envoy-internal", "true");
         let sent = match message::upstream_request(&headers, body) {
             Some(request) => self.send(&call.cluster, request, left()).await,
-            None => Err(Failure::Garbled),
+            None => Err(UpstreamFailure::Garbled),
         };
         let reply = match sent {
             Ok(reply) => reply,
@@ -176,9 +176,14 @@ fn to_address(mut request: Request<PieceBody>, address: SocketAddr) -> Option<Re
     Some(request)
 }
 
-async fn within<F: Future>(patience: Option<Duration>, wait: F) -> Result<F::Output, Failure> {
+async fn within<F: Future>(
+    patience: Option<Duration>,
+    wait: F,
+) -> Result<F::Output, UpstreamFailure> {
     match patience {
-        Some(patience) => tokio::time::timeout(patience, wait).await.map_err(|_| Failure::TimedOut),
+        Some(patience) => {
+            tokio::time::timeout(patience, wait).await.map_err(|_| UpstreamFailure::TimedOut)
+        }
         None => Ok(wait.await),
     }
 }

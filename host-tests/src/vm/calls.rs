@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::guest::{Guest, Outcome, Status};
+use super::guest::{Guest, HostResult, Status};
 use super::{Direction, Effect, Headers, HttpCall, LocalReply};
 
-pub(super) fn continue_stream(guest: &mut Guest<'_>, kind: u32) -> Outcome {
+pub(super) fn continue_stream(guest: &mut Guest<'_>, kind: u32) -> HostResult {
     let direction = match kind {
         0 => Direction::Request,
         1 => Direction::Response,
@@ -19,14 +19,14 @@ pub(super) fn continue_stream(guest: &mut Guest<'_>, kind: u32) -> Outcome {
         return Ok(());
     };
     // Envoy forgets the request here, whichever half continues.
-    stream.sight.request_headers = false;
-    stream.sight.request_body = false;
-    stream.sight.request_trailers = false;
+    stream.access.request_headers = false;
+    stream.access.request_body = false;
+    stream.access.request_trailers = false;
     state.effects.push(Effect::Resume { context, direction });
     Ok(())
 }
 
-pub(super) fn close_stream(guest: &mut Guest<'_>, kind: u32) -> Outcome {
+pub(super) fn close_stream(guest: &mut Guest<'_>, kind: u32) -> HostResult {
     let state = guest.state_mut();
     let context = state.run.context;
     match kind {
@@ -50,7 +50,7 @@ pub(super) fn reply(
     headers: u32,
     headers_size: u32,
     _grpc: u32,
-) -> Outcome {
+) -> HostResult {
     let details = String::from_utf8_lossy(&guest.bytes(details, details_size)?).into_owned();
     let body = guest.bytes(data, size)?;
     let headers = Headers::from_bytes(&guest.bytes(headers, headers_size)?);
@@ -79,7 +79,7 @@ pub(super) fn http(
     trailers_size: u32,
     timeout: u32,
     token_at: u32,
-) -> Outcome {
+) -> HostResult {
     let cluster = guest.bytes(cluster, cluster_size)?;
     let headers = Headers::from_bytes(&guest.bytes(headers, headers_size)?);
     let body = guest.bytes(data, size)?;
@@ -111,7 +111,12 @@ fn dispatch(guest: &mut Guest<'_>, call: impl FnOnce(u32, u32) -> HttpCall) -> u
 }
 
 /// The status of the last gRPC call or failed HTTP call, which only C++ modules ask for.
-pub(super) fn status(guest: &mut Guest<'_>, code_at: u32, data_at: u32, size_at: u32) -> Outcome {
+pub(super) fn status(
+    guest: &mut Guest<'_>,
+    code_at: u32,
+    data_at: u32,
+    size_at: u32,
+) -> HostResult {
     guest.put_u32(code_at, 0)?;
     guest.give(&[], data_at, size_at)
 }

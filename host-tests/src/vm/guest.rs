@@ -38,7 +38,7 @@ impl From<wasmtime::Error> for Failure {
     }
 }
 
-pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+pub(crate) type HostResult<T = ()> = Result<T, Failure>;
 
 /// The caller of a host call.
 pub(crate) struct Guest<'a> {
@@ -54,7 +54,7 @@ impl<'a> Guest<'a> {
     pub(crate) fn serve(
         caller: Caller<'a, State>,
         name: &'static str,
-        call: impl FnOnce(&mut Self) -> Outcome,
+        call: impl FnOnce(&mut Self) -> HostResult,
     ) -> wasmtime::Result<u32> {
         let mut guest = Self { caller, name };
         guest.state_mut().run.counts.host_calls.entry(name).or_default().calls += 1;
@@ -70,7 +70,7 @@ impl<'a> Guest<'a> {
     }
 
     /// Runs the hook before the call.
-    pub(crate) fn step(&self, key: Option<&[u8]>) -> Outcome {
+    pub(crate) fn step(&self, key: Option<&[u8]>) -> HostResult {
         match self.state().step(self.name, key) {
             Step::Proceed => Ok(()),
             Step::Trap => Err(Failure::Trap(format_err!("killed before {}", self.name))),
@@ -86,7 +86,7 @@ impl<'a> Guest<'a> {
     }
 
     /// A copy of bytes of the module.
-    pub(crate) fn bytes(&mut self, at: u32, size: u32) -> Outcome<Vec<u8>> {
+    pub(crate) fn bytes(&mut self, at: u32, size: u32) -> HostResult<Vec<u8>> {
         let memory = self.memory()?;
         let range = at as usize..(at as usize).saturating_add(size as usize);
         let bytes = memory.data(&self.caller).get(range).ok_or(Status::InvalidMemoryAccess)?;
@@ -95,15 +95,15 @@ impl<'a> Guest<'a> {
         Ok(bytes)
     }
 
-    pub(crate) fn put_u32(&mut self, at: u32, value: u32) -> Outcome {
+    pub(crate) fn put_u32(&mut self, at: u32, value: u32) -> HostResult {
         self.put(at, &value.to_le_bytes())
     }
 
-    pub(crate) fn put_u64(&mut self, at: u32, value: u64) -> Outcome {
+    pub(crate) fn put_u64(&mut self, at: u32, value: u64) -> HostResult {
         self.put(at, &value.to_le_bytes())
     }
 
-    pub(crate) fn put(&mut self, at: u32, bytes: &[u8]) -> Outcome {
+    pub(crate) fn put(&mut self, at: u32, bytes: &[u8]) -> HostResult {
         let memory = self.memory()?;
         let range = at as usize..(at as usize).saturating_add(bytes.len());
         let place = memory.data_mut(&mut self.caller).get_mut(range);
@@ -112,7 +112,7 @@ impl<'a> Guest<'a> {
     }
 
     /// Passes bytes to the module in memory that it allocates for them; no memory for no bytes.
-    pub(crate) fn give(&mut self, bytes: &[u8], pointer_at: u32, size_at: u32) -> Outcome {
+    pub(crate) fn give(&mut self, bytes: &[u8], pointer_at: u32, size_at: u32) -> HostResult {
         let size = u32::try_from(bytes.len()).map_err(|_| Status::InvalidMemoryAccess)?;
         let mut pointer = 0;
         if size > 0 {
@@ -132,7 +132,7 @@ impl<'a> Guest<'a> {
         counts.host_calls.entry(name).or_default().returned_bytes += 1;
     }
 
-    fn memory(&self) -> Outcome<Memory> {
+    fn memory(&self) -> HostResult<Memory> {
         self.state().memory.ok_or(Status::InvalidMemoryAccess.into())
     }
 }

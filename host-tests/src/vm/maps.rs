@@ -4,8 +4,8 @@
 //! its list of pairs is empty. Envoy does the same, so a module that reads the request's headers in a response callback
 //! traps here too.
 
-use super::guest::{Failure, Guest, Outcome, Status};
-use super::{Exchange, Headers, state::Sight};
+use super::guest::{Failure, Guest, HostResult, Status};
+use super::{Exchange, Headers, state::Access};
 use crate::world::locked;
 
 /// The ABI's `MapType`.
@@ -22,7 +22,7 @@ enum Map {
 }
 
 impl Map {
-    fn from_number(number: u32) -> Outcome<Self> {
+    fn from_number(number: u32) -> HostResult<Self> {
         Ok(match number {
             0 => Self::Request,
             1 => Self::RequestTrailers,
@@ -35,12 +35,12 @@ impl Map {
         })
     }
 
-    fn visible(self, sight: Sight) -> bool {
+    fn visible(self, access: Access) -> bool {
         match self {
-            Self::Request => sight.request_headers,
-            Self::RequestTrailers => sight.request_trailers,
-            Self::Response => sight.response_headers,
-            Self::ResponseTrailers => sight.response_trailers,
+            Self::Request => access.request_headers,
+            Self::RequestTrailers => access.request_trailers,
+            Self::Response => access.response_headers,
+            Self::ResponseTrailers => access.response_trailers,
             Self::Call | Self::CallTrailers | Self::Other => false,
         }
     }
@@ -56,7 +56,7 @@ impl Map {
     }
 }
 
-fn read<T>(guest: &Guest<'_>, map: Map, take: impl FnOnce(&Headers) -> T) -> Outcome<Option<T>> {
+fn read<T>(guest: &Guest<'_>, map: Map, take: impl FnOnce(&Headers) -> T) -> HostResult<Option<T>> {
     let state = guest.state();
     match (map, &state.answer) {
         (Map::Call, Some(answer)) => return Ok(Some(take(&answer.headers))),
@@ -67,35 +67,35 @@ fn read<T>(guest: &Guest<'_>, map: Map, take: impl FnOnce(&Headers) -> T) -> Out
     }
     let Some(context) = state.context() else { return Ok(None) };
     let Some(exchange) = &context.exchange else { return Ok(None) };
-    let logged = context.sight.logging && !matches!(map, Map::RequestTrailers);
-    let visible = if context.sight.logging { logged } else { map.visible(context.sight) };
+    let logged = context.access.logging && !matches!(map, Map::RequestTrailers);
+    let visible = if context.access.logging { logged } else { map.visible(context.access) };
     let mut exchange = locked(exchange);
     Ok(map.of(&mut exchange).filter(|_| visible).map(|headers| take(headers)))
 }
 
-fn change(guest: &Guest<'_>, map: Map, act: impl FnOnce(&mut Headers)) -> Outcome {
+fn change(guest: &Guest<'_>, map: Map, act: impl FnOnce(&mut Headers)) -> HostResult {
     let unseen = || Failure::from(Status::BadArgument);
     let context = guest.state().context().ok_or_else(unseen)?;
     let exchange = context.exchange.as_ref().ok_or_else(unseen)?;
-    if !map.visible(context.sight) {
+    if !map.visible(context.access) {
         return Err(unseen());
     }
     act(map.of(&mut locked(exchange)).ok_or_else(unseen)?);
     Ok(())
 }
 
-pub(super) fn pairs(guest: &mut Guest<'_>, kind: u32, data_at: u32, size_at: u32) -> Outcome {
+pub(super) fn pairs(guest: &mut Guest<'_>, kind: u32, data_at: u32, size_at: u32) -> HostResult {
     let pairs = read(guest, Map::from_number(kind)?, Headers::clone)?.unwrap_or_default();
     let bytes = if pairs.is_empty() { Vec::new() } else { pairs.to_bytes() };
     guest.give(&bytes, data_at, size_at)
 }
 
-pub(super) fn set_pairs(guest: &mut Guest<'_>, kind: u32, data: u32, size: u32) -> Outcome {
+pub(super) fn set_pairs(guest: &mut Guest<'_>, kind: u32, data: u32, size: u32) -> HostResult {
     let pairs = Headers::from_bytes(&guest.bytes(data, size)?);
     change(guest, Map::from_number(kind)?, |headers| *headers = pairs)
 }
 
-pub(super) fn size(guest: &mut Guest<'_>, kind: u32, size_at: u32) -> Outcome {
+pub(super) fn size(guest: &mut Guest<'_>, kind: u32, size_at: u32) -> HostResult {
     let size = read(guest, Map::from_number(kind)?, Headers::byte_size)?;
     let size = size.ok_or(Status::BadArgument)?;
     guest.put_u32(size_at, u32::try_from(size).unwrap_or(u32::MAX))
@@ -108,10 +108,10 @@ pub(super) fn value(
     name_size: u32,
     data_at: u32,
     size_at: u32,
-) -> Outcome {
+) -> HostResult {
     let map = Map::from_number(kind)?;
     let name = guest.bytes(name, name_size)?;
-    let logging = guest.state().context().is_some_and(|context| context.sight.logging);
+    let logging = guest.state().context().is_some_and(|context| context.access.logging);
     let unseen = if logging { Status::NotFound } else { Status::BadArgument };
     let value = read(guest, map, |headers| headers.first(&name).map(<[u8]>::to_vec))?;
     let value = value.ok_or(unseen)?.ok_or(Status::NotFound)?;
@@ -125,7 +125,7 @@ pub(super) fn add(
     name_size: u32,
     data: u32,
     size: u32,
-) -> Outcome {
+) -> HostResult {
     let (name, value) = (guest.bytes(name, name_size)?, guest.bytes(data, size)?);
     change(guest, Map::from_number(kind)?, |headers| headers.add(name, value))
 }
@@ -137,12 +137,12 @@ pub(super) fn replace(
     name_size: u32,
     data: u32,
     size: u32,
-) -> Outcome {
+) -> HostResult {
     let (name, value) = (guest.bytes(name, name_size)?, guest.bytes(data, size)?);
     change(guest, Map::from_number(kind)?, |headers| headers.replace(name, value))
 }
 
-pub(super) fn remove(guest: &mut Guest<'_>, kind: u32, name: u32, name_size: u32) -> Outcome {
+pub(super) fn remove(guest: &mut Guest<'_>, kind: u32, name: u32, name_size: u32) -> HostResult {
     let name = guest.bytes(name, name_size)?;
     change(guest, Map::from_number(kind)?, |headers| headers.remove(&name))
 }

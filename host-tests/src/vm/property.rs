@@ -29,7 +29,7 @@ fn of_exchange(context: &Context, parts: &[&str]) -> Option<Vec<u8>> {
     match parts {
         ["request", rest @ ..] => of_request(context, &exchange, rest),
         ["response", rest @ ..] => of_response(context, &exchange, rest),
-        ["connection_id"] if !context.sight.logging => {
+        ["connection_id"] if !context.access.logging => {
             facts.connection.map(|connection| unsigned(connection.id))
         }
         ["connection", "id"] => facts.connection.map(|connection| unsigned(connection.id)),
@@ -49,7 +49,7 @@ fn of_exchange(context: &Context, parts: &[&str]) -> Option<Vec<u8>> {
 }
 
 fn of_request(context: &Context, exchange: &Exchange, parts: &[&str]) -> Option<Vec<u8>> {
-    let visible = context.sight.request_headers || context.sight.logging;
+    let visible = context.access.request_headers || context.access.logging;
     let headers = exchange.request_headers.as_ref().filter(|_| visible);
     let facts = &exchange.facts;
     let pseudo = |name: &str| headers?.first(name.as_bytes()).map(<[u8]>::to_vec);
@@ -78,9 +78,9 @@ fn of_request(context: &Context, exchange: &Exchange, parts: &[&str]) -> Option<
 }
 
 fn of_response(context: &Context, exchange: &Exchange, parts: &[&str]) -> Option<Vec<u8>> {
-    let visible = context.sight.response_headers || context.sight.logging;
+    let visible = context.access.response_headers || context.access.logging;
     let headers = exchange.response_headers.as_ref().filter(|_| visible);
-    let visible = context.sight.response_trailers || context.sight.logging;
+    let visible = context.access.response_trailers || context.access.logging;
     let trailers = exchange.response_trailers.as_ref().filter(|_| visible);
     let facts = &exchange.facts;
     match parts {

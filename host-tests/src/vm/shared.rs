@@ -1,6 +1,6 @@
 //! Host calls: shared data, shared queues, metrics.
 
-use super::guest::{Guest, Outcome, Status};
+use super::guest::{Guest, HostResult, Status};
 use super::{Effect, guest::Failure};
 use crate::world::MetricError;
 
@@ -20,7 +20,7 @@ pub(super) fn value(
     data_at: u32,
     size_at: u32,
     cas_at: u32,
-) -> Outcome {
+) -> HostResult {
     let key = guest.bytes(key, key_size)?;
     guest.step(Some(&key))?;
     let (value, cas) = guest.state().world.shared.value(&key).ok_or(Status::NotFound)?;
@@ -35,7 +35,7 @@ pub(super) fn write(
     data: u32,
     size: u32,
     cas: u32,
-) -> Outcome {
+) -> HostResult {
     let (key, value) = (guest.bytes(key, key_size)?, guest.bytes(data, size)?);
     guest.step(Some(&key))?;
     let written = guest.state().world.shared.write(&key, &value, cas);
@@ -47,7 +47,7 @@ pub(super) fn register_queue(
     name: u32,
     size: u32,
     queue_at: u32,
-) -> Outcome {
+) -> HostResult {
     let name = guest.bytes(name, size)?;
     let queue = guest.state().world.queues.register(&name);
     guest.put_u32(queue_at, queue)
@@ -61,7 +61,7 @@ pub(super) fn resolve_queue(
     name: u32,
     size: u32,
     queue_at: u32,
-) -> Outcome {
+) -> HostResult {
     let (vm, name) = (guest.bytes(vm, vm_size)?, guest.bytes(name, size)?);
     let world = &guest.state().world;
     let own = vm.is_empty() || vm == world.config.vm_id.as_bytes();
@@ -69,12 +69,12 @@ pub(super) fn resolve_queue(
     guest.put_u32(queue_at, queue)
 }
 
-pub(super) fn dequeue(guest: &mut Guest<'_>, queue: u32, data_at: u32, size_at: u32) -> Outcome {
+pub(super) fn dequeue(guest: &mut Guest<'_>, queue: u32, data_at: u32, size_at: u32) -> HostResult {
     let taken = guest.state().world.queues.take(queue).ok_or(Status::NotFound)?;
     guest.give(&taken.ok_or(Status::Empty)?, data_at, size_at)
 }
 
-pub(super) fn enqueue(guest: &mut Guest<'_>, queue: u32, data: u32, size: u32) -> Outcome {
+pub(super) fn enqueue(guest: &mut Guest<'_>, queue: u32, data: u32, size: u32) -> HostResult {
     let value = guest.bytes(data, size)?;
     if !guest.state().world.queues.put(queue, value) {
         return Err(Status::NotFound.into());
@@ -89,21 +89,21 @@ pub(super) fn define_metric(
     name: u32,
     size: u32,
     metric_at: u32,
-) -> Outcome {
+) -> HostResult {
     let name = guest.bytes(name, size)?;
     let metric = guest.state().world.metrics.define(kind, &name).ok_or(Status::BadArgument)?;
     guest.put_u32(metric_at, metric)
 }
 
-pub(super) fn increment_metric(guest: &mut Guest<'_>, metric: u32, by: i64) -> Outcome {
+pub(super) fn increment_metric(guest: &mut Guest<'_>, metric: u32, by: i64) -> HostResult {
     Ok(guest.state().world.metrics.increment(metric, by)?)
 }
 
-pub(super) fn record_metric(guest: &mut Guest<'_>, metric: u32, value: u64) -> Outcome {
+pub(super) fn record_metric(guest: &mut Guest<'_>, metric: u32, value: u64) -> HostResult {
     Ok(guest.state().world.metrics.record(metric, value)?)
 }
 
-pub(super) fn metric(guest: &mut Guest<'_>, metric: u32, value_at: u32) -> Outcome {
+pub(super) fn metric(guest: &mut Guest<'_>, metric: u32, value_at: u32) -> HostResult {
     let value = guest.state().world.metrics.read(metric)?;
     guest.put_u64(value_at, value)
 }

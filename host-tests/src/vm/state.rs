@@ -59,13 +59,13 @@ pub(crate) struct Context {
     pub(crate) root: ContextId,
     pub(crate) plugin: Arc<Plugin>,
     pub(crate) exchange: Option<SharedExchange>,
-    pub(crate) sight: Sight,
+    pub(crate) access: Access,
 }
 
 /// The parts of the exchange that a context may access now (Envoy's `Context` sets these pointers before a callback,
 /// and clears them when the filter lets the message through).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sight {
+pub(crate) struct Access {
     pub(crate) request_headers: bool,
     pub(crate) request_body: bool,
     pub(crate) request_trailers: bool,

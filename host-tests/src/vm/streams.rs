@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::state::Sight;
+use super::state::Access;
 use super::{Action, ContextId, Exchange, Headers, SharedExchange, Vm, length};
 use crate::trap::Trap;
 use crate::world::locked;
@@ -28,8 +28,8 @@ impl Vm {
     pub fn request_headers(&mut self, stream: ContextId, end: bool) -> Result<Action, Trap> {
         let count = self.measure(stream, |exchange| lines(exchange.request_headers.as_ref()));
         let arguments = [stream, count, u32::from(end)];
-        self.pass(stream, "proxy_on_request_headers", &arguments, |sight| {
-            &mut sight.request_headers
+        self.pass(stream, "proxy_on_request_headers", &arguments, |access| {
+            &mut access.request_headers
         })
     }
 
@@ -40,7 +40,7 @@ impl Vm {
     pub fn request_body(&mut self, stream: ContextId, end: bool) -> Result<Action, Trap> {
         let size = self.measure(stream, |exchange| exchange.request_body.len());
         let arguments = [stream, size, u32::from(end)];
-        self.pass(stream, "proxy_on_request_body", &arguments, |sight| &mut sight.request_body)
+        self.pass(stream, "proxy_on_request_body", &arguments, |access| &mut access.request_body)
     }
 
     /// `on_http_request_trailers`.
@@ -50,8 +50,8 @@ impl Vm {
     pub fn request_trailers(&mut self, stream: ContextId) -> Result<Action, Trap> {
         let count = self.measure(stream, |exchange| lines(exchange.request_trailers.as_ref()));
         let arguments = [stream, count];
-        self.pass(stream, "proxy_on_request_trailers", &arguments, |sight| {
-            &mut sight.request_trailers
+        self.pass(stream, "proxy_on_request_trailers", &arguments, |access| {
+            &mut access.request_trailers
         })
     }
 
@@ -62,8 +62,8 @@ impl Vm {
     pub fn response_headers(&mut self, stream: ContextId, end: bool) -> Result<Action, Trap> {
         let count = self.measure(stream, |exchange| lines(exchange.response_headers.as_ref()));
         let arguments = [stream, count, u32::from(end)];
-        self.pass(stream, "proxy_on_response_headers", &arguments, |sight| {
-            &mut sight.response_headers
+        self.pass(stream, "proxy_on_response_headers", &arguments, |access| {
+            &mut access.response_headers
         })
     }
 
@@ -74,7 +74,7 @@ impl Vm {
     pub fn response_body(&mut self, stream: ContextId, end: bool) -> Result<Action, Trap> {
         let size = self.measure(stream, |exchange| exchange.response_body.len());
         let arguments = [stream, size, u32::from(end)];
-        self.pass(stream, "proxy_on_response_body", &arguments, |sight| &mut sight.response_body)
+        self.pass(stream, "proxy_on_response_body", &arguments, |access| &mut access.response_body)
     }
 
     /// `on_http_response_trailers`.
@@ -84,8 +84,8 @@ impl Vm {
     pub fn response_trailers(&mut self, stream: ContextId) -> Result<Action, Trap> {
         let count = self.measure(stream, |exchange| lines(exchange.response_trailers.as_ref()));
         let arguments = [stream, count];
-        self.pass(stream, "proxy_on_response_trailers", &arguments, |sight| {
-            &mut sight.response_trailers
+        self.pass(stream, "proxy_on_response_trailers", &arguments, |access| {
+            &mut access.response_trailers
         })
     }
 
@@ -94,9 +94,9 @@ impl Vm {
     /// # Errors
     /// The trap.
     pub fn log(&mut self, stream: ContextId) -> Result<(), Trap> {
-        self.sight(stream, |sight| sight.logging = true);
+        self.access(stream, |access| access.logging = true);
         let logged = self.run(stream, "proxy_on_log", &[stream]);
-        self.sight(stream, |sight| sight.logging = false);
+        self.access(stream, |access| access.logging = false);
         logged.map(drop)
     }
 
@@ -127,15 +127,15 @@ impl Vm {
         stream: ContextId,
         callback: &'static str,
         arguments: &[u32],
-        part: impl Fn(&mut Sight) -> &mut bool,
+        part: impl Fn(&mut Access) -> &mut bool,
     ) -> Result<Action, Trap> {
-        self.sight(stream, |sight| *part(sight) = true);
+        self.access(stream, |access| *part(access) = true);
         let wish = self.run(stream, callback, arguments)?;
         // A local reply stops the stream, whatever the callback returned.
         if wish.unwrap_or(0) != 0 || self.store.data().run.replied {
             return Ok(Action::Pause);
         }
-        self.sight(stream, |sight| *part(sight) = false);
+        self.access(stream, |access| *part(access) = false);
         Ok(Action::Continue)
     }
 

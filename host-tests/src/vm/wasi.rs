@@ -2,7 +2,7 @@
 
 use wasmtime::{Caller, format_err};
 
-use super::guest::{Failure, Guest, Outcome};
+use super::guest::{Failure, Guest, HostResult};
 use super::state::State;
 use crate::world::Level;
 
@@ -12,7 +12,7 @@ pub(super) const NOT_SUPPORTED: i32 = 58;
 const BAD_FILE: Failure = Failure::Code(8);
 const MICROSECOND: u64 = 1000;
 
-pub(super) fn clock_time(guest: &mut Guest<'_>, clock: u32, _: u64, time_at: u32) -> Outcome {
+pub(super) fn clock_time(guest: &mut Guest<'_>, clock: u32, _: u64, time_at: u32) -> HostResult {
     let time = match clock {
         0 => guest.state().world.clock.now(),
         1 => guest.state().monotonic(),
@@ -21,11 +21,11 @@ pub(super) fn clock_time(guest: &mut Guest<'_>, clock: u32, _: u64, time_at: u32
     guest.put_u64(time_at, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
-pub(super) fn clock_resolution(guest: &mut Guest<'_>, _: u32, resolution_at: u32) -> Outcome {
+pub(super) fn clock_resolution(guest: &mut Guest<'_>, _: u32, resolution_at: u32) -> HostResult {
     guest.put_u64(resolution_at, MICROSECOND)
 }
 
-pub(super) fn random(guest: &mut Guest<'_>, at: u32, size: u32) -> Outcome {
+pub(super) fn random(guest: &mut Guest<'_>, at: u32, size: u32) -> HostResult {
     // The address is checked before anything is allocated.
     guest.bytes(at, size)?;
     let mut bytes = vec![0; size as usize];
@@ -39,14 +39,14 @@ pub(crate) fn fill_random(bytes: &mut [u8]) {
     provider.secure_random.fill(bytes).expect("the machine has a random generator");
 }
 
-pub(super) fn environment_sizes(guest: &mut Guest<'_>, count_at: u32, size_at: u32) -> Outcome {
+pub(super) fn environment_sizes(guest: &mut Guest<'_>, count_at: u32, size_at: u32) -> HostResult {
     let lines = lines(guest);
     let size: usize = lines.iter().map(Vec::len).sum();
     guest.put_u32(count_at, u32::try_from(lines.len()).unwrap_or(u32::MAX))?;
     guest.put_u32(size_at, u32::try_from(size).unwrap_or(u32::MAX))
 }
 
-pub(super) fn environment(guest: &mut Guest<'_>, pointers_at: u32, texts_at: u32) -> Outcome {
+pub(super) fn environment(guest: &mut Guest<'_>, pointers_at: u32, texts_at: u32) -> HostResult {
     let (mut pointer_at, mut text_at) = (pointers_at, texts_at);
     for line in lines(guest) {
         guest.put_u32(pointer_at, text_at)?;
@@ -63,16 +63,16 @@ fn lines(guest: &Guest<'_>) -> Vec<Vec<u8>> {
     variables.iter().map(|(name, value)| format!("{name}={value}\0").into_bytes()).collect()
 }
 
-pub(super) fn no_arguments(guest: &mut Guest<'_>, count_at: u32, size_at: u32) -> Outcome {
+pub(super) fn no_arguments(guest: &mut Guest<'_>, count_at: u32, size_at: u32) -> HostResult {
     guest.put_u32(count_at, 0)?;
     guest.put_u32(size_at, 0)
 }
 
-pub(super) fn arguments(_: &mut Guest<'_>, _: u32, _: u32) -> Outcome {
+pub(super) fn arguments(_: &mut Guest<'_>, _: u32, _: u32) -> HostResult {
     Ok(())
 }
 
-pub(super) fn yield_now(_: &mut Guest<'_>) -> Outcome {
+pub(super) fn yield_now(_: &mut Guest<'_>) -> HostResult {
     Ok(())
 }
 
@@ -82,7 +82,7 @@ pub(super) fn write(
     pieces: u32,
     count: u32,
     written_at: u32,
-) -> Outcome {
+) -> HostResult {
     let level = match file {
         1 => Level::Info,
         2 => Level::Error,

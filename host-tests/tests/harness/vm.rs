@@ -26,23 +26,23 @@ fn request(path: &str) -> SharedExchange {
     Exchange::of(Headers::from_iter([(":method", "GET"), (":path", path), (":authority", "a")]))
 }
 
-struct Driven {
+struct ProbeVm {
     world: Arc<World>,
     vm: Vm,
     root: ContextId,
 }
 
-fn driven(config: WorldConfig) -> Driven {
+fn probe(config: WorldConfig) -> ProbeVm {
     let world = world(config);
     let mut vm = Vm::new(&world, "vm").unwrap();
     let root = vm.add_plugin(&plugin("")).unwrap();
-    Driven { world, vm, root }
+    ProbeVm { world, vm, root }
 }
 
-fn replied(driven: &mut Driven, path: &str) -> LocalReply {
-    let stream = driven.vm.open(driven.root, &request(path)).unwrap();
-    assert_eq!(driven.vm.request_headers(stream, true), Ok(Action::Pause));
-    match driven.vm.effects().pop() {
+fn replied(probe: &mut ProbeVm, path: &str) -> LocalReply {
+    let stream = probe.vm.open(probe.root, &request(path)).unwrap();
+    assert_eq!(probe.vm.request_headers(stream, true), Ok(Action::Pause));
+    match probe.vm.effects().pop() {
         Some(Effect::Reply { context, reply }) if context == stream => reply,
         other => panic!("no reply but {other:?}"),
     }
@@ -60,61 +60,61 @@ fn a_plugin_that_refuses_its_configuration_says_so_in_the_log() {
 #[test]
 fn the_environment_reaches_the_module() {
     let environment = [("PROBE".to_owned(), "here".to_owned())].into();
-    let driven = driven(WorldConfig { environment, ..WorldConfig::default() });
-    assert!(driven.world.log.find(|line| line.message == "vm start here").is_some());
+    let probe = probe(WorldConfig { environment, ..WorldConfig::default() });
+    assert!(probe.world.log.find(|line| line.message == "vm start here").is_some());
 }
 
 #[test]
 fn a_trap_names_its_callback_and_leaves_the_vm_dead() {
-    let mut driven = driven(WorldConfig::default());
-    let stream = driven.vm.open(driven.root, &request("/do/trap")).unwrap();
-    let trap = driven.vm.request_headers(stream, true).unwrap_err();
+    let mut probe = probe(WorldConfig::default());
+    let stream = probe.vm.open(probe.root, &request("/do/trap")).unwrap();
+    let trap = probe.vm.request_headers(stream, true).unwrap_err();
     assert_eq!((trap.vm.as_str(), trap.callback), ("vm", "proxy_on_request_headers"));
     assert!(trap.message.contains("a path says trap"), "{trap}");
-    assert_eq!(driven.vm.tick(driven.root), Err(trap.clone()));
-    assert_eq!(driven.world.traps(), [trap]);
+    assert_eq!(probe.vm.tick(probe.root), Err(trap.clone()));
+    assert_eq!(probe.world.traps(), [trap]);
 }
 
 #[test]
 fn an_endless_loop_traps_when_its_fuel_is_used_up() {
-    let mut driven = driven(WorldConfig { fuel: 10_000_000, ..WorldConfig::default() });
-    let stream = driven.vm.open(driven.root, &request("/do/loop")).unwrap();
-    let trap = driven.vm.request_headers(stream, true).unwrap_err();
+    let mut probe = probe(WorldConfig { fuel: 10_000_000, ..WorldConfig::default() });
+    let stream = probe.vm.open(probe.root, &request("/do/loop")).unwrap();
+    let trap = probe.vm.request_headers(stream, true).unwrap_err();
     assert_eq!(trap.callback, "proxy_on_request_headers");
     assert!(trap.message.contains("fuel"), "{trap}");
 }
 
 #[test]
 fn exiting_the_process_is_a_trap() {
-    let mut driven = driven(WorldConfig::default());
-    let stream = driven.vm.open(driven.root, &request("/do/exit")).unwrap();
-    let trap = driven.vm.request_headers(stream, true).unwrap_err();
+    let mut probe = probe(WorldConfig::default());
+    let stream = probe.vm.open(probe.root, &request("/do/exit")).unwrap();
+    let trap = probe.vm.request_headers(stream, true).unwrap_err();
     assert!(trap.message.contains("proc_exit(3)"), "{trap}");
 }
 
 #[test]
 fn header_values_are_bytes_and_a_string_getter_traps_on_them() {
-    let mut driven = driven(WorldConfig::default());
+    let mut probe = probe(WorldConfig::default());
     let exchange = request("/do/utf8");
     exchange.lock().unwrap().request_headers.as_mut().unwrap().add("x-bytes", b"\xff");
-    let stream = driven.vm.open(driven.root, &exchange).unwrap();
-    assert!(driven.vm.request_headers(stream, true).is_err());
+    let stream = probe.vm.open(probe.root, &exchange).unwrap();
+    assert!(probe.vm.request_headers(stream, true).is_err());
 }
 
 #[test]
 fn reading_the_requests_headers_in_a_response_callback_traps_as_in_envoy() {
-    let mut driven = driven(WorldConfig::default());
+    let mut probe = probe(WorldConfig::default());
     let exchange = request("/do/peek");
-    let stream = driven.vm.open(driven.root, &exchange).unwrap();
-    assert_eq!(driven.vm.request_headers(stream, true), Ok(Action::Continue));
+    let stream = probe.vm.open(probe.root, &exchange).unwrap();
+    assert_eq!(probe.vm.request_headers(stream, true), Ok(Action::Continue));
     exchange.lock().unwrap().response_headers = Some(Headers::from_iter([(":status", "200")]));
-    let trap = driven.vm.response_headers(stream, true).unwrap_err();
+    let trap = probe.vm.response_headers(stream, true).unwrap_err();
     assert!(trap.message.contains("unexpected status: 2"), "{trap}");
 }
 
 #[test]
 fn a_local_reply_keeps_repeated_headers() {
-    let reply = replied(&mut driven(WorldConfig::default()), "/do/headers");
+    let reply = replied(&mut probe(WorldConfig::default()), "/do/headers");
     assert_eq!(reply.status, 200);
     assert_eq!(reply.headers.all(b"x-twice").collect::<Vec<_>>(), [b"1", b"2"]);
     assert_eq!(reply.body, b":method=GET\n:path=/do/headers\n:authority=a\n");
@@ -122,28 +122,28 @@ fn a_local_reply_keeps_repeated_headers() {
 
 #[test]
 fn the_module_sees_the_worlds_clock() {
-    let mut driven = driven(WorldConfig::default());
-    driven.world.clock.stop_at(Duration::from_secs(1234));
-    assert_eq!(replied(&mut driven, "/do/now").body, b"1234");
-    driven.world.clock.set_back(Duration::from_secs(234));
-    assert_eq!(replied(&mut driven, "/do/now").body, b"1000");
+    let mut probe = probe(WorldConfig::default());
+    probe.world.clock.stop_at(Duration::from_secs(1234));
+    assert_eq!(replied(&mut probe, "/do/now").body, b"1234");
+    probe.world.clock.set_back(Duration::from_secs(234));
+    assert_eq!(replied(&mut probe, "/do/now").body, b"1000");
 }
 
 #[test]
 fn random_bytes_differ() {
-    let mut driven = driven(WorldConfig::default());
-    let mut other = Vm::new(&driven.world, "other").unwrap();
+    let mut probe = probe(WorldConfig::default());
+    let mut other = Vm::new(&probe.world, "other").unwrap();
     let root = other.add_plugin(&plugin("")).unwrap();
-    let first = replied(&mut driven, "/do/random").body;
-    let mut driven = Driven { vm: other, root, ..driven };
-    assert_ne!(replied(&mut driven, "/do/random").body, first);
+    let first = replied(&mut probe, "/do/random").body;
+    let mut probe = ProbeVm { vm: other, root, ..probe };
+    assert_ne!(replied(&mut probe, "/do/random").body, first);
 }
 
 #[test]
 fn properties_come_in_envoys_encoding() {
-    let mut driven = driven(WorldConfig { vm_id: "v".into(), ..WorldConfig::default() });
+    let mut probe = probe(WorldConfig { vm_id: "v".into(), ..WorldConfig::default() });
     let mut property = |name: &str| {
-        let body = replied(&mut driven, &format!("/do/property/{name}")).body;
+        let body = replied(&mut probe, &format!("/do/property/{name}")).body;
         String::from_utf8(body).unwrap()
     };
     assert_eq!(property("request.method"), "GET");
@@ -162,48 +162,48 @@ fn properties_come_in_envoys_encoding() {
 #[test]
 fn calls_to_unknown_or_empty_clusters_fail_at_once_and_leave_nothing_to_do() {
     let clusters = [("homeless".to_owned(), vec![])].into();
-    let mut driven = driven(WorldConfig { clusters, ..WorldConfig::default() });
-    assert_eq!(replied(&mut driven, "/do/nowhere").body, b"refused: BadArgument");
-    assert_eq!(replied(&mut driven, "/do/homeless").body, b"refused: InternalFailure");
-    assert_eq!(driven.vm.effects(), []);
+    let mut probe = probe(WorldConfig { clusters, ..WorldConfig::default() });
+    assert_eq!(replied(&mut probe, "/do/nowhere").body, b"refused: BadArgument");
+    assert_eq!(replied(&mut probe, "/do/homeless").body, b"refused: InternalFailure");
+    assert_eq!(probe.vm.effects(), []);
 }
 
 #[test]
 fn an_answer_reaches_the_stream_that_called() {
     let address = "127.0.0.1:1".parse().unwrap();
     let clusters = [("upstream".to_owned(), vec![address])].into();
-    let mut driven = driven(WorldConfig { clusters, ..WorldConfig::default() });
-    let stream = driven.vm.open(driven.root, &request("/do/call/x")).unwrap();
-    assert_eq!(driven.vm.request_headers(stream, true), Ok(Action::Pause));
-    let Some(Effect::Call(call)) = driven.vm.effects().pop() else { panic!("no call") };
-    assert_eq!((call.root, call.cluster.as_str()), (driven.root, "upstream"));
+    let mut probe = probe(WorldConfig { clusters, ..WorldConfig::default() });
+    let stream = probe.vm.open(probe.root, &request("/do/call/x")).unwrap();
+    assert_eq!(probe.vm.request_headers(stream, true), Ok(Action::Pause));
+    let Some(Effect::Call(call)) = probe.vm.effects().pop() else { panic!("no call") };
+    assert_eq!((call.root, call.cluster.as_str()), (probe.root, "upstream"));
     assert_eq!(call.timeout, Some(Duration::from_millis(500)));
     let answer = CallAnswer {
         headers: Headers::from_iter([(":status", "200")]),
         body: b"resume".to_vec(),
         ..CallAnswer::default()
     };
-    driven.vm.http_call_response((call.root, call.token), Some(answer)).unwrap();
+    probe.vm.http_call_response((call.root, call.token), Some(answer)).unwrap();
     let direction = host_tests::vm::Direction::Request;
-    assert_eq!(driven.vm.effects(), [Effect::Resume { context: stream, direction }]);
+    assert_eq!(probe.vm.effects(), [Effect::Resume { context: stream, direction }]);
 }
 
 #[test]
 fn the_answer_to_a_stream_that_is_gone_is_dropped() {
     let address = "127.0.0.1:1".parse().unwrap();
     let clusters = [("upstream".to_owned(), vec![address])].into();
-    let mut driven = driven(WorldConfig { clusters, ..WorldConfig::default() });
-    let stream = driven.vm.open(driven.root, &request("/do/call/x")).unwrap();
-    driven.vm.request_headers(stream, true).unwrap();
-    let Some(Effect::Call(call)) = driven.vm.effects().pop() else { panic!("no call") };
-    driven.vm.close(stream).unwrap();
-    driven.vm.http_call_response((call.root, call.token), None).unwrap();
-    assert_eq!(driven.vm.effects(), []);
+    let mut probe = probe(WorldConfig { clusters, ..WorldConfig::default() });
+    let stream = probe.vm.open(probe.root, &request("/do/call/x")).unwrap();
+    probe.vm.request_headers(stream, true).unwrap();
+    let Some(Effect::Call(call)) = probe.vm.effects().pop() else { panic!("no call") };
+    probe.vm.close(stream).unwrap();
+    probe.vm.http_call_response((call.root, call.token), None).unwrap();
+    assert_eq!(probe.vm.effects(), []);
 }
 
 #[test]
 fn a_writer_that_loses_a_conflict_retries_and_nothing_is_lost() {
-    let mut first = driven(WorldConfig::default());
+    let mut first = probe(WorldConfig::default());
     let mut other = Vm::new(&first.world, "other").unwrap();
     let root = other.add_plugin(&plugin("")).unwrap();
     let other = Mutex::new(Some((other, root)));
@@ -225,24 +225,24 @@ fn a_writer_that_loses_a_conflict_retries_and_nothing_is_lost() {
 
 #[test]
 fn a_hook_kills_a_vm_at_a_host_call() {
-    let mut driven = driven(WorldConfig::default());
-    driven.world.before_each_host_call(|call| match call.name {
+    let mut probe = probe(WorldConfig::default());
+    probe.world.before_each_host_call(|call| match call.name {
         "proxy_set_shared_data" => Step::Trap,
         _ => Step::Proceed,
     });
-    let stream = driven.vm.open(driven.root, &request("/do/add/sum")).unwrap();
-    let trap = driven.vm.request_headers(stream, true).unwrap_err();
+    let stream = probe.vm.open(probe.root, &request("/do/add/sum")).unwrap();
+    let trap = probe.vm.request_headers(stream, true).unwrap_err();
     assert_eq!(trap.message, "killed before proxy_set_shared_data");
-    assert!(driven.world.shared.value(b"sum").is_none());
+    assert!(probe.world.shared.value(b"sum").is_none());
 }
 
 #[test]
 fn the_cost_of_a_callback_is_counted_and_repeatable() {
-    let mut driven = driven(WorldConfig::default());
+    let mut probe = probe(WorldConfig::default());
     let mut cost = || {
-        let before = driven.vm.counts();
-        replied(&mut driven, "/do/property/request.method");
-        driven.vm.counts().since(&before).of("proxy_on_request_headers")
+        let before = probe.vm.counts();
+        replied(&mut probe, "/do/property/request.method");
+        probe.vm.counts().since(&before).of("proxy_on_request_headers")
     };
     cost();
     let (second, third) = (cost(), cost());
@@ -257,12 +257,12 @@ fn the_cost_of_a_callback_is_counted_and_repeatable() {
 
 #[test]
 fn an_access_logger_is_called_on_its_root_and_can_read_the_exchange() {
-    let mut driven = driven(WorldConfig::default());
+    let mut probe = probe(WorldConfig::default());
     let exchange = request("/logged");
     exchange.lock().unwrap().facts.code = Some(418);
-    driven.vm.log_at_root(driven.root, &exchange).unwrap();
+    probe.vm.log_at_root(probe.root, &exchange).unwrap();
     let line = "access Some(\"/logged\") Some(418)";
-    assert!(driven.world.log.find(|have| have.message == line).is_some());
+    assert!(probe.world.log.find(|have| have.message == line).is_some());
 }
 
 #[test]

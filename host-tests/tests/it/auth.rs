@@ -32,7 +32,7 @@ const OTHERWISE: [(&str, &str); 25] = [
     ),
     (
         "m-bob-OPTIONS",
-        "authentication comes first: who may not see the page is told nothing about it",
+        "authentication comes first: a client without permission learns nothing about the page",
     ),
     ("m-bob-POST", "the same"),
     (
@@ -257,7 +257,7 @@ async fn a_method_that_http_1_has_not_is_refused_before_the_filter_sees_it(stage
     }
 }
 
-async fn what_nobody_can_render_is_406_and_only_for_those_who_are_let_in(stage: &Stage) {
+async fn a_format_that_cannot_be_rendered_is_406_for_permitted_clients_only(stage: &Stage) {
     for accept in ["application/xml", "foo", "*/*;q=0", "text/plain;version=2.0.0", "\u{fe}\u{ff}"]
     {
         let accept = accept.as_bytes();
@@ -304,7 +304,7 @@ on_both_hosts! {
         let stage = Stage::start(host).await;
         every_method_is_answered_or_refused_by_name(&stage).await;
         a_method_that_http_1_has_not_is_refused_before_the_filter_sees_it(&stage).await;
-        what_nobody_can_render_is_406_and_only_for_those_who_are_let_in(&stage).await;
+        a_format_that_cannot_be_rendered_is_406_for_permitted_clients_only(&stage).await;
     }
 
     async fn anonymous_access_needs_no_credentials_but_refuses_a_wrong_password(host) {

@@ -1,6 +1,7 @@
 //! A flood of wrong credentials: the cost of a callback is bounded, memory and shared data do not grow, and permitted
 //! clients are served all the time.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use host_tests::capture::Reply;
 use host_tests::client::Client;
 use host_tests::controller::Received;
-use host_tests::gateway::{Gateway, Host};
+use host_tests::gateway::Gateway;
 use host_tests::on_both_hosts;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -69,11 +70,11 @@ fn a_flood_of_wrong_credentials_stays_within_its_bounds_and_valid_ones_are_serve
     let home = SocketAddr::from(([127, 0, 0, 1], 9_090));
     assert_eq!(driven.scrape(&right, home).status, 200);
     let (memory, shared) = (driven.vm.memory_size(), shared_bytes(&driven));
-    let (mut most, mut most_at_once, mut statuses) = (0, 0, std::collections::BTreeMap::new());
+    let (mut most, mut most_at_once, mut statuses) = (0, 0, BTreeSet::new());
     let mut waiting = Vec::new();
     for number in 0..FLOOD {
         let (stream, mut scraped) = driven.begin(&wrong(number), source(number));
-        *statuses.entry(scraped.status).or_insert(0_u32) += 1;
+        statuses.insert(scraped.status);
         if scraped.status == 0 {
             waiting.push(stream);
         } else {
@@ -94,7 +95,8 @@ fn a_flood_of_wrong_credentials_stays_within_its_bounds_and_valid_ones_are_serve
             most = most.max(ticked.fuel.into_iter().max().unwrap());
         }
     }
-    println!("{statuses:?}; at most {most_at_once} units at once, {most} in a tick");
+    // Some passwords wait for their check, tokens are refused, and most passwords exceed the rate limit.
+    assert_eq!(statuses.into_iter().collect::<Vec<_>>(), [0, 401, 429]);
     assert!(most_at_once <= REFUSAL_FUEL, "{most_at_once}");
     assert!(most <= CALLBACK_FUEL, "{most}");
     let grown = driven.vm.memory_size() - memory;
@@ -149,22 +151,26 @@ async fn pour(gateway: SocketAddr, place: u32) -> [u32; 2] {
     answered
 }
 
-/// How long requests take that have nothing to do with any of it: half of them at most so, and all but one in a hundred.
-async fn others(gateway: &Gateway, while_: impl Fn(usize) -> bool) -> [Duration; 2] {
+/// The most that the flood may multiply the median response time of other requests. Measured: 2
+/// to 11. A worker that the flood blocks exceeds it on any machine.
+const SLOWDOWN: u32 = 100;
+
+/// The median response time of proxied requests, sent one after the other for as long as `goes_on` says so.
+async fn median(gateway: &Gateway, goes_on: impl Fn(usize) -> bool) -> Duration {
     let mut took = Vec::new();
-    while while_(took.len()) {
+    while goes_on(took.len()) {
         let begun = Instant::now();
         let reply = gateway.client().get("/api/v2/ping/").await.unwrap();
         assert_eq!(reply.status(), 200);
         took.push(begun.elapsed());
     }
     took.sort();
-    [took[took.len() / 2], took[took.len() * 99 / 100]]
+    took[took.len() / 2]
 }
 
-/// Pours the flood while this client scrapes and others ask for something else, all of which must be served.
-async fn flooded(host: Host, stage: &Stage, permitted: &Client) {
-    let before = others(&stage.gateway, |done| done < 200).await;
+/// Sends the flood while this client scrapes and others send proxied requests, all of which must be served in time.
+async fn flooded(stage: &Stage, permitted: &Client) {
+    let before = median(&stage.gateway, |done| done < 200).await;
     let mut flood: JoinSet<_> =
         (0..CONNECTIONS).map(|place| pour(stage.gateway.address(), place)).collect();
     let over = AtomicBool::new(false);
@@ -186,19 +192,17 @@ async fn flooded(host: Host, stage: &Stage, permitted: &Client) {
         }
         served
     };
-    let passing = others(&stage.gateway, |done| !is_over() || done < 10);
+    let passing = median(&stage.gateway, |done| !is_over() || done < 10);
     let (answered, served, during) = tokio::join!(flooding, scraping, passing);
     assert_eq!(answered.iter().sum::<u32>(), SENT);
-    println!(
-        "{host:?}: {answered:?} refused as 401 and 429, {served} scrapes served meanwhile; other \
-         requests took {before:.1?} before, {during:.1?} during (half, and 99 of 100)"
-    );
+    assert!(served >= 3, "{served} scrapes");
+    assert!(during <= before * SLOWDOWN, "{before:?} before, {during:?} during the flood");
 }
 
 on_both_hosts! {
     async fn other_clients_are_served_during_a_flood(host) {
         let stage = Stage::start(host).await.up().await;
-        flooded(host, &stage, &stage.prometheus()).await;
+        flooded(&stage, &stage.prometheus()).await;
     }
 
     async fn a_flood_neither_overloads_the_controller_nor_evicts_permits(host) {
@@ -207,14 +211,13 @@ on_both_hosts! {
         let permitted = stage.gateway.client().bearer(CONTROLLER_TOKEN);
         assert_eq!(permitted.get(METRICS).await.unwrap().status(), 200);
         let begun = Instant::now();
-        flooded(host, &stage, &permitted).await;
+        flooded(&stage, &permitted).await;
         let requests = stage.controller().requests();
         let is_question = |request: &&Received| request.query() == "dbonly=1&subsystemonly=1";
         let asked = requests.iter().filter(is_question).count();
         // The limit holds for any second, so the first and the last may count in part.
         let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap() + 2;
         let most = seconds * limits::QUESTIONS_A_SECOND;
-        println!("{host:?}: {asked} questions in {seconds} s");
         assert!((3..=most).contains(&asked), "{asked} of {most}");
     }
 }

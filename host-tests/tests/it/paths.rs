@@ -22,7 +22,7 @@ use crate::wire::{raw, request};
 
 /// The treatment of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum Treatment {
     /// The filter answers it.
     Caught,
     /// It goes to the controller, which does not take it for the metrics page.
@@ -31,10 +31,10 @@ enum Fate {
     Refused,
 }
 
-use Fate::{Caught, Passes, Refused};
+use Treatment::{Caught, Passes, Refused};
 
 /// A spelling, its treatment without path normalisation, and with the shipped one.
-type Spelling = (&'static [u8], Fate, Fate);
+type Spelling = (&'static [u8], Treatment, Treatment);
 
 const SPELLINGS: &[Spelling] = &[
     // The metrics page in any spelling.
@@ -153,12 +153,12 @@ const SPELLINGS: &[Spelling] = &[
 ];
 
 /// An upstream that answers everything and records the targets of requests.
-struct Open {
+struct OpenUpstream {
     address: SocketAddr,
     targets: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
-impl Open {
+impl OpenUpstream {
     async fn start() -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, targets) = (socket.local_addr().unwrap(), Arc::default());
@@ -195,7 +195,7 @@ async fn answer(mut stream: TcpStream, kept: Arc<Mutex<Vec<Vec<u8>>>>) {
 }
 
 /// The body of its answer.
-const ANSWER: &str = "somebody else answered";
+const ANSWER: &str = "the upstream answered";
 
 /// True if a front that decodes once, merges slashes and resolves dots, as nginx in front of the controller does, or
 /// one that does only a part of this, would pass this to the metrics view.
@@ -241,15 +241,15 @@ fn decoded(path: &str) -> String {
 }
 
 /// A gateway in front of an upstream that accepts everything, without sources.
-struct Scene {
+struct OpenGateway {
     gateway: Watched,
-    open: Open,
+    open: OpenUpstream,
     controller: Controller,
 }
 
-impl Scene {
+impl OpenGateway {
     async fn start(host: Host, listener: ListenerSpec) -> Self {
-        let open = Open::start().await;
+        let open = OpenUpstream::start().await;
         let controller = Controller::start(ControllerConfig::default());
         controller.allow_metrics_for_anonymous_users(true);
         let mut spec = GatewaySpec::new(&json!({})).cluster("controller", open.address);
@@ -258,7 +258,7 @@ impl Scene {
     }
 
     /// The treatment of a request without credentials.
-    async fn fate(&self, target: &[u8]) -> Fate {
+    async fn treatment(&self, target: &[u8]) -> Treatment {
         let reply = self.ask(target, &[]).await;
         let targets = self.open.take();
         for reached in &targets {
@@ -299,15 +299,19 @@ impl Scene {
 
     /// Checks the treatment of every spelling, with credentials and without. Another HTTP parser may accept a spelling
     /// that Envoy refuses: then only the page must be out of reach, which is checked for every spelling.
-    async fn decides_the_fates(&self, host: Host, expected: impl Fn(&Spelling) -> Fate) {
+    async fn treats_every_spelling_as(
+        &self,
+        host: Host,
+        expected: impl Fn(&Spelling) -> Treatment,
+    ) {
         for spelling in SPELLINGS {
             let (target, expected) = (spelling.0, expected(spelling));
             let shown = String::from_utf8_lossy(target);
-            let fate = self.fate(target).await;
+            let treatment = self.treatment(target).await;
             if expected != Refused || host != Host::Wasmtime {
-                assert_eq!(fate, expected, "{shown}");
+                assert_eq!(treatment, expected, "{shown}");
             }
-            assert_eq!(self.is_ours(target).await, fate == Caught, "{shown}");
+            assert_eq!(self.is_ours(target).await, treatment == Caught, "{shown}");
         }
     }
 }
@@ -322,13 +326,13 @@ fn plugin() -> Value {
 
 on_both_hosts! {
     async fn every_spelling_is_handled_as_listed_without_path_normalisation(host) {
-        let scene = Scene::start(host, ListenerSpec::new(&plugin()).paths_as_they_come()).await;
-        scene.decides_the_fates(host, |spelling| spelling.1).await;
+        let scene = OpenGateway::start(host, ListenerSpec::new(&plugin()).paths_as_they_come()).await;
+        scene.treats_every_spelling_as(host, |spelling| spelling.1).await;
     }
 
     async fn every_spelling_is_handled_as_listed_with_path_normalisation(host) {
-        let scene = Scene::start(host, ListenerSpec::new(&plugin())).await;
-        scene.decides_the_fates(host, |spelling| spelling.2).await;
+        let scene = OpenGateway::start(host, ListenerSpec::new(&plugin())).await;
+        scene.treats_every_spelling_as(host, |spelling| spelling.2).await;
     }
 }
 
@@ -336,8 +340,8 @@ on_both_hosts! {
 async fn no_spelling_bypasses_the_filters_route_in_the_access_log_style() {
     let plugin = having(plugin(), "/observe", json!({"by": "access_log"}));
     let host = Host::Envoy(Release::Newest);
-    let scene = Scene::start(host, ListenerSpec::new(&plugin)).await;
-    scene.decides_the_fates(host, |spelling| spelling.2).await;
+    let scene = OpenGateway::start(host, ListenerSpec::new(&plugin)).await;
+    scene.treats_every_spelling_as(host, |spelling| spelling.2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -345,9 +349,9 @@ async fn no_spelling_bypasses_the_filter_on_the_oldest_envoy() {
     for listener in
         [ListenerSpec::new(&plugin()), ListenerSpec::new(&plugin()).paths_as_they_come()]
     {
-        let scene = Scene::start(Host::Envoy(Release::Oldest), listener).await;
+        let scene = OpenGateway::start(Host::Envoy(Release::Oldest), listener).await;
         for (target, ..) in SPELLINGS {
-            scene.fate(target).await;
+            scene.treatment(target).await;
         }
     }
 }
@@ -356,6 +360,6 @@ async fn no_spelling_bypasses_the_filter_on_the_oldest_envoy() {
 fn the_table_has_each_spelling_once_and_every_outcome() {
     let spellings: BTreeSet<_> = SPELLINGS.iter().map(|spelling| spelling.0).collect();
     assert_eq!(spellings.len(), SPELLINGS.len());
-    let count = |fate| SPELLINGS.iter().filter(|spelling| spelling.1 == fate).count();
+    let count = |treatment| SPELLINGS.iter().filter(|spelling| spelling.1 == treatment).count();
     assert!(count(Caught) >= 40 && count(Passes) >= 40 && count(Refused) >= 8);
 }

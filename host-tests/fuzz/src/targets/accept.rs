@@ -36,7 +36,7 @@ pub(crate) const TARGET: Target = Target {
         ";indent=4",
         ";escaping=",
     ],
-    fault: "a weight below one is nothing",
+    fault: "a weight below one counts as zero",
 };
 
 /// The formats for clients that name no version, the preferred ones first, and true if a range with a star selects them

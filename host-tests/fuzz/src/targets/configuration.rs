@@ -60,7 +60,7 @@ pub(crate) const TARGET: Target = Target {
         "\n",
         "\u{1a}",
     ],
-    fault: "what an unknown field holds is told",
+    fault: "an error quotes the value of an unknown field",
 };
 
 /// It cannot be mistaken for a misspelt field: a key that contains it is too long, and has a `!`.

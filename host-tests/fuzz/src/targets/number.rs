@@ -12,7 +12,7 @@ pub(crate) const TARGET: Target = Target {
     longest: 8,
     thousands: 8_000,
     words: &["\0\0\0\0\0\0\0\u{1}", "\0\0\0\0\0\0$@"],
-    fault: "of a number below a hundred thousandth the last digit is lost",
+    fault: "the last digit of a number below a hundred thousandth is lost",
 };
 
 fn run(bytes: &[u8]) {

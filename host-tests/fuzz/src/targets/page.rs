@@ -44,7 +44,7 @@ pub(crate) const TARGET: Target = Target {
         "# EOF",
         "\r",
     ],
-    fault: "an escaped backslash is no more than a backslash",
+    fault: "an escaped backslash loses its escape",
 };
 
 /// The content of a page, parsed slowly.

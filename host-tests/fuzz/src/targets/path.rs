@@ -32,7 +32,7 @@ pub(crate) const TARGET: Target = Target {
         "..%2f",
         "%252e",
     ],
-    fault: "what is decoded is decoded once more",
+    fault: "a path is decoded twice",
 };
 
 const METRICS: &str = "/api/v2/metrics";

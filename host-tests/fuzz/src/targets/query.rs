@@ -30,7 +30,7 @@ pub(crate) const TARGET: Target = Target {
         "%2B",
         "%26",
     ],
-    fault: "a plus stays a plus",
+    fault: "a plus is not decoded to a space",
 };
 
 fn run(bytes: &[u8]) {

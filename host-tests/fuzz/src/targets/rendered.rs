@@ -50,7 +50,7 @@ pub(crate) const TARGET: Target = Target {
         "a{b=\"c\"} 1\n",
         "1.5",
     ],
-    fault: "OpenMetrics has the milliseconds of text",
+    fault: "OpenMetrics has timestamps in milliseconds, as in text",
 };
 
 fn run(bytes: &[u8]) {

@@ -14,7 +14,7 @@ pub(crate) const TARGET: Target = Target {
     longest: 320,
     thousands: 8_000,
     words: &["\u{1}\0\0\0\u{2}\0\0\0\0\0", "\0\0\0\u{1}", "AWS\u{1}"],
-    fault: "a series cut short is read as one",
+    fault: "a truncated series is accepted",
 };
 
 /// Bytes of a series: its key and its count.

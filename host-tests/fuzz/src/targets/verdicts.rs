@@ -20,7 +20,7 @@ pub(crate) const TARGET: Target = Target {
     longest: 160,
     thousands: 200,
     words: &["#\u{1}", "\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}\u{1}", "\0\u{2}\0", "\u{1}\u{2}\0"],
-    fault: "a refusal leaves the permit that was",
+    fault: "a refusal does not remove the earlier permit",
 };
 
 /// Bytes of a permit: its tag and its time.
@@ -43,29 +43,30 @@ fn run(bytes: &[u8]) {
 
 /// One verdict. The first byte is its kind, the second identifies the client, the third is the time.
 fn take(step: &[u8], verdicts: &Verdicts, host: &Memory, permits: &mut BTreeMap<u8, Time>) {
-    let (who, at) = (tag(step[1]), Duration::from_nanos(step[2].into()));
+    let (client, at) = (tag(step[1]), Duration::from_nanos(step[2].into()));
     if step[0].is_multiple_of(2) {
-        verdicts.permitted(host, &who, &tag(step[0] >> 4), at);
+        verdicts.permitted(host, &client, &tag(step[0] >> 4), at);
         permits.insert(step[1], at);
-        assert_eq!(verdicts.permit(host, &who), Some(at));
+        assert_eq!(verdicts.permit(host, &client), Some(at));
     } else {
         let refusal =
             Refusal { forbidden: step[0] % 4 == 1, sentence: "No.".repeat(step[0].into()) };
-        let kept: Vec<_> = permits.keys().map(|&who| verdicts.permit(host, &tag(who))).collect();
+        let kept: Vec<_> =
+            permits.keys().map(|&client| verdicts.permit(host, &tag(client))).collect();
         if !PLANTED {
-            verdicts.refused(host, &who, at, &refusal);
-            let (when, found) = verdicts.refusal(host, &who).expect("what was remembered");
+            verdicts.refused(host, &client, at, &refusal);
+            let (when, found) = verdicts.refusal(host, &client).expect("what was remembered");
             assert_eq!((when, found.forbidden), (at, refusal.forbidden));
             assert!(refusal.sentence.starts_with(&found.sentence));
         }
-        assert_eq!(verdicts.permit(host, &who), None, "who was refused is not let in");
+        assert_eq!(verdicts.permit(host, &client), None, "a refused client is not permitted");
         for (&other, kept) in permits.keys().zip(kept).filter(|(other, _)| **other != step[1]) {
             assert_eq!(verdicts.permit(host, &tag(other)), kept, "a refusal touches no other");
         }
         permits.remove(&step[1]);
     }
-    for (who, at) in permits.iter() {
-        let found = verdicts.permit(host, &tag(*who));
+    for (client, at) in permits.iter() {
+        let found = verdicts.permit(host, &tag(*client));
         assert!(found.is_none_or(|found| found == *at), "an older verdict");
     }
     let most = limits::BUCKET_PERMITS * PERMIT
@@ -91,8 +92,8 @@ fn read(tag: &Tag, left: &[u8], verdicts: &Verdicts, host: &Memory) {
 }
 
 /// The first bytes choose the bucket: all tags share one, so that it overflows.
-fn tag(who: u8) -> Tag {
-    let mut tag = [who; TAG];
+fn tag(client: u8) -> Tag {
+    let mut tag = [client; TAG];
     tag[..8].fill(0);
     Tag(tag)
 }

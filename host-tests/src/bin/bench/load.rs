@@ -24,7 +24,7 @@ pub(crate) struct Load {
 
 /// The result of a round.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub(crate) struct RoundResult {
     /// The number of answered requests.
     pub(crate) requests: u64,
     /// The median of the response times, in microseconds.
@@ -48,7 +48,7 @@ pub(crate) enum LoadError {
 
 impl Load {
     /// One round of this many seconds.
-    pub(crate) async fn round(&self, seconds: u32) -> Result<Outcome, LoadError> {
+    pub(crate) async fn round(&self, seconds: u32) -> Result<RoundResult, LoadError> {
         let files = tempfile::tempdir()?;
         let script = files.path().join("load.lua");
         fs::write(&script, SCRIPT)?;
@@ -61,11 +61,11 @@ impl Load {
             .args(&self.requests)
             .output()
             .await?;
-        Outcome::parse(&[output.stdout, output.stderr].concat())
+        RoundResult::parse(&[output.stdout, output.stderr].concat())
     }
 }
 
-impl Outcome {
+impl RoundResult {
     fn parse(output: &[u8]) -> Result<Self, LoadError> {
         let output = String::from_utf8_lossy(output);
         let line = output.lines().find(|line| line.starts_with('{'));
@@ -88,8 +88,8 @@ mod tests {
     #[test]
     fn a_round_is_parsed_from_the_line_that_the_script_prints() {
         let output = b"Running 1s test\n\n{\"requests\":5,\"failed\":0,\"refused\":0,\"p50_us\":70,\"p99_us\":900}\n";
-        let expected = Outcome { requests: 5, p50_us: 70, p99_us: 900, failed: 0, refused: 0 };
-        assert_eq!(Outcome::parse(output).unwrap(), expected);
+        let expected = RoundResult { requests: 5, p50_us: 70, p99_us: 900, failed: 0, refused: 0 };
+        assert_eq!(RoundResult::parse(output).unwrap(), expected);
     }
 
     #[test]
@@ -101,11 +101,11 @@ mod tests {
         ] {
             let output = format!("{{\"requests\":{counts},\"p50_us\":0,\"p99_us\":0}}");
             assert!(
-                matches!(Outcome::parse(output.as_bytes()), Err(LoadError::Errors { .. })),
+                matches!(RoundResult::parse(output.as_bytes()), Err(LoadError::Errors { .. })),
                 "{counts}"
             );
         }
-        let nothing = Outcome::parse(b"unable to connect");
+        let nothing = RoundResult::parse(b"unable to connect");
         assert!(matches!(nothing, Err(LoadError::Unreadable(_))));
     }
 }

@@ -51,9 +51,9 @@ struct Settings {
 /// The reason why something could not be measured.
 #[derive(Debug, thiserror::Error)]
 enum BenchError {
-    #[error("BENCH_ROUNDS is no number of rounds")]
+    #[error("BENCH_ROUNDS is not a number of rounds")]
     Rounds,
-    #[error("BENCH_ONLY is in the name of no part: {}", PARTS.map(|(name, _)| name).join(", "))]
+    #[error("BENCH_ONLY matches none of the parts: {}", PARTS.map(|(name, _)| name).join(", "))]
     Nothing,
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -66,9 +66,9 @@ enum BenchError {
     #[error("the page was not served in time:\n{log}")]
     NotServed { log: String },
     /// A filter that does not count costs nothing, and its figures mean nothing.
-    #[error("{who} counted {counted} of {sent} requests")]
-    Miscounted { who: &'static str, counted: u64, sent: u64 },
-    #[error("{served} series are served of {wanted}")]
+    #[error("{contender} counted {counted} of {sent} requests")]
+    Miscounted { contender: &'static str, counted: u64, sent: u64 },
+    #[error("{served} of {wanted} series were served")]
     SeriesMissing { served: u64, wanted: u64 },
     #[error(
         "{wrong} of {series} series are not as prometheus_client reads them, {surplus} are too many"
@@ -82,7 +82,7 @@ enum BenchError {
     Trap(#[from] Trap),
     #[error("the plugin does not run: {0:?}")]
     Plugin(PluginError),
-    #[error("{begun} pulls began at a tick at which {due} were due")]
+    #[error("{begun} pulls began at a tick, but {due} were due")]
     Pulls { due: usize, begun: usize },
     #[error("a scrape was not answered with a page")]
     NoReply,

@@ -103,8 +103,8 @@ fn api() -> Vec<Value> {
 }
 
 /// Checks that all sent requests were counted.
-fn check(who: &'static str, counted: u64, sent: u64) -> Result<(), BenchError> {
-    if counted == sent { Ok(()) } else { Err(BenchError::Miscounted { who, counted, sent }) }
+fn check(contender: &'static str, counted: u64, sent: u64) -> Result<(), BenchError> {
+    if counted == sent { Ok(()) } else { Err(BenchError::Miscounted { contender, counted, sent }) }
 }
 
 async fn counted_by_lua(envoy: &Envoy) -> Result<u64, BenchError> {

@@ -177,7 +177,7 @@ fn announce(envoy: &Envoy, upstream: &Upstream) {
     let (authority, admin) = (upstream.authority(), envoy.admin().address());
     let kind = if upstream.stand_in.is_some() { "a stand-in controller" } else { "the controller" };
     if upstream.trust == Trust::Anybody {
-        println!("WARNING: {authority} is not asked to prove who it is, and gets your token.\n");
+        println!("WARNING: {authority} is not authenticated, and gets your token.\n");
     }
     println!("Envoy runs with the filter, in front of {kind} at https://{authority}.\n");
     let (requests, token) = match upstream.stand_in {

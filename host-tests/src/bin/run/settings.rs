@@ -50,21 +50,21 @@ pub(crate) struct Ports {
 /// A mistake in the environment.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
-    #[error("CONTROLLER is to be https://host:port, without a path")]
+    #[error("CONTROLLER must be https://host:port, without a path")]
     Controller,
     #[error("CONTROLLER_CA: {0}")]
     Authority(io::Error),
     #[error("CONTROLLER_CA and CONTROLLER_INSECURE=1 contradict each other")]
     Contradiction,
-    #[error("CONTROLLER_INSECURE is 1 or not set")]
+    #[error("CONTROLLER_INSECURE must be 1 or unset")]
     Insecure,
-    #[error("CONTROLLER_TOKEN is not set, and there is no terminal to ask for it on")]
+    #[error("CONTROLLER_TOKEN is not set, and there is no terminal to ask for it")]
     NoToken,
     #[error("no token was given")]
     EmptyToken,
     #[error("the terminal: {0}")]
     Terminal(io::Error),
-    #[error("{0} is to be a port")]
+    #[error("{0} must be a port number")]
     Port(&'static str),
     #[error("{0} is not UTF-8")]
     NotUtf8(&'static str),

@@ -74,9 +74,9 @@ fn request(method: &str, target: &str, headers: &[&str], body: &str) -> String {
 }
 
 /// A connection for several requests.
-pub(super) struct Kept(TcpStream);
+pub(super) struct KeptConnection(TcpStream);
 
-impl Kept {
+impl KeptConnection {
     pub(super) fn open(address: SocketAddr) -> Self {
         Self(TcpStream::connect(address).unwrap())
     }

@@ -2,7 +2,7 @@
 
 use hyper::{Method, StatusCode};
 
-use super::{Body, Outcome};
+use super::{Answer, Body};
 use crate::controller::negotiate::Renderer;
 use crate::controller::route::Resource;
 
@@ -80,15 +80,15 @@ impl View {
         self.allow.split(", ").any(|allowed| allowed == method.as_str())
     }
 
-    pub(super) fn described(&self) -> Outcome {
+    pub(super) fn described(&self) -> Answer {
         if !self.is_metrics() {
             let title = self.title;
             let json = format!(
                 r#"{{"name":"{title}","description":"","renders":["application/json","text/html"],"parses":["application/json"]}}"#
             );
-            return Outcome::json(StatusCode::OK, json);
+            return Answer::json(StatusCode::OK, json);
         }
         let body = Body::Data { json: METRICS_JSON.to_owned(), repr: METRICS_REPR.to_owned() };
-        Outcome { status: StatusCode::OK, body, location: None }
+        Answer { status: StatusCode::OK, body, location: None }
     }
 }

@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 use serde_json::{Map, Value};
 
-use super::{Ask, Outcome, Refusal};
+use super::{Answer, Ask, Refusal};
 use crate::controller::state::{Job, JobStatus, LaunchType, Template};
 use crate::controller::{clock, locked};
 
@@ -13,11 +13,11 @@ const LAUNCHABLE: &str = include_str!("../../../fixtures/captures/jt/jt-launch-g
 const RELAUNCHABLE: &str = include_str!("../../../fixtures/captures/job/job-relaunch-get.body");
 
 impl Ask<'_> {
-    pub(super) fn launch(&self, template: Option<Template>) -> Result<Outcome, Refusal> {
+    pub(super) fn launch(&self, template: Option<Template>) -> Result<Answer, Refusal> {
         let template = template.ok_or_else(|| Refusal::not_found("JobTemplate"))?;
         self.check_role()?;
         if self.call.method != Method::POST {
-            return Ok(Outcome::json(StatusCode::OK, of_template(LAUNCHABLE, template)));
+            return Ok(Answer::json(StatusCode::OK, of_template(LAUNCHABLE, template)));
         }
         let user = self.user()?;
         let mut state = locked(&self.shared.state);
@@ -27,51 +27,51 @@ impl Ask<'_> {
         Ok(created(job, json))
     }
 
-    pub(super) fn relaunch(&self, id: u32) -> Result<Outcome, Refusal> {
+    pub(super) fn relaunch(&self, id: u32) -> Result<Answer, Refusal> {
         let user = self.user()?;
         let mut state = locked(&self.shared.state);
         let template = state.jobs.job(id).ok_or_else(|| Refusal::not_found("Job"))?.template;
         self.check_role()?;
         if self.call.method != Method::POST {
-            return Ok(Outcome::json(StatusCode::OK, RELAUNCHABLE));
+            return Ok(Answer::json(StatusCode::OK, RELAUNCHABLE));
         }
         if self.asked().get("hosts").is_some_and(|hosts| hosts == "failed") {
             let json = r#"{"hosts":"Cannot retry on failed hosts, playbook stats not available."}"#;
-            return Ok(Outcome::json(StatusCode::BAD_REQUEST, json));
+            return Ok(Answer::json(StatusCode::BAD_REQUEST, json));
         }
         let job = state.jobs.launch(template, LaunchType::Relaunch, (user.id, user.name));
         Ok(created(job, format!(r#"{{{},"job":{}}}"#, job_json(job), job.id)))
     }
 
-    pub(super) fn cancel(&self, id: u32) -> Result<Outcome, Refusal> {
+    pub(super) fn cancel(&self, id: u32) -> Result<Answer, Refusal> {
         let mut state = locked(&self.shared.state);
         let job = state.jobs.job(id).ok_or_else(|| Refusal::not_found("Job"))?;
         self.check_role()?;
         let can_cancel = job.status.is_active();
         if self.call.method != Method::POST {
             let json = format!(r#"{{"can_cancel":{can_cancel}}}"#);
-            return Ok(Outcome::json(StatusCode::OK, json));
+            return Ok(Answer::json(StatusCode::OK, json));
         }
         if !state.jobs.set(id, JobStatus::Canceled) {
             return Err(Refusal::method(&self.call.method));
         }
-        Ok(Outcome::nothing(StatusCode::ACCEPTED))
+        Ok(Answer::nothing(StatusCode::ACCEPTED))
     }
 
-    pub(super) fn job(&self, id: u32) -> Result<Outcome, Refusal> {
+    pub(super) fn job(&self, id: u32) -> Result<Answer, Refusal> {
         let mut state = locked(&self.shared.state);
         let job = state.jobs.job(id).ok_or_else(|| Refusal::not_found("Job"))?;
         self.check_role()?;
         if self.call.method != Method::DELETE {
             let more = r#""host_status_counts":null,"playbook_counts":{"play_count":0,"task_count":0},"custom_virtualenv":null"#;
-            return Ok(Outcome::json(StatusCode::OK, format!("{{{},{more}}}", job_json(job))));
+            return Ok(Answer::json(StatusCode::OK, format!("{{{},{more}}}", job_json(job))));
         }
         if job.status.is_active() {
             let json = r#"{"error":"Cannot delete running job resource."}"#;
-            return Ok(Outcome::json(StatusCode::CONFLICT, json));
+            return Ok(Answer::json(StatusCode::CONFLICT, json));
         }
         state.jobs.remove(id);
-        Ok(Outcome::nothing(StatusCode::NO_CONTENT))
+        Ok(Answer::nothing(StatusCode::NO_CONTENT))
     }
 
     /// The fields of the request's body. The templates here have no prompts, so a launch ignores all fields.
@@ -80,9 +80,9 @@ impl Ask<'_> {
     }
 }
 
-fn created(job: &Job, json: String) -> Outcome {
+fn created(job: &Job, json: String) -> Answer {
     let location = Some(format!("/api/v2/jobs/{}/", job.id));
-    Outcome { location, ..Outcome::json(StatusCode::CREATED, json) }
+    Answer { location, ..Answer::json(StatusCode::CREATED, json) }
 }
 
 /// A job's fields, without the braces.

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::{Ask, Body, Outcome, Refusal};
+use super::{Answer, Ask, Body, Refusal};
 use crate::controller::negotiate::Renderer;
 use crate::controller::page::{self, Page, Redis};
 use crate::controller::{Mode, locked};
 
 impl Ask<'_> {
-    pub(super) fn metrics(&self) -> Result<Outcome, Refusal> {
+    pub(super) fn metrics(&self) -> Result<Answer, Refusal> {
         self.check_reader()?;
         let mode = self.shared.mode();
         let redis = match mode {
@@ -39,7 +39,7 @@ impl Ask<'_> {
             },
             _ => self.render(&page),
         };
-        Ok(Outcome { status: StatusCode::OK, body, location: None })
+        Ok(Answer { status: StatusCode::OK, body, location: None })
     }
 
     /// An empty page has no Content-Type, except as JSON.

@@ -3,8 +3,8 @@
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Ask, Outcome, Refusal};
-use crate::controller::auth::By;
+use super::{Answer, Ask, Refusal};
+use crate::controller::auth::Scheme;
 use crate::controller::state::{Scope, Token, User};
 use crate::controller::{clock, locked};
 
@@ -15,14 +15,14 @@ pub(super) fn list(results: &[String]) -> String {
 }
 
 impl Ask<'_> {
-    pub(super) fn me(&self) -> Result<Outcome, Refusal> {
+    pub(super) fn me(&self) -> Result<Answer, Refusal> {
         let caller = self.caller.ok_or_else(Refusal::forbidden)?;
-        let edits = caller.by != By::Bearer(Scope::Read);
-        Ok(Outcome::json(StatusCode::OK, list(&[user_json(&caller.user, edits)])))
+        let edits = caller.by != Scheme::Bearer(Scope::Read);
+        Ok(Answer::json(StatusCode::OK, list(&[user_json(&caller.user, edits)])))
     }
 
     /// The tokens of `owner`: the caller's own, or any for a superuser.
-    pub(super) fn tokens(&self, owner: u32) -> Result<Outcome, Refusal> {
+    pub(super) fn tokens(&self, owner: u32) -> Result<Answer, Refusal> {
         let user = self.user()?;
         if user.id != owner && !user.is_superuser {
             return Err(Refusal::forbidden());
@@ -32,18 +32,18 @@ impl Ask<'_> {
         if self.call.method != Method::POST {
             let tokens = state.tokens.of(owner.id);
             let tokens: Vec<_> = tokens.map(|token| token_json(token, &owner, false)).collect();
-            return Ok(Outcome::json(StatusCode::OK, list(&tokens)));
+            return Ok(Answer::json(StatusCode::OK, list(&tokens)));
         }
         let asked: Value = serde_json::from_slice(&self.call.body).unwrap_or(Value::Null);
         let scope = if asked["scope"] == "read" { Scope::Read } else { Scope::Write };
         let description = asked["description"].as_str().unwrap_or_default();
         let token = state.tokens.create(owner.id, scope, description);
         let location = Some(format!("/api/v2/tokens/{}/", token.id));
-        let created = Outcome::json(StatusCode::CREATED, token_json(token, &owner, true));
-        Ok(Outcome { location, ..created })
+        let created = Answer::json(StatusCode::CREATED, token_json(token, &owner, true));
+        Ok(Answer { location, ..created })
     }
 
-    pub(super) fn token(&self, id: u32) -> Result<Outcome, Refusal> {
+    pub(super) fn token(&self, id: u32) -> Result<Answer, Refusal> {
         let user = self.user()?;
         let mut state = locked(&self.shared.state);
         let token = state.tokens.with_id(id).cloned();
@@ -55,9 +55,9 @@ impl Ask<'_> {
         }
         if self.call.method == Method::DELETE {
             state.tokens.revoke(id);
-            return Ok(Outcome::nothing(StatusCode::NO_CONTENT));
+            return Ok(Answer::nothing(StatusCode::NO_CONTENT));
         }
-        Ok(Outcome::json(StatusCode::OK, token_json(&token, &owner, false)))
+        Ok(Answer::json(StatusCode::OK, token_json(&token, &owner, false)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 
-use super::{Body, Outcome, Refusal, View};
+use super::{Answer, Body, Refusal, View};
 use crate::controller::auth::Attempt;
 use crate::controller::login::escaped;
 use crate::controller::negotiate::Renderer;
@@ -35,9 +35,9 @@ impl<'a> Frame<'a> {
             attempt.caller.as_ref().ok().and_then(Option::as_ref).map(|caller| caller.user.name);
     }
 
-    pub(super) fn answer(&self, outcome: Result<Outcome, Refusal>) -> Reply {
+    pub(super) fn answer(&self, outcome: Result<Answer, Refusal>) -> Reply {
         match outcome {
-            Ok(Outcome { status, body, location }) => {
+            Ok(Answer { status, body, location }) => {
                 let reply = self.reply(status, body);
                 match location {
                     Some(location) => reply.with("location", location),

@@ -19,12 +19,12 @@ fn asking(place: usize, anonymous: bool) -> Value {
 }
 
 /// The parts of the captured state that a fresh stand-in lacks.
-struct State {
+struct CapturedState {
     session: String,
     ended_session: String,
 }
 
-impl State {
+impl CapturedState {
     fn of(controller: &Controller) -> Self {
         let ended_session = controller.log_in("admin").unwrap();
         assert!(controller.log_out(&ended_session));
@@ -51,7 +51,7 @@ on_both_hosts! {
         stage.controllers[1].allow_metrics_for_anonymous_users(true);
         stage.controllers[2].enable_basic_auth(false);
         let stage = stage.up_for(CONTROLLER_TOKEN).await;
-        let state = State::of(stage.controller());
+        let state = CapturedState::of(stage.controller());
         let mut seen = BTreeMap::<u16, usize>::new();
         for capture in capture::all() {
             let name = capture.name.as_str();

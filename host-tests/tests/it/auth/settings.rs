@@ -116,7 +116,7 @@ async fn on_the_oldest_envoy_the_log_warns_of_addresses_from_a_header() {
 
 /// The limit follows the connection, whatever the header contains: a client neither evades it nor exhausts that of
 /// another.
-async fn the_connections_address_counts_whatever_the_header_says(release: Release) {
+async fn the_connections_address_counts_despite_the_header(release: Release) {
     let plugin = having(plugin(0), "/auth/users", json!([]));
     let plugin = having(plugin, "/auth/controller", json!({"cluster": cluster(0)}));
     let change = |listener: Listener| {
@@ -139,10 +139,10 @@ async fn the_connections_address_counts_whatever_the_header_says(release: Releas
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_filter_state_provides_the_connections_address() {
-    the_connections_address_counts_whatever_the_header_says(Release::Newest).await;
+    the_connections_address_counts_despite_the_header(Release::Newest).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_oldest_envoy_the_filter_state_provides_the_connections_address() {
-    the_connections_address_counts_whatever_the_header_says(Release::Oldest).await;
+    the_connections_address_counts_despite_the_header(Release::Oldest).await;
 }

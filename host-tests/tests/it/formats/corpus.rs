@@ -24,7 +24,7 @@ const OTHERWISE: [(Format, &str, &str); 2] = [
 
 /// A page of the corpus.
 #[derive(Clone, Debug)]
-struct Sent {
+struct CorpusPage {
     page: String,
     format: Format,
     /// The content of a good page for prometheus_client, without the parts that are dropped by design.
@@ -33,7 +33,7 @@ struct Sent {
     exemplars: ByName,
 }
 
-impl Sent {
+impl CorpusPage {
     fn media_type(&self) -> &'static str {
         match self.format {
             Format::OpenMetrics => OPENMETRICS,
@@ -64,7 +64,7 @@ impl Sent {
 }
 
 /// All pages. There must be many, so that a loss of pages is noticed.
-fn sent() -> Vec<Sent> {
+fn sent() -> Vec<CorpusPage> {
     let theirs = corpus().unwrap();
     let ours = ours::GOOD.into_iter().chain(ours::BAD).map(str::to_owned);
     let open = theirs.openmetrics.into_iter().chain(ours).map(|page| (page, Format::OpenMetrics));
@@ -80,7 +80,7 @@ fn sent() -> Vec<Sent> {
 }
 
 /// The pages with their content for prometheus_client.
-fn judged(pages: Vec<(String, Format)>) -> Vec<Sent> {
+fn judged(pages: Vec<(String, Format)>) -> Vec<CorpusPage> {
     let samples = pages.iter().map(|(page, format)| match format {
         Format::Text => (samples_alone(page), Format::Text),
         format => (page.clone(), *format),
@@ -92,22 +92,22 @@ fn judged(pages: Vec<(String, Format)>) -> Vec<Sent> {
     let (whole, samples) = answers.split_at(pages.len());
     let sent = pages.into_iter().zip(whole.iter().zip(samples)).map(|((page, format), answers)| {
         let (Ok(_), Ok(families)) = answers else {
-            return Sent { page, format, theirs: None, exemplars: ByName::new() };
+            return CorpusPage { page, format, theirs: None, exemplars: ByName::new() };
         };
         let mut theirs = oracle::series(families);
         theirs.retain(|(name, _), _| format == Format::Text || !name.ends_with("_created"));
         let with_exemplars = families.iter().filter(|it| it.kind != "gaugehistogram");
         let exemplars = oracle::exemplars(&with_exemplars.cloned().collect::<Vec<_>>());
-        Sent { page, format, theirs: Some(theirs), exemplars }
+        CorpusPage { page, format, theirs: Some(theirs), exemplars }
     });
     sent.collect()
 }
 
 /// The good pages whose series differ in text or OpenMetrics, or whose exemplars differ in OpenMetrics.
-fn changed<'a>(sent: &'a [Sent], rendered: &[Rendered]) -> BTreeSet<&'a str> {
+fn changed<'a>(sent: &'a [CorpusPage], rendered: &[Rendered]) -> BTreeSet<&'a str> {
     assert_eq!(sent.len(), rendered.len());
     let outcomes = sent.iter().zip(accepted(rendered));
-    let is_changed = |(sent, [text, open]): &(&Sent, [Vec<OracleFamily>; 2])| {
+    let is_changed = |(sent, [text, open]): &(&CorpusPage, [Vec<OracleFamily>; 2])| {
         sent.theirs.as_ref().is_some_and(|theirs| {
             let is_kept = [text, open].iter().all(|page| oracle::series(page) == *theirs);
             !is_kept || oracle::exemplars(open) != sent.exemplars
@@ -172,7 +172,7 @@ async fn until_pulled(client: &Client, places: &[usize]) {
 }
 
 /// The pages that a gateway serves after it has pulled these.
-async fn pulled(host: Host, sent: &[Sent]) -> Vec<Rendered> {
+async fn pulled(host: Host, sent: &[CorpusPage]) -> Vec<Rendered> {
     let controllers = [Controller::start(ControllerConfig::default())];
     let pages = sent.iter().map(|it| (it.page.clone().into_bytes(), it.media_type().to_owned()));
     controllers[0].set_mode(Mode::Pages(pages.collect()));

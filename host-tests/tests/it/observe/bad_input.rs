@@ -108,7 +108,7 @@ on_both_hosts! {
         }
     }
 
-    async fn a_websocket_is_counted_once_whatever_its_path(host) {
+    async fn a_websocket_is_counted_once_for_any_path(host) {
         let agreed = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
         let wish: [&[u8]; 2] = [b"connection: upgrade", b"upgrade: websocket"];
         let asks = b"GET /api/v2/jobs/ HTTP/1.1\r\nhost: gateway";

@@ -18,7 +18,7 @@ const CALLS: usize = 8;
 const SOME: Load = Load { connections: 1, each: KINDS.len() };
 
 /// A gateway with one worker, whose VM dies on request.
-struct Mortal {
+struct MortalGateway {
     gateway: Gateway,
     deaths: usize,
     /// All requests except scrapes and fatal requests.
@@ -34,7 +34,7 @@ enum Fate {
     Counted,
 }
 
-impl Mortal {
+impl MortalGateway {
     async fn start(host: Host, by: &str) -> Self {
         let (upstream, module) = (Upstream::start().await, tempfile::tempdir().unwrap());
         let mut spec =
@@ -124,7 +124,7 @@ const fn turns(host: Host) -> usize {
 }
 
 async fn a_worker_dies_again_and_again(host: Host, by: &str) {
-    let mut mortal = Mortal::start(host, by).await;
+    let mut mortal = MortalGateway::start(host, by).await;
     mortal.live().await;
     let mut fates = Vec::new();
     for turn in 0..turns(host) {

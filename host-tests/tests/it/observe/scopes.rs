@@ -1,4 +1,4 @@
-//! Two configurations that share a VM and nothing else.
+//! TwoConfigurations configurations that share a VM and nothing else.
 
 use host_tests::controller::{Controller, ControllerConfig, Mode};
 use host_tests::gateway::{GatewaySpec, Host, ListenerSpec};
@@ -9,14 +9,14 @@ use super::traffic::{KINDS, Load, Upstream, send};
 use super::{STYLES, counting};
 use crate::stage::{TOKEN, Watched, having, is_up, scrape, source, until, until_up};
 
-/// Two listeners with an empty `vm_id`, each with its own scope and source; both proxy to one upstream.
-struct Two {
+/// TwoConfigurations listeners with an empty `vm_id`, each with its own scope and source; both proxy to one upstream.
+struct TwoConfigurations {
     gateway: Watched,
     _upstream: Upstream,
     _controllers: [Controller; 2],
 }
 
-impl Two {
+impl TwoConfigurations {
     /// The controller of the second one is down.
     async fn start(host: Host, by: &str, scopes: [&str; 2]) -> Self {
         let upstream = Upstream::start().await;
@@ -47,7 +47,7 @@ const LESS: Load = Load { connections: 8, each: 50 };
 on_both_hosts! {
     async fn each_scope_has_its_own_counts_and_each_source_its_own_page(host) {
         for by in STYLES {
-            let two = Two::start(host, by, ["first", "second"]).await;
+            let two = TwoConfigurations::start(host, by, ["first", "second"]).await;
             let first = send(two.gateway.address_of(0), MORE).await;
             let second = send(two.gateway.address_of(1), LESS).await;
             two.gateway.idle().await;
@@ -64,7 +64,7 @@ on_both_hosts! {
 
     async fn listeners_with_one_scope_add_up(host) {
         for by in STYLES {
-            let two = Two::start(host, by, ["same", "same"]).await;
+            let two = TwoConfigurations::start(host, by, ["same", "same"]).await;
             let first = send(two.gateway.address_of(0), MORE).await;
             let second = send(two.gateway.address_of(1), LESS).await;
             two.gateway.idle().await;

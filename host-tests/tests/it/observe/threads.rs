@@ -176,7 +176,7 @@ impl Rendezvous {
     }
 }
 
-/// What the threads share.
+/// State that the threads share.
 struct Crowd {
     world: Arc<World>,
     /// Where all VMs wait before each round.

@@ -17,7 +17,7 @@ pub(crate) struct Engine<'a> {
 
 /// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub(crate) struct SearchResult {
     /// The number of inputs that were run.
     pub(crate) executions: u64,
     /// The number of edges of the program that they covered.
@@ -69,7 +69,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Continues the search from the corpus, and keeps the fewest inputs that cover the same edges.
-    pub(crate) fn search(&self, runs: u64) -> Result<Outcome, EngineError> {
+    pub(crate) fn search(&self, runs: u64) -> Result<SearchResult, EngineError> {
         let (folder, grown) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let corpus = corpus(self.target);
         fs::create_dir_all(&corpus)?;
@@ -87,7 +87,7 @@ impl<'a> Engine<'a> {
         let (files, bytes) = self.minimise(&corpus, grown.path())?;
         let edges =
             number_behind(&log, " cov: ").ok_or_else(|| EngineError::Failed(log.clone()))?;
-        Ok(Outcome { executions: executions(&log)?, edges, files, bytes })
+        Ok(SearchResult { executions: executions(&log)?, edges, files, bytes })
     }
 
     fn run(&self, folder: &TempDir, runs: u64, corpora: &[&Path]) -> Result<Output, EngineError> {

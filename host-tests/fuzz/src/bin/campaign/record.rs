@@ -1,6 +1,6 @@
 //! RECORD.md: the results of the last campaign over each target.
 
-use crate::engine::Outcome;
+use crate::engine::SearchResult;
 use fuzz::{TARGETS, Target};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,11 +9,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 const HEAD: &str = "\
-# What `make fuzz` came to
+# Results of `make fuzz`
 
-Each target's last campaign: inputs run, edges of the instrumented program that they went over, and as many files of the
-corpus as suffice for that. A fault that the feature `planted` puts into the target's wrapper is looked for from nothing,
-and found after so many inputs.
+For the last campaign of each target: the number of inputs, the edges of the instrumented program that they covered, and
+the files of the corpus that cover the same edges. The feature `planted` puts a fault into the target's wrapper; a search
+from an empty corpus found it after this number of inputs.
 
 | target | seed | inputs run | edges | corpus, files | bytes | planted fault | found after |
 |---|---|---|---|---|---|---|---|
@@ -23,14 +23,14 @@ and found after so many inputs.
 pub(crate) struct Line {
     pub(crate) target: &'static Target,
     pub(crate) seed: u64,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: SearchResult,
     pub(crate) found_after: u64,
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { target: Target { name, fault, .. }, seed, outcome, found_after } = self;
-        let Outcome { executions, edges, files, bytes } = outcome;
+        let SearchResult { executions, edges, files, bytes } = outcome;
         write!(
             f,
             "| {name} | {seed} | {executions} | {edges} | {files} | {bytes} | {fault} | {found_after} |"

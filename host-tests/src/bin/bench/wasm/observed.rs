@@ -36,11 +36,11 @@ pub(crate) fn observed_by_access_logger(report: &mut Report) -> Result<(), Bench
     observed(report, "the access logger", Style::AccessLog)
 }
 
-fn observed(report: &mut Report, who: &'static str, style: Style) -> Result<(), BenchError> {
+fn observed(report: &mut Report, contender: &'static str, style: Style) -> Result<(), BenchError> {
     let by = if style == Style::Filter { "filter" } else { "access_log" };
     let mut site = Site::new(&tools::module(), &envoys::plugin(&json!([]), by))?;
     let counts = observe(&mut site, style)?;
-    let name = format!("request counted by {who}");
+    let name = format!("request counted by {contender}");
     let total = counts.total();
     let row = |what: &str, sum: u64| {
         let each = float(sum) / f64::from(OBSERVED);
@@ -52,7 +52,7 @@ fn observed(report: &mut Report, who: &'static str, style: Style) -> Result<(), 
     let returning = row("host calls that return bytes", total.calls_that_returned_bytes());
     report.row(returning.at_most(4.0));
     report.detail(&name, by_callback(&counts, OBSERVED.into()));
-    check(&mut site, who)
+    check(&mut site, contender)
 }
 
 /// The work for all observed requests, once they all do the same.
@@ -67,9 +67,9 @@ fn observe(site: &mut Site, style: Style) -> Result<Counts, BenchError> {
     Ok(counts)
 }
 
-fn check(site: &mut Site, who: &'static str) -> Result<(), BenchError> {
+fn check(site: &mut Site, contender: &'static str) -> Result<(), BenchError> {
     let (_, page) = site.scrape("?gateway=only")?;
     let counted = pages::requests(&String::from_utf8_lossy(&page));
     let sent = u64::from(WARM_UP + OBSERVED);
-    if counted == sent { Ok(()) } else { Err(BenchError::Miscounted { who, counted, sent }) }
+    if counted == sent { Ok(()) } else { Err(BenchError::Miscounted { contender, counted, sent }) }
 }
