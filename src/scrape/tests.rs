@@ -7,7 +7,7 @@ use crate::exposition::parse;
 use crate::host::fake::FakeHost;
 use crate::metrics::Kind;
 use crate::shared::snapshot::{Head, Keys};
-use crate::upstream::Plain;
+use crate::upstream::{Cause, Plain};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::time::Duration;
@@ -234,14 +234,94 @@ fn a_page_is_served_until_it_is_stale() {
     assert!(text.contains("awx_gateway_source_up{source=\"c\"} 0"), "{text}");
 }
 
+/// A gateway whose sources were not pulled yet.
+fn unpulled(sources: &[&str]) -> Fixture {
+    let gateway = Fixture::with_sources("{}", 1_000, sources);
+    for keys in &gateway.keys {
+        let read = keys.head(&gateway.host).unwrap();
+        keys.swap_head(&gateway.host, &read, &Head::default()).unwrap();
+    }
+    gateway
+}
+
+fn text_of(reply: &Reply) -> String {
+    String::from_utf8(reply.body.to_vec()).unwrap()
+}
+
 #[test]
-fn a_source_that_was_never_pulled_is_down_with_its_reason() {
-    let text = Fixture::new().text();
-    assert!(text.contains("awx_gateway_source_up{source=\"c\"} 0"), "{text}");
-    assert!(
-        text.contains("awx_gateway_source_problem_info{reason=\"not pulled yet\",source=\"c\"} 1"),
-        "{text}"
-    );
+fn a_scrape_before_the_first_pull_waits_for_it_within_the_clients_timeout() {
+    let timeout = |seconds| [GET, &[(TIMEOUT, seconds)]].concat();
+    for (headers, wait) in [
+        (GET.to_vec(), limits::FIRST_PULL),
+        (timeout("60"), limits::FIRST_PULL),
+        (timeout("3"), Duration::from_millis(2_500)),
+    ] {
+        let gateway = unpulled(&["c"]);
+        assert_eq!(gateway.start("/api/v2/metrics", &headers), Step::Wait);
+        assert_eq!(gateway.scraper.tick_period(), Some(*limits::TICK.start()));
+        gateway.host.pass(wait - Duration::from_millis(1));
+        assert_eq!(gateway.scraper.advance(gateway.context()), []);
+        gateway.host.pass(Duration::from_millis(200));
+        let text = text_of(&gateway.advance().1);
+        assert!(text.contains("awx_gateway_source_up{source=\"c\"} 0"), "{text}");
+        let problem = "awx_gateway_source_problem_info{reason=\"not pulled yet\",source=\"c\"} 1";
+        assert!(text.contains(problem), "{text}");
+    }
+    for hostile in ["", "-1", "nan", "inf", "1e300", "0", "\u{e9}"] {
+        let gateway = unpulled(&["c"]);
+        let step = gateway.start("/api/v2/metrics", &timeout(hostile));
+        assert!(matches!(step, Step::Wait | Step::Reply(_)), "{hostile}");
+    }
+}
+
+#[test]
+fn a_scrape_that_waits_for_the_first_pull_gets_its_page_when_it_ends() {
+    let gateway = unpulled(&["c"]);
+    assert_eq!(gateway.start("/api/v2/metrics", GET), Step::Wait);
+    gateway.store(1, PAGE);
+    gateway.host.pass(*limits::TICK.start());
+    assert!(text_of(&gateway.advance().1).contains("up{node=\"a\"} 1"));
+    // A client that left is not answered.
+    let gateway = unpulled(&["c"]);
+    assert_eq!(gateway.start("/api/v2/metrics", GET), Step::Wait);
+    gateway.scraper.forget(7);
+    assert_eq!(gateway.scraper.tick_period(), None);
+}
+
+#[test]
+fn a_query_selects_sources_and_names_those_that_exist() {
+    let gateway = Fixture::with_sources("{}", 1_000, &["a", "b", "c"]);
+    for (source, keys) in ["a", "b", "c"].iter().zip(&gateway.keys) {
+        gateway.store_as(keys, 1, format!("only_{source} 1\n").as_bytes());
+    }
+    let page = |query: &str| {
+        let reply = gateway.reply(&format!("/api/v2/metrics?{query}"), GET);
+        (reply.status, text_of(&reply))
+    };
+    let (status, text) = page("source=a&source=c&format=txt");
+    assert_eq!(status, 200);
+    for (name, is_selected) in [("a", true), ("b", false), ("c", true)] {
+        assert_eq!(text.contains(&format!("only_{name} 1\n")), is_selected, "{text}");
+        assert_eq!(text.contains(&format!("source=\"{name}\"")), is_selected, "{text}");
+    }
+    let sentence = "No such source. These credentials show: a, b, c.";
+    assert_eq!(page("source=a&source=x&format=txt"), (404, format!("{sentence}\n")));
+    assert_eq!(page("source=x&format=json"), (404, format!("{{\"detail\":\"{sentence}\"}}")));
+}
+
+#[test]
+fn a_query_for_one_source_without_a_page_is_503_with_the_reason() {
+    let gateway = Fixture::with_sources("{}", 1_000, &["a", "b"]);
+    gateway.store_as(&gateway.keys[0], 1, b"up 1\n");
+    let reply = |query: &str| gateway.reply(&format!("/api/v2/metrics?{query}"), GET);
+    assert_eq!(reply("source=a").status, 200);
+    assert_eq!(reply("source=a&source=b").status, 200);
+    let down = reply("source=b&format=txt");
+    let reason = Cause::from(Plain::Unreachable);
+    assert_eq!((down.status, text_of(&down)), (503, format!("source \"b\": {reason}\n")));
+    // A page that is too old is none either.
+    gateway.host.pass(Duration::from_secs(3_600));
+    assert_eq!(text_of(&reply("source=a&format=txt")), "source \"a\": stale\n");
 }
 
 #[test]
