@@ -1,4 +1,4 @@
-//! A configuration with a mistake in it: the gateway does not start, and says which field is wrong, and no secret.
+//! With a mistake in its configuration the gateway does not start. The log names the field, and quotes no secret.
 
 use host_tests::controller::{Controller, ControllerConfig};
 use host_tests::gateway::{Gateway, GatewaySpec, Host, StartError};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::stage::{METRICS, TOKEN, Watched, having, plugin, scrape, source, spec, until_up};
 
-/// Stands where a secret could, and is never to be seen.
+/// A secret at a wrong place, which no log may contain.
 const SECRET: &str = "s3cret-of-thirty-characters-xx";
 
-/// Wrong configurations, and what is said of them.
+/// Configurations with mistakes, and the beginning of the error.
 fn mistakes() -> Vec<(String, &'static str)> {
     let with = |pointer, field: Value| having(plugin(0), pointer, field).to_string();
     let entry = |name| json!({"name": name, "sha256": "ab".repeat(32)});
@@ -19,9 +19,9 @@ fn mistakes() -> Vec<(String, &'static str)> {
     vec![
         (text[..text.len() - 1].to_owned(), "configuration: not JSON, at line 1, column "),
         ("[]".to_owned(), "configuration: must be an object"),
-        (with("/sorces", json!([])), "sorces: unknown field"),
+        (with("/sorces", json!([])), "sorces: unknown field, did you mean sources?"),
         (with(&format!("/{SECRET}"), json!(1)), "configuration: has an unknown field"),
-        (with("/sources/0/intervall", json!("5s")), "sources[0].intervall: unknown field"),
+        (with("/sources/0/intervall", json!("5s")), "sources[0].intervall: unknown field, did you mean interval?"),
         (
             with("/sources/0/name", json!(SECRET.repeat(9))),
             "sources[0].name: longer than 128 bytes",
@@ -41,7 +41,7 @@ fn mistakes() -> Vec<(String, &'static str)> {
         (with("/sources/0/labels", json!({"__x": SECRET})), "sources[0].labels.__x: "),
         (
             with("/sources/0/credential", json!({"bearer": SECRET, "bearer_env": "X"})),
-            "sources[0].credential: must hold bearer, or bearer_env, or username with password or password_env",
+            "sources[0].credential: must contain bearer, or bearer_env, or username with password or password_env",
         ),
         (
             with("/sources/0/credential", json!("forward")),
@@ -70,6 +70,12 @@ fn mistakes() -> Vec<(String, &'static str)> {
             "auth.controller.token: unknown field",
         ),
         (with("/paths", json!(["/a/../b"])), "paths[0]: must be a normal path"),
+        (with("/hosts", json!(["a:+80"])), "hosts[0]: must be a host name or address"),
+        (
+            json!({"scope": "", "hosts": [SECRET, SECRET, 1], "auth": {"anonymous": SECRET}}).to_string(),
+            "scope: must not be empty; hosts[1]: an earlier entry has the same; hosts[2]: must be a string; \
+             auth.anonymous: must be true or false",
+        ),
         (
             with("/observe", json!({"by": SECRET})),
             "observe.by: must be one of filter, access_log, off",
@@ -77,7 +83,7 @@ fn mistakes() -> Vec<(String, &'static str)> {
     ]
 }
 
-/// What the gateway says of a configuration that it does not start with.
+/// The error of a gateway that does not start with this configuration.
 async fn refusal(host: Host, configuration: &str) -> StartError {
     let spec = GatewaySpec::new(&json!({})).plugin(configuration).workers(1);
     let spec = spec.cluster("controller", ([127, 0, 0, 1], 1).into());
