@@ -21,7 +21,10 @@ fn mistakes() -> Vec<(String, &'static str)> {
         ("[]".to_owned(), "configuration: must be an object"),
         (with("/sorces", json!([])), "sorces: unknown field, did you mean sources?"),
         (with(&format!("/{SECRET}"), json!(1)), "configuration: has an unknown field"),
-        (with("/sources/0/intervall", json!("5s")), "sources[0].intervall: unknown field, did you mean interval?"),
+        (
+            with("/sources/0/intervall", json!("5s")),
+            "sources[0].intervall: unknown field, did you mean interval?",
+        ),
         (
             with("/sources/0/name", json!(SECRET.repeat(9))),
             "sources[0].name: longer than 128 bytes",
@@ -72,7 +75,8 @@ fn mistakes() -> Vec<(String, &'static str)> {
         (with("/paths", json!(["/a/../b"])), "paths[0]: must be a normal path"),
         (with("/hosts", json!(["a:+80"])), "hosts[0]: must be a host name or address"),
         (
-            json!({"scope": "", "hosts": [SECRET, SECRET, 1], "auth": {"anonymous": SECRET}}).to_string(),
+            json!({"scope": "", "hosts": [SECRET, SECRET, 1], "auth": {"anonymous": SECRET}})
+                .to_string(),
             "scope: must not be empty; hosts[1]: an earlier entry has the same; hosts[2]: must be a string; \
              auth.anonymous: must be true or false",
         ),
@@ -173,4 +177,54 @@ async fn the_oldest_envoy_serves_the_page() {
     }
     assert_eq!(stage.gateway.client().get(METRICS).await.unwrap().status(), 401);
     assert_eq!(stage.gateway.client().get("/api/v2/ping/").await.unwrap().status(), 200);
+}
+
+/// Runs `check-config` on a file with this text.
+fn check_config(name: &str, text: &str) -> std::process::Output {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), text).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_check-config"));
+    command.current_dir(folder.path()).arg(name).output().unwrap()
+}
+
+#[test]
+fn check_config_prints_every_mistake_and_fails() {
+    let mistakes = having(plugin(0), "/scope", json!(""));
+    let mistakes = having(mistakes, "/sources/0/credential", json!({"bearer": SECRET, "x": 1}));
+    let output = check_config("plugin.json", &mistakes.to_string());
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout, b"");
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "plugin.json: scope: must not be empty\n\
+         plugin.json: sources[0].credential.x: unknown field\n"
+    );
+}
+
+#[test]
+fn check_config_succeeds_without_a_mistake() {
+    let output = check_config("plugin.json", &plugin(0).to_string());
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "plugin.json: ok\n");
+    assert_eq!(output.stderr, b"");
+}
+
+#[test]
+fn check_config_prints_the_places_of_mistakes_in_envoys_configuration() {
+    let wrong = json!({"hosts": ["a:+80"], "paths": [SECRET]});
+    let configuration =
+        json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": wrong});
+    let plugin = json!({"root_id": "awx_metrics", "configuration": configuration});
+    let yaml =
+        yaml_serde::to_string(&json!({"http_filters": [{"typed_config": {"config": plugin}}]}));
+    let output = check_config("envoy.yaml", &yaml.unwrap());
+    assert_eq!(output.status.code(), Some(1));
+    let place = "envoy.yaml: http_filters[0].typed_config.config.configuration";
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!(
+            "{place}: paths[0]: must begin with a slash\n\
+             {place}: hosts[0]: must be a host name or address, with a port or without\n"
+        )
+    );
 }
