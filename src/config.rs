@@ -84,6 +84,10 @@ pub struct Source {
     pub labels: Vec<(String, String)>,
     /// How `awx_gateway_*` series of the page are treated.
     pub gateway_families: GatewayFamilyPolicy,
+    /// The families to take, by name, or by prefix with a `*`; `None` for all. See [`Source::takes`].
+    pub keep: Option<Vec<String>>,
+    /// The families to leave out, in the same form.
+    pub drop: Vec<String>,
 }
 
 /// How `awx_gateway_*` series of a pulled page are treated.
@@ -104,6 +108,19 @@ pub enum Observe {
     AccessLog,
     /// None.
     Off,
+}
+
+impl Source {
+    /// Returns true if `keep` contains the family, or there is no `keep`, and `drop` does not contain it.
+    #[must_use]
+    pub fn takes(&self, family: &str) -> bool {
+        let names = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(prefix) => family.starts_with(prefix),
+            None => family == pattern,
+        };
+        let is_kept = self.keep.as_ref().is_none_or(|keep| keep.iter().any(names));
+        is_kept && !self.drop.iter().any(names)
+    }
 }
 
 impl Config {

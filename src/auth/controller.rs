@@ -27,6 +27,8 @@ pub struct Controller {
     pub deny_for: Duration,
     /// How long a permit counts, from the verdict, while the controller cannot be asked.
     pub allow_while_down_for: Duration,
+    /// The name of the controller's session cookie.
+    pub cookie: String,
 }
 
 /// What an answer says of the credentials that were shown.
@@ -241,6 +243,7 @@ mod tests {
             allow_for: seconds(60),
             deny_for: seconds(10),
             allow_while_down_for: seconds(300),
+            cookie: String::new(),
         }
     }
 

@@ -125,6 +125,8 @@ fn source(field: Field<'_>, are_several: bool, is_taken: impl Fn(&str) -> bool) 
         "credential",
         "labels",
         "gateway_families",
+        "keep",
+        "drop",
     ]);
     let name = fields.required("name", &unless(is_taken, rules::name)).unwrap_or_default();
     let cluster = fields.required("cluster", &rules::cluster).unwrap_or_default();
@@ -141,9 +143,16 @@ fn source(field: Field<'_>, are_several: bool, is_taken: impl Fn(&str) -> bool) 
             .read("labels", |field| labels(field, SOURCE_RESERVED))
             .unwrap_or_else(|| default_labels(&name, are_several)),
         gateway_families: policy.unwrap_or(GatewayFamilyPolicy::Drop),
+        keep: fields.read("keep", families),
+        drop: fields.read("drop", families).unwrap_or_default(),
         name,
         cluster,
     }
+}
+
+/// Reads names of families, or prefixes that end in `*`.
+fn families(field: Field<'_>) -> Option<Vec<String>> {
+    distinct_texts(field, limits::CONFIG_FAMILIES, &rules::families)
 }
 
 /// With several sources, each series has the name of its source, so that no two sources have equal series.
@@ -277,6 +286,7 @@ fn controller(field: Field<'_>, sources: &NamedSources<'_>) -> Controller {
         "allow_for",
         "deny_for",
         "allow_while_down_for",
+        "cookie",
     ]);
     let cluster = fields.required("cluster", &rules::cluster).unwrap_or_default();
     let opened = fields.read("sources", |field| indices(field, sources));
@@ -289,6 +299,7 @@ fn controller(field: Field<'_>, sources: &NamedSources<'_>) -> Controller {
         allow_for: duration(&mut fields, "allow_for", 60, limits::ALLOW_LEAST),
         deny_for: duration(&mut fields, "deny_for", 10, Duration::ZERO),
         allow_while_down_for: duration(&mut fields, "allow_while_down_for", 300, Duration::ZERO),
+        cookie: fields.text_or("cookie", &rules::cookie, "awx_sessionid".to_owned()),
         cluster,
     }
 }
@@ -313,7 +324,6 @@ fn indices(field: Field<'_>, sources: &NamedSources<'_>) -> Option<Vec<usize>> {
 
 /// Reads what an entry of `tokens` or `users` opens.
 fn view(fields: &mut Fields<'_>, sources: &NamedSources<'_>) -> Rc<Visibility> {
-    let families = |field| distinct_texts(field, limits::CONFIG_FAMILIES, &rules::families);
     Rc::new(Visibility {
         sources: fields.read("sources", |field| indices(field, sources)),
         families: fields.read("families", families),

@@ -76,6 +76,13 @@ pub(super) fn split_port(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// The name of a cookie: a token (RFC 9110, section 5.6.2).
+pub(super) fn cookie(text: String) -> Result<String, Problem> {
+    const MARKS: &str = "!#$%&'*+-.^_`|~";
+    let fits = |c: char| c.is_ascii_alphanumeric() || MARKS.contains(c);
+    only(bounded(text, limits::NAME_BYTES)?, fits, "letters, digits and !#$%&'*+-.^_`|~")
+}
+
 /// The name of an environment variable.
 pub(super) fn variable(text: String) -> Result<String, Problem> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');

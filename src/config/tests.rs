@@ -101,7 +101,7 @@ pub(super) fn full() -> Value {
             {"name": "one", "cluster": "c1", "authority": "one.example:443", "path": "/m?dbonly=1",
              "interval": "30s", "timeout": "500ms", "stale_after": "10m", "idle_after": "1h",
              "credential": {"bearer_env": "TOKEN"}, "labels": {"site": "east", "env": "prod"},
-             "gateway_families": "keep"},
+             "gateway_families": "keep", "keep": ["awx_*"], "drop": ["awx_pod_*", "awx_info"]},
             {"name": "two", "cluster": "c2",
              "credential": {"username": "scraper", "password": "hidden word"}},
             {"name": "three", "cluster": "c3",
@@ -115,7 +115,7 @@ pub(super) fn full() -> Value {
             "controller": {
                 "cluster": "c2", "authority": "two.example", "path": "/check", "timeout": "1500ms",
                 "sources": ["two"], "allow_for": "30s", "deny_for": "0s",
-                "allow_while_down_for": "1h",
+                "allow_while_down_for": "1h", "cookie": "sessionid",
             },
         },
         "observe": {"by": "access_log"},

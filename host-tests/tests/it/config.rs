@@ -114,7 +114,7 @@ on_both_hosts! {
         }
     }
 
-    async fn what_is_legal_and_hardly_meant_is_served_with_a_warning(host) {
+    async fn a_setting_that_is_probably_a_mistake_is_served_with_a_warning(host) {
         let plugin = having(plugin(0), "/sources/0/stale_after", json!("1s"));
         let plugin = having(plugin, "/sources/0/interval", json!("1m"));
         let controller = Controller::start(ControllerConfig::default());
@@ -133,7 +133,7 @@ on_both_hosts! {
         assert!(gateway.log().contains(warning), "{}", gateway.log());
     }
 
-    async fn an_empty_configuration_answers_and_lets_nobody_in(host) {
+    async fn an_empty_configuration_refuses_every_client(host) {
         for configuration in ["", "{}"] {
             let controller = Controller::start(ControllerConfig::default());
             let mut spec = spec(&[plugin(0)], std::slice::from_ref(&controller));

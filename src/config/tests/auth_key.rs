@@ -28,6 +28,7 @@ fn the_key_of_auth_changes_with_each_of_its_fields_and_with_no_other() {
         ("/auth/controller/allow_for", json!("1s")),
         ("/auth/controller/deny_for", json!("1s")),
         ("/auth/controller/allow_while_down_for", json!("1s")),
+        ("/auth/controller/cookie", json!("other")),
     ] {
         let mut changed = full();
         *changed.pointer_mut(pointer).unwrap() = value;

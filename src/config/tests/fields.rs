@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::auth::Visibility;
@@ -21,7 +21,7 @@ fn without_a_configuration_every_default_applies_and_every_client_is_refused() {
         assert!(!config.auth.anonymous);
         assert!(config.auth.tokens.is_empty() && config.auth.users.is_empty());
         assert_eq!(config.observe, Observe::Filter);
-        assert_eq!(config.warnings(), [Warning::NobodyLetIn]);
+        assert_eq!(config.warnings(), [Warning::EveryClientRefused]);
     }
 }
 
@@ -38,6 +38,7 @@ fn a_source_has_the_documented_defaults() {
     assert!(matches!(source.credential, Credential::None));
     assert_eq!(source.labels, []);
     assert_eq!(source.gateway_families, GatewayFamilyPolicy::Drop);
+    assert_eq!((&source.keep, &source.drop), (&None, &vec![]));
 }
 
 #[test]
@@ -52,6 +53,7 @@ fn the_controller_has_the_documented_defaults_and_opens_the_sources_on_its_clust
     assert_eq!(controller.allow_while_down_for, Duration::from_secs(300));
     assert_eq!(controller.view.sources, Some(vec![1]));
     assert_eq!(controller.view.families, None);
+    assert_eq!(controller.cookie, "awx_sessionid");
     assert_eq!(config.warnings(), []);
 }
 
@@ -92,8 +94,11 @@ fn every_field_is_read() {
     let labels = [("env", "prod"), ("site", "east")].map(|(n, v)| (n.to_owned(), v.to_owned()));
     assert_eq!(source.labels, labels);
     assert_eq!(source.gateway_families, GatewayFamilyPolicy::Keep);
+    assert_eq!(source.keep.as_deref(), Some(&["awx_*".to_owned()][..]));
+    assert_eq!(source.drop, ["awx_pod_*", "awx_info"]);
+    assert_eq!(controller.cookie, "sessionid");
     let closed = Warning::OpensNothing { list: "tokens", entry: 0 };
-    assert_eq!(config.warnings(), [Warning::EverybodyLetIn, closed]);
+    assert_eq!(config.warnings(), [Warning::EveryClientAdmitted, closed]);
 }
 
 #[test]
@@ -101,4 +106,43 @@ fn with_several_sources_each_has_its_name_as_a_label_unless_it_has_labels() {
     let config = accept(&with_source(&json!({"labels": {}})));
     assert_eq!(config.sources[0].labels, [("source".to_owned(), "a".to_owned())]);
     assert_eq!(config.sources[1].labels, []);
+}
+
+#[test]
+fn a_source_takes_the_families_that_keep_contains_and_drop_does_not() {
+    let takes =
+        |changes: Value, family: &str| accept(&with_source(&changes)).sources[1].takes(family);
+    assert!(takes(json!({}), "awx_status_total"));
+    assert!(!takes(json!({"keep": []}), "awx_status_total"));
+    let both = json!({"keep": ["awx_*", "up"], "drop": ["awx_pod_*", "awx_info"]});
+    for (family, is_taken) in [
+        ("awx_status_total", true),
+        ("awx_", true),
+        ("awx", false),
+        ("up", true),
+        ("upper", false),
+        ("awx_pod_a", false),
+        ("awx_pod", true),
+        ("awx_info", false),
+        ("awx_info_total", true),
+        ("python_info", false),
+    ] {
+        assert_eq!(takes(both.clone(), family), is_taken, "{family}");
+    }
+    let drop = json!({"drop": ["awx_pod_*"]});
+    assert!(takes(drop.clone(), "python_info") && !takes(drop, "awx_pod_a"));
+    assert!(!takes(json!({"keep": ["a"], "drop": ["*"]}), "a"));
+}
+
+#[test]
+fn the_name_of_the_session_cookie_is_a_token() {
+    for name in ["sessionid", "__Host-awx", "a.b!#$%&'*+^`|~"] {
+        let config = accept(&with_controller(&json!({"cookie": name})));
+        assert_eq!(config.auth.controller.unwrap().cookie, name);
+    }
+    for name in ["a b", "a=b", "a;b", "a,b", "a\"b", "ä", "a\n", "a\u{7f}", "a/b", "a@b"] {
+        let (field, problem) = refuse(&with_controller(&json!({"cookie": name})));
+        assert_eq!(field, "auth.controller.cookie");
+        assert!(matches!(problem, Problem::Characters { .. }), "{name:?}: {problem:?}");
+    }
 }

@@ -109,6 +109,13 @@ fn a_mistake_in_a_source_is_reported_with_its_field() {
             WrongType { expected: "a string" },
         ),
         (with_source(&json!({"path": "metrics"})), "sources[1].path", NoSlash),
+        (with_source(&json!({"keep": ["a", "a"]})), "sources[1].keep[1]", Duplicate),
+        (with_source(&json!({"drop": "a"})), "sources[1].drop", WrongType { expected: "a list" }),
+        (
+            with_source(&json!({"drop": ["*a"]})),
+            "sources[1].drop[0]",
+            Characters { allowed: "letters, digits, _ and :, and a * at the end" },
+        ),
         (
             with_source(&json!({"gateway_families": "Keep"})),
             "sources[1].gateway_families",
@@ -157,6 +164,7 @@ fn a_mistake_in_auth_is_reported_with_its_field() {
         (json!({"auth": {"controller": {}}}), "auth.controller.cluster", Missing),
         (with_controller(&json!({"token": "x"})), "auth.controller.token", UnknownField),
         (with_controller(&json!({"path": "x"})), "auth.controller.path", NoSlash),
+        (with_controller(&json!({"cookie": ""})), "auth.controller.cookie", Empty),
         (with_controller(&json!({"sources": ["x"]})), "auth.controller.sources[0]", UnknownSource),
         (with_controller(&json!({"sources": ["b", "b"]})), "auth.controller.sources[1]", Duplicate),
         (with_controller(&json!({"allow_for": "0s"})), "auth.controller.allow_for", short(second)),

@@ -25,14 +25,14 @@ fn what_opens_more_or_less_than_it_says_is_warned_of() {
     let users = json!({"auth": {"users": [user(json!([]))]}});
     assert_eq!(accept(&users).warnings(), [opens_nothing("users", 0)]);
     let users = json!({"auth": {"users": [user(json!(["*"]))], "anonymous": true}});
-    assert_eq!(accept(&users).warnings(), [Warning::EverybodyLetIn]);
+    assert_eq!(accept(&users).warnings(), [Warning::EveryClientAdmitted]);
 
     let mut forwarding = with_controller(&json!({}));
     forwarding["sources"][1]["credential"] = json!("forward");
     assert_eq!(accept(&forwarding).warnings(), []);
     forwarding["auth"]["anonymous"] = json!(true);
-    let forwarded = Warning::ForwardedToEverybody { source: 1 };
-    assert_eq!(accept(&forwarding).warnings(), [Warning::EverybodyLetIn, forwarded]);
+    let forwarded = Warning::ForwardedToEveryClient { source: 1 };
+    assert_eq!(accept(&forwarding).warnings(), [Warning::EveryClientAdmitted, forwarded]);
 
     let closed = [Warning::ControllerOpensNoSource];
     assert_eq!(accept(&with_controller(&json!({"cluster": "elsewhere"}))).warnings(), closed);
