@@ -68,7 +68,7 @@ impl<'a> Field<'a> {
     pub(super) fn bool(self) -> Option<bool> {
         match self.value {
             Json::Bool(value) => Some(value),
-            _ => self.is_not("true or false"),
+            _ => self.refuse_type("true or false"),
         }
     }
 
@@ -78,7 +78,7 @@ impl<'a> Field<'a> {
             Json::Text(value) => {
                 rule(value).map_err(|problem| self.log.add(self.place, problem)).ok()
             }
-            _ => self.is_not("a string"),
+            _ => self.refuse_type("a string"),
         }
     }
 
@@ -92,7 +92,7 @@ impl<'a> Field<'a> {
                 Some(items.map(|(value, place)| Field { log, place, value }).collect())
             }
             Json::List(_) => too_many(log, place, most),
-            value => Self { log, place, value }.is_not("a list"),
+            value => Self { log, place, value }.refuse_type("a list"),
         }
     }
 
@@ -102,7 +102,7 @@ impl<'a> Field<'a> {
         let object = match value {
             Json::Object(object) if object.len() <= most => object,
             Json::Object(_) => return too_many(log, place, most),
-            value => return Self { log, place, value }.is_not("an object"),
+            value => return Self { log, place, value }.refuse_type("an object"),
         };
         let mut entries: Vec<(String, Field<'a>)> = Vec::with_capacity(object.len());
         for (key, value) in object {
@@ -136,7 +136,7 @@ impl<'a> Field<'a> {
         fields
     }
 
-    fn is_not<T>(self, expected: &'static str) -> Option<T> {
+    fn refuse_type<T>(self, expected: &'static str) -> Option<T> {
         self.refuse(Problem::WrongType { expected });
         None
     }
