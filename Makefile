@@ -108,7 +108,7 @@ fuzz: toolchain ## searches for inputs that break a promise; FUZZ_TARGET=path FU
 	cargo run --locked --quiet -p fuzz --bin campaign -- $$engine $$engine-planted
 
 .PHONY: check-config
-check-config: toolchain ## checks a plugin configuration as the filter does: FILE=plugin.json
+check-config: toolchain ## checks the plugin configurations in FILE, which is plugin JSON, Envoy YAML or a Kubernetes manifest
 	@$(QUICK_RUN) check-config -- '$(FILE)'
 
 .PHONY: credential

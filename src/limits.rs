@@ -42,6 +42,9 @@ pub const CONFIG_BYTES: usize = 256 * 1024;
 /// has the same.
 pub const CONFIG_DEPTH: usize = 127;
 
+/// Mistakes in the plugin's configuration that are reported: more than an operator corrects at once, and each takes memory.
+pub const CONFIG_ERRORS: usize = 100;
+
 /// Entries of `paths`: each is compared with the path of every request.
 pub const CONFIG_PATHS: usize = 32;
 

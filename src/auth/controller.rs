@@ -30,6 +30,8 @@ pub struct Controller {
     pub deny_for: Duration,
     /// How long a permit is valid, from when it was given, while the controller gives no verdict.
     pub allow_while_down_for: Duration,
+    /// The name of the controller's session cookie.
+    pub cookie: String,
 }
 
 /// The meaning of an answer for the credentials that were sent.
@@ -250,6 +252,7 @@ mod tests {
             allow_for: seconds(60),
             deny_for: seconds(10),
             allow_while_down_for: seconds(300),
+            cookie: String::new(),
         }
     }
 

@@ -264,6 +264,7 @@ fn with_controller(anonymous: bool) -> Policy {
         allow_for: Duration::from_secs(60),
         deny_for: Duration::from_secs(10),
         allow_while_down_for: Duration::from_secs(300),
+        cookie: "awx_sessionid".to_owned(),
     };
     Policy { controller: Some(controller), ..policy(anonymous) }
 }

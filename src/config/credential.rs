@@ -1,4 +1,4 @@
-//! What a source's controller is shown.
+//! The credential that a source's controller receives.
 
 use std::borrow::Cow;
 
@@ -12,36 +12,35 @@ use crate::auth::Secret;
 /// A source's credential.
 #[derive(Debug)]
 pub enum Credential {
-    /// None is sent.
+    /// No credential is sent.
     None,
     /// A bearer token.
     Bearer(SecretSource),
-    /// A user's name and password.
+    /// The name and password of a user.
     Basic {
-        /// The user, without colon.
+        /// The name of the user, without a colon.
         username: String,
         /// The password.
         password: SecretSource,
     },
-    /// Those of the client that scrapes: the page is pulled on demand, and nothing is kept to pull it with.
+    /// The credentials of the client that scrapes. The page is pulled on demand, and no credential is stored.
     Forward,
 }
 
-/// Where a secret comes from.
+/// The origin of a secret.
 #[derive(Debug)]
 pub enum SecretSource {
     /// The configuration itself.
     Literal(Secret),
-    /// The VM's environment variable of this name.
+    /// The environment variable of this name in the VM.
     Variable(String),
 }
 
 impl Credential {
-    /// The value of the `Authorization` header, or none if there is no credential. `variable` looks up the VM's
-    /// environment.
+    /// The value of the `Authorization` header, or none if no credential is sent. `variable` reads the VM's environment.
     ///
     /// # Errors
-    /// Where the variable is not set, or holds what no header can.
+    /// If the variable is not set, or a header cannot contain its value.
     pub fn authorization(
         &self,
         variable: impl FnOnce(&str) -> Option<String>,
@@ -71,7 +70,7 @@ impl SecretSource {
             Self::Literal(secret) => Ok(Cow::Borrowed(secret.expose())),
             Self::Variable(name) => {
                 let value = variable(name).ok_or(CredentialError::Unset { variable: name })?;
-                // Secrets that come out of files end in a newline more often than not.
+                // A secret from a file usually ends in a newline.
                 rule(value.trim_end_matches(['\r', '\n']).to_owned())
                     .map(Cow::Owned)
                     .map_err(|_| CredentialError::Unusable { variable: name })
@@ -80,19 +79,19 @@ impl SecretSource {
     }
 }
 
-/// Why a credential cannot be sent.
+/// The reason why a credential cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError<'a> {
     /// The VM's environment has no such variable.
     #[error("the environment variable {variable} is not set")]
     Unset {
-        /// Its name.
+        /// The name of the variable.
         variable: &'a str,
     },
-    /// It is empty, too long, or has characters that no header can carry.
+    /// The value is empty or too long, or has characters that a header cannot contain.
     #[error("the environment variable {variable} is empty or cannot be sent as a header")]
     Unusable {
-        /// Its name.
+        /// The name of the variable.
         variable: &'a str,
     },
 }

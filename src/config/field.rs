@@ -1,167 +1,275 @@
-//! A JSON value together with the place it stands in, so that whatever is wrong with it can be named.
+//! A JSON value together with its place in the configuration, and the list of the mistakes that were found.
+//!
+//! Reading continues after a mistake: the mistake is logged, and the reader receives `None` or a placeholder instead of
+//! the value. So an empty [`MistakeLog`] means that every value is the configuration's own or a default. A reader that
+//! compares values must leave out those that were not read, so that no mistake follows from another one.
 
-use super::error::{ConfigError, Problem};
+use std::cell::RefCell;
+
+use super::error::{ConfigError, ConfigErrors, Problem};
 use super::json::Json;
-
-type Result<T> = std::result::Result<T, ConfigError>;
+use crate::limits;
 
 /// What a text must be, and what is made of it.
-pub(super) type Rule<'a, T> = &'a dyn Fn(String) -> std::result::Result<T, Problem>;
+pub(super) type Rule<'a, T> = &'a dyn Fn(String) -> Result<T, Problem>;
 
-/// A value and its place, like `sources[1].interval`.
-pub(super) struct Field {
+/// The mistakes that were found so far.
+#[derive(Default)]
+pub(super) struct MistakeLog(RefCell<Mistakes>);
+
+#[derive(Default)]
+struct Mistakes {
+    errors: Vec<ConfigError>,
+    are_more: bool,
+}
+
+impl MistakeLog {
+    /// Adds a mistake, unless the log has it already.
+    pub(super) fn add(&self, field: String, problem: Problem) {
+        let error = ConfigError { field, problem };
+        let Mistakes { errors, are_more } = &mut *self.0.borrow_mut();
+        if errors.contains(&error) {
+            return;
+        }
+        if errors.len() < limits::CONFIG_ERRORS {
+            errors.push(error);
+        } else {
+            *are_more = true;
+        }
+    }
+
+    /// The mistakes, or none if there is none.
+    pub(super) fn into_errors(self) -> Option<ConfigErrors> {
+        let Mistakes { errors, are_more } = self.0.into_inner();
+        ConfigErrors::of(errors, are_more)
+    }
+}
+
+/// A value and its place, for example `sources[1].interval`.
+pub(super) struct Field<'a> {
+    log: &'a MistakeLog,
     place: String,
     value: Json,
 }
 
-impl Field {
-    pub(super) fn root(value: Json) -> Self {
-        Self { place: String::new(), value }
+impl<'a> Field<'a> {
+    pub(super) fn root(value: Json, log: &'a MistakeLog) -> Self {
+        Self { log, place: String::new(), value }
     }
 
-    pub(super) fn problem(&self, problem: Problem) -> ConfigError {
-        ConfigError { field: self.place.clone(), problem }
+    pub(super) fn refuse(self, problem: Problem) {
+        self.log.add(self.place, problem);
     }
 
     pub(super) fn is_text(&self, text: &str) -> bool {
         matches!(&self.value, Json::Text(value) if value == text)
     }
 
-    pub(super) fn bool(self) -> Result<bool> {
+    pub(super) fn bool(self) -> Option<bool> {
         match self.value {
-            Json::Bool(value) => Ok(value),
-            _ => Err(self.problem(Problem::WrongType { expected: "true or false" })),
+            Json::Bool(value) => Some(value),
+            _ => self.refuse_type("true or false"),
         }
     }
 
-    /// A text, as `rule` reads it. The rule is no type parameter: there are many, and the module has a budget.
-    pub(super) fn text<T>(self, rule: Rule<'_, T>) -> Result<T> {
+    /// Reads a text by `rule`. The rule is not a type parameter: there are many, and the module has a size budget.
+    pub(super) fn text<T>(self, rule: Rule<'_, T>) -> Option<T> {
         match self.value {
             Json::Text(value) => {
-                rule(value).map_err(|problem| ConfigError { field: self.place, problem })
+                rule(value).map_err(|problem| self.log.add(self.place, problem)).ok()
             }
-            _ => Err(self.problem(Problem::WrongType { expected: "a string" })),
+            _ => self.refuse_type("a string"),
         }
     }
 
-    /// The items of a list of at most `most`.
-    pub(super) fn list(self, most: usize) -> Result<Vec<Field>> {
-        let Self { place, value } = self;
+    /// Reads a list of at most `most` items.
+    pub(super) fn list(self, most: usize) -> Option<Vec<Field<'a>>> {
+        let Self { log, place, value } = self;
         match value {
-            Json::List(items) if items.len() > most => {
-                Err(ConfigError { field: place, problem: Problem::TooMany { most } })
+            Json::List(items) if items.len() <= most => {
+                let places = (0..).map(|index| format!("{place}[{index}]"));
+                let items = items.into_iter().zip(places);
+                Some(items.map(|(value, place)| Field { log, place, value }).collect())
             }
-            Json::List(items) => Ok(items
-                .into_iter()
-                .enumerate()
-                .map(|(index, value)| Field { place: format!("{place}[{index}]"), value })
-                .collect()),
-            _ => {
-                let problem = Problem::WrongType { expected: "a list" };
-                Err(ConfigError { field: place, problem })
-            }
+            Json::List(_) => too_many(log, place, most),
+            value => Self { log, place, value }.refuse_type("a list"),
         }
     }
 
-    /// The entries of an object whose keys are free, at most `most` and no key twice.
-    pub(super) fn entries(self, most: usize) -> Result<Vec<(String, Field)>> {
-        let (place, object) = self.object()?;
-        if object.len() > most {
-            return Err(ConfigError { field: place, problem: Problem::TooMany { most } });
-        }
-        let mut entries: Vec<(String, Field)> = Vec::with_capacity(object.len());
+    /// Reads an object with keys of any name, of at most `most` entries. A repeated key is a mistake.
+    pub(super) fn entries(self, most: usize) -> Option<Vec<(String, Field<'a>)>> {
+        let Self { log, place, value } = self;
+        let object = match value {
+            Json::Object(object) if object.len() <= most => object,
+            Json::Object(_) => return too_many(log, place, most),
+            value => return Self { log, place, value }.refuse_type("an object"),
+        };
+        let mut entries: Vec<(String, Field<'a>)> = Vec::with_capacity(object.len());
         for (key, value) in object {
-            let field = Field { place: below(&place, &key), value };
+            let field = Field { log, place: shown_below(&place, &key), value };
             if entries.iter().any(|(have, _)| *have == key) {
-                return Err(field.problem(Problem::Twice));
+                field.refuse(Problem::Twice);
+            } else {
+                entries.push((key, field));
             }
-            entries.push((key, field));
         }
-        Ok(entries)
+        Some(entries)
     }
 
-    /// The fields of an object that can have those of `known`.
-    pub(super) fn fields(self, known: &[&'static str]) -> Result<Fields> {
-        let (place, object) = self.object()?;
-        let mut fields: Vec<(&'static str, Field)> = Vec::with_capacity(known.len());
+    /// Reads an object that has the fields of `known` only.
+    pub(super) fn fields(self, known: &[&'static str]) -> Fields<'a> {
+        let Self { log, place, value } = self;
+        let Json::Object(object) = value else {
+            log.add(place.clone(), Problem::WrongType { expected: "an object" });
+            return Fields { log, place, fields: Vec::new(), is_object: false, has_unknown: false };
+        };
+        let mut fields =
+            Fields { log, place, fields: Vec::new(), is_object: true, has_unknown: false };
+        let mut unknown = Vec::new();
         for (key, value) in object {
-            let Some(name) = known.iter().find(|name| **name == key) else {
-                return Err(unknown(&place, &key));
-            };
-            let field = Field { place: below(&place, name), value };
-            if fields.iter().any(|(have, _)| have == name) {
-                return Err(field.problem(Problem::Twice));
+            match known.iter().find(|name| **name == key) {
+                Some(name) => fields.add(name, value),
+                None => unknown.push(key),
             }
-            fields.push((name, field));
         }
-        Ok(Fields { place, fields })
+        unknown.iter().for_each(|key| fields.refuse_key(key, known));
+        fields
     }
 
-    fn object(self) -> Result<(String, Vec<(String, Json)>)> {
-        match self.value {
-            Json::Object(entries) => Ok((self.place, entries)),
-            _ => Err(self.problem(Problem::WrongType { expected: "an object" })),
-        }
+    fn refuse_type<T>(self, expected: &'static str) -> Option<T> {
+        self.refuse(Problem::WrongType { expected });
+        None
     }
 }
 
-/// The fields of an object, taken out one by one.
-pub(super) struct Fields {
+fn too_many<T>(log: &MistakeLog, place: String, most: usize) -> Option<T> {
+    log.add(place, Problem::TooMany { most });
+    None
+}
+
+/// The fields of an object, to be taken out one by one.
+pub(super) struct Fields<'a> {
+    log: &'a MistakeLog,
     place: String,
-    fields: Vec<(&'static str, Field)>,
+    /// A field without a value was taken, or is known to be wrong.
+    fields: Vec<(&'static str, Option<Field<'a>>)>,
+    is_object: bool,
+    has_unknown: bool,
 }
 
-impl Fields {
-    /// What the fields belong to has a problem as a whole.
-    pub(super) fn problem(&self, problem: Problem) -> ConfigError {
-        ConfigError { field: self.place.clone(), problem }
+impl<'a> Fields<'a> {
+    /// Logs a mistake in the object as a whole.
+    pub(super) fn refuse(&self, problem: Problem) {
+        self.log.add(self.place.clone(), problem);
     }
 
-    pub(super) fn take(&mut self, name: &str) -> Option<Field> {
-        let index = self.fields.iter().position(|(have, _)| *have == name)?;
-        Some(self.fields.swap_remove(index).1)
+    /// Logs a mistake at another place of the configuration.
+    pub(super) fn refuse_at(&self, place: String, problem: Problem) {
+        self.log.add(place, problem);
     }
 
-    /// A field that may be absent, as `read` reads it.
+    /// Returns true if the object has a field of this name, right or wrong or misspelt, or if the value is not an object.
+    pub(super) fn has(&self, name: &str) -> bool {
+        !self.is_object || self.position(name).is_some()
+    }
+
+    /// Returns true if the object has a field with an unknown name, or if the value is not an object.
+    pub(super) fn has_unknown(&self) -> bool {
+        !self.is_object || self.has_unknown
+    }
+
+    /// Takes a field. `None` if it is absent or wrong.
+    pub(super) fn take(&mut self, name: &str) -> Option<Field<'a>> {
+        let position = self.position(name)?;
+        self.fields.get_mut(position)?.1.take()
+    }
+
+    /// Reads a field. `None` if it is absent or wrong.
     pub(super) fn read<T>(
         &mut self,
         name: &str,
-        read: impl FnOnce(Field) -> Result<T>,
-    ) -> Result<Option<T>> {
-        self.take(name).map(read).transpose()
+        read: impl FnOnce(Field<'a>) -> Option<T>,
+    ) -> Option<T> {
+        self.take(name).and_then(read)
     }
 
-    /// A text that may be absent, as `rule` reads it.
-    pub(super) fn text<T>(&mut self, name: &str, rule: Rule<'_, T>) -> Result<Option<T>> {
-        self.take(name).map(|field| field.text(rule)).transpose()
+    /// Reads a text by `rule`. `None` if it is absent or wrong.
+    pub(super) fn text<T>(&mut self, name: &str, rule: Rule<'_, T>) -> Option<T> {
+        self.take(name)?.text(rule)
     }
 
-    /// A text that must be there, as `rule` reads it.
-    pub(super) fn required<T>(&mut self, name: &str, rule: Rule<'_, T>) -> Result<T> {
-        match self.take(name) {
-            Some(field) => field.text(rule),
-            None => Err(ConfigError { field: below(&self.place, name), problem: Problem::Missing }),
+    /// Reads a text by `rule`: `default` if it is absent, a placeholder if it is wrong.
+    pub(super) fn text_or<T: Default>(&mut self, name: &str, rule: Rule<'_, T>, default: T) -> T {
+        if self.has(name) { self.text(name, rule).unwrap_or_default() } else { default }
+    }
+
+    /// Reads a required text by `rule`. `None` if it is absent or wrong.
+    pub(super) fn required<T>(&mut self, name: &str, rule: Rule<'_, T>) -> Option<T> {
+        if !self.has(name) {
+            self.log.add(below(&self.place, name), Problem::Missing);
+        }
+        self.text(name, rule)
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|(have, _)| *have == name)
+    }
+
+    fn add(&mut self, name: &'static str, value: Json) {
+        let place = below(&self.place, name);
+        let field = Field { log: self.log, place, value };
+        if self.has(name) {
+            self.take(name);
+            field.refuse(Problem::Twice);
+        } else {
+            self.fields.push((name, Some(field)));
+        }
+    }
+
+    /// Refuses an unknown key. The field that it resembles is then wrong, and not missing.
+    fn refuse_key(&mut self, key: &str, known: &[&'static str]) {
+        self.has_unknown = true;
+        let similar = known.iter().filter_map(|name| Some((difference(key, name)?, *name)));
+        let similar = similar.min_by_key(|(difference, _)| *difference).map(|(_, name)| name);
+        let problem = match similar {
+            _ if !is_showable(key) => Problem::HasUnknownField,
+            Some(known) => Problem::MisspeltField { known },
+            None => Problem::UnknownField,
+        };
+        self.log.add(shown_below(&self.place, key), problem);
+        if let Some(name) = similar.filter(|name| !self.has(name)) {
+            self.fields.push((name, None));
         }
     }
 }
 
-fn unknown(place: &str, key: &str) -> ConfigError {
-    let field = below(place, key);
-    let problem = if showable(key) { Problem::UnknownField } else { Problem::HasUnknownField };
-    ConfigError { field, problem }
+/// The bytes that two names do not have in common, if they differ by one typing error: a byte or two at one place.
+fn difference(one: &str, other: &str) -> Option<usize> {
+    const MOST: usize = 2;
+    const LEAST_IN_COMMON: usize = 2;
+    let longest = one.len().max(other.len());
+    let shortest = one.len().min(other.len());
+    let same = |(one, other): &(u8, u8)| one == other;
+    let start = one.bytes().zip(other.bytes()).take_while(same).count();
+    let end = one.bytes().rev().zip(other.bytes().rev()).take_while(same).count();
+    let in_common = (start + end).min(shortest);
+    let fits = in_common >= LEAST_IN_COMMON && longest - in_common <= MOST;
+    fits.then(|| longest - in_common)
 }
 
-/// The place of `key` in the object at `place`: the object's own where the key cannot be shown.
-fn below(place: &str, key: &str) -> String {
-    match (place, showable(key)) {
-        (_, false) => place.to_owned(),
-        ("", true) => key.to_owned(),
-        (_, true) => format!("{place}.{key}"),
-    }
+/// The place of the field of this name in the object at `place`.
+fn below(place: &str, name: &str) -> String {
+    if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
 }
 
-/// Whether a key looks like a field's name rather than like a token in the wrong place (AWX's have 30 characters).
-fn showable(key: &str) -> bool {
+/// The place of `key` in the object at `place`; the object's own place if the key cannot be shown.
+fn shown_below(place: &str, key: &str) -> String {
+    if is_showable(key) { below(place, key) } else { place.to_owned() }
+}
+
+/// Returns true if a key looks like the name of a field, and not like a token at the wrong place (AWX's have 30
+/// characters).
+fn is_showable(key: &str) -> bool {
     const LONGEST: usize = 24;
     !key.is_empty()
         && key.len() <= LONGEST

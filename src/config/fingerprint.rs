@@ -1,4 +1,4 @@
-//! Hashes that say which configuration, or which source, something belongs to.
+//! Hashes that identify a configuration or a source.
 
 use sha2::{Digest, Sha256};
 
@@ -9,8 +9,8 @@ use crate::auth::{Controller, Visibility};
 impl Config {
     /// 16 hex digits that change with the configuration, for `awx_gateway_config_info`.
     ///
-    /// Whoever may read the page sees them, and a weak secret could be guessed offline from a hash of it: so neither a
-    /// secret nor a hash of one goes in. A rotated token alone leaves them as they are.
+    /// Every client that may read the page sees them, and could guess a weak secret from its hash. So they depend on no
+    /// secret and on no hash of one: they do not change if only a token is replaced.
     #[must_use]
     pub fn hash(&self) -> String {
         let mut hash = Fingerprint::new("configuration");
@@ -36,8 +36,8 @@ impl Config {
         hash.hex(8)
     }
 
-    /// Changes with anything in `auth`, secrets included: what is remembered of credentials is kept under it, in shared
-    /// data alone, and so forgotten with it.
+    /// A key that changes with every field of `auth`, secrets included. Cached verdicts are stored under it, in shared data
+    /// only, so a changed `auth` has none.
     #[must_use]
     pub fn auth_key(&self) -> [u8; 32] {
         let mut hash = Fingerprint::new("auth");
@@ -56,12 +56,12 @@ impl Config {
 }
 
 impl Source {
-    /// 32 hex digits under which the source's snapshots are kept: two sources have the same where the same request
-    /// would be sent, whatever configuration they stand in.
+    /// 32 hex digits under which the snapshots of the source are stored. Two sources of any configurations have the same
+    /// key if they send the same request.
     ///
-    /// The secret that is sent goes in, looked up in the VM's environment, so that what it opens is not shown to a
-    /// configuration, or a VM, that has another. The salt keeps guesses from being tested against the key, which is for
-    /// shared data alone, never for a page or a log.
+    /// The key depends on the secret that is sent, which may come from the VM's environment, so that a configuration or a
+    /// VM with another secret does not serve the page. With the salt, the key is no means to test a guess of the secret.
+    /// It is for shared data only, never for a page or a log.
     #[must_use]
     pub fn key(&self, salt: &[u8], variable: impl FnOnce(&str) -> Option<String>) -> String {
         let mut hash = Fingerprint::new("source");
@@ -71,7 +71,7 @@ impl Source {
             _ if matches!(self.credential, Credential::Forward) => hash.text("forward"),
             Ok(None) => hash.text("none"),
             Ok(Some(secret)) => hash.text("authorization").text(secret.expose()),
-            // Nothing is ever sent.
+            // No request is sent.
             Err(_) => hash.credential(&self.credential, |secret| match secret {
                 SecretSource::Literal(_) => ["literal", ""],
                 SecretSource::Variable(name) => ["variable", name],
@@ -81,7 +81,7 @@ impl Source {
     }
 }
 
-/// SHA-256 over parts, each with its length, so that no two lists of parts look alike.
+/// SHA-256 over parts, each with its length, so that different lists of parts have different hashes.
 struct Fingerprint(Sha256);
 
 impl Fingerprint {
@@ -114,7 +114,7 @@ impl Fingerprint {
         self.texts(pairs.iter().flat_map(|(name, value)| [name, value]))
     }
 
-    /// Sources by their names: another order of the same is the same.
+    /// Adds a view, with sources by name: their indices depend on the order in the configuration.
     fn view(&mut self, sources: &[Source], view: &Visibility) -> &mut Self {
         let names = |place: &usize| sources.get(*place).map(|source| &source.name);
         let opened = view.sources.as_ref().map(|places| places.iter().filter_map(names));
@@ -132,6 +132,7 @@ impl Fingerprint {
         let Some(controller) = &config.auth.controller else { return self.text("no controller") };
         let Controller { cluster, authority, path, timeout, view, .. } = controller;
         self.text(cluster).text(authority).text(path).view(&config.sources, view);
+        self.text(&controller.cookie);
         let Controller { allow_for, deny_for, allow_while_down_for, .. } = controller;
         for duration in [timeout, allow_for, deny_for, allow_while_down_for] {
             self.text(&format!("{duration:?}"));
@@ -146,6 +147,11 @@ impl Fingerprint {
             self.text(&format!("{duration:?}"));
         }
         self.text(&format!("{:?}", source.gateway_families));
+        match &source.keep {
+            Some(keep) => self.text("keep").texts(keep),
+            None => self.text("keep all"),
+        };
+        self.texts(&source.drop);
         self.credential(&source.credential, |secret| match secret {
             SecretSource::Literal(_) => ["literal", ""],
             SecretSource::Variable(name) => ["variable", name],
@@ -169,7 +175,7 @@ impl Fingerprint {
         self.text(scheme).text(username).text(kind).text(value)
     }
 
-    /// The first `bytes` in hex.
+    /// The first `bytes` of the hash in hex.
     fn hex(self, bytes: usize) -> String {
         self.0.finalize().iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
     }

@@ -1,6 +1,6 @@
-//! JSON as it stands: duplicate keys are kept, so that they can be refused, and errors say where, never what.
+//! JSON with repeated keys, so that the reader can refuse them. An error has a position and quotes nothing.
 //!
-//! Untrusted bytes give an error, never a panic; `serde_json` bounds the depth, at
+//! Untrusted bytes give an error, never a panic; `serde_json` bounds the depth to
 //! [`crate::limits::CONFIG_DEPTH`].
 
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::error::Problem;
 
-/// A JSON value. No field of the configuration is a number, so that numbers are not kept.
+/// A JSON value. No field of the configuration is a number, so numbers are not kept.
 #[cfg_attr(test, derive(Clone, Debug, PartialEq))]
 pub(super) enum Json {
     Null,

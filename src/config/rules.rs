@@ -1,17 +1,17 @@
-//! What a text in the configuration must look like. Each rule takes the text and gives it back as it is used.
+//! The rules for texts in the configuration. Each rule takes a text and returns it in the form in which it is used.
 
 use std::time::Duration;
 
 use super::error::Problem;
 use crate::limits;
 
-/// A name that people read and that becomes a label's value or part of a key: no control characters.
+/// The name of a scope, source or token, which becomes a label's value or a part of a key: no control characters.
 pub(super) fn name(text: String) -> Result<String, Problem> {
     let text = bounded(text, limits::NAME_BYTES)?;
     only(text, |c| !c.is_control(), "printable characters")
 }
 
-/// The name of a user: Basic credentials end it at the first colon.
+/// The name of a user. In Basic credentials it ends at the first colon.
 pub(super) fn user(text: String) -> Result<String, Problem> {
     only(name(text)?, |c| c != ':', "printable characters, no colon")
 }
@@ -21,7 +21,7 @@ pub(super) fn cluster(text: String) -> Result<String, Problem> {
     visible(bounded(text, limits::TEXT_BYTES)?)
 }
 
-/// An `:authority` to send. Visible characters only: anything else could end the header.
+/// An `:authority` to send. It has visible characters only: another one could end the header.
 pub(super) fn authority(text: String) -> Result<String, Problem> {
     cluster(text)
 }
@@ -35,7 +35,7 @@ pub(super) fn target(text: String) -> Result<String, Problem> {
     only(text, |c| c != '#', "visible ASCII characters, no fragment")
 }
 
-/// A path to answer, in the form in which requests are compared with it: decoded, without the slash at its end.
+/// A path to answer, in the form with which requests are compared: decoded, without a slash at its end.
 pub(super) fn path(text: String) -> Result<String, Problem> {
     const ALLOWED: &str = "visible ASCII characters other than % ? # and \\";
     let text = visible(bounded(text, limits::TEXT_BYTES)?)?;
@@ -53,7 +53,9 @@ pub(super) fn path(text: String) -> Result<String, Problem> {
 pub(super) fn host(text: String) -> Result<String, Problem> {
     let text = bounded(text, limits::TEXT_BYTES)?.to_ascii_lowercase();
     let (name, port) = split_port(&text);
-    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok());
+    // `parse` also accepts a `+`.
+    let is_number = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let port_fits = port.is_none_or(|port| is_number(port) && port.parse::<u16>().is_ok());
     let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
     let name_fits = match inner {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
@@ -66,12 +68,19 @@ fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
 }
 
-/// An authority's host and, if it has one, its port.
+/// Splits an authority into its host and its port, if it has one.
 pub(super) fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (authority, None),
     }
+}
+
+/// The name of a cookie: a token (RFC 9110, section 5.6.2).
+pub(super) fn cookie(text: String) -> Result<String, Problem> {
+    const MARKS: &str = "!#$%&'*+-.^_`|~";
+    let fits = |c: char| c.is_ascii_alphanumeric() || MARKS.contains(c);
+    only(bounded(text, limits::NAME_BYTES)?, fits, "letters, digits and !#$%&'*+-.^_`|~")
 }
 
 /// The name of an environment variable.
@@ -90,13 +99,18 @@ pub(super) fn password(text: String) -> Result<String, Problem> {
     only(bounded(text, limits::TEXT_BYTES)?, |c| !c.is_control(), "printable characters")
 }
 
-/// A label's value. Any text will do, but an empty one means no label.
+/// The reference to the schema, for editors. The filter does not use it.
+pub(super) fn schema(text: String) -> Result<String, Problem> {
+    bounded(text, limits::TEXT_BYTES)
+}
+
+/// A label's value: any text, except the empty one, which means that there is no label.
 pub(super) fn label_value(text: String) -> Result<String, Problem> {
     bounded(text, limits::TEXT_BYTES)
 }
 
-/// A label's name that is not one of `reserved`, as Prometheus has them: `[a-zA-Z_][a-zA-Z0-9_]*`, and those with two
-/// underscores in front are its own.
+/// A label's name that is not one of `reserved`. Prometheus's names are `[a-zA-Z_][a-zA-Z0-9_]*`, and it reserves those
+/// that begin with two underscores.
 pub(super) fn label_name(name: &str, reserved: &[&str]) -> Result<(), Problem> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let digit_first = name.as_bytes().first().is_none_or(u8::is_ascii_digit);
@@ -109,7 +123,7 @@ pub(super) fn label_name(name: &str, reserved: &[&str]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Families by their name, or by what it begins with and a `*`.
+/// The name of a family, or a prefix of names that ends in `*`.
 pub(super) fn families(text: String) -> Result<String, Problem> {
     const ALLOWED: &str = "letters, digits, _ and :, and a * at the end";
     let text = bounded(text, limits::NAME_BYTES)?;
@@ -147,7 +161,7 @@ pub(super) fn between(
     }
 }
 
-/// `<digits><unit>`, the unit being ms, s, m or h: one number, one unit, no sign, no fraction.
+/// Reads `<digits><unit>` with a unit of ms, s, m or h: one number, one unit, no sign, no fraction.
 fn duration(text: &str) -> Result<Duration, Problem> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or(Problem::Duration)?;
     let (number, unit) = text.split_at(unit_at);
@@ -161,7 +175,7 @@ fn duration(text: &str) -> Result<Duration, Problem> {
         "h" => 3_600_000,
         _ => return Err(Problem::Duration),
     };
-    // A number that no u64 holds is longer than any limit.
+    // A number that does not fit a u64 exceeds every limit.
     let number = number.parse().unwrap_or(u64::MAX);
     Ok(Duration::from_millis(milliseconds.saturating_mul(number)))
 }

@@ -1,4 +1,4 @@
-//! What is legal and yet hardly meant.
+//! Settings that are legal, but probably a mistake.
 
 use std::fmt;
 use std::rc::Rc;
@@ -6,39 +6,39 @@ use std::rc::Rc;
 use super::{Config, Credential, Source};
 use crate::auth::Visibility;
 
-/// Something an operator should be told at start.
+/// A setting that the filter logs at its start, since it is probably a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// No token, no user, no controller to ask, and `auth.anonymous` is false.
-    NobodyLetIn,
-    /// `auth.anonymous` beside tokens, users or a controller, which then keep nobody out.
-    EverybodyLetIn,
-    /// `auth.anonymous` beside a source that is pulled with its clients' credentials.
-    ForwardedToEverybody {
-        /// Which of `sources`.
+    /// No token, no user, no controller, and `auth.anonymous` is false.
+    EveryClientRefused,
+    /// `auth.anonymous` beside tokens, users or a controller, which then keep no client out.
+    EveryClientAdmitted,
+    /// `auth.anonymous` beside a source that is pulled with the credentials of clients.
+    ForwardedToEveryClient {
+        /// The index in `sources`.
         source: usize,
     },
     /// An entry of `auth.tokens` or `auth.users` opens no family.
     OpensNothing {
-        /// The list.
+        /// The name of the list.
         list: &'static str,
-        /// Which of them.
+        /// The index in the list.
         entry: usize,
     },
-    /// There are sources, and the controller's permit opens none of them.
+    /// There are sources, but the controller's permit opens none of them.
     ControllerOpensNoSource,
     /// `paths` is empty.
     NoPaths,
-    /// A page grows stale before the next is pulled.
+    /// A page becomes stale before the next one is pulled.
     StaleBeforePulled {
-        /// Which of `sources`.
+        /// The index in `sources`.
         source: usize,
     },
-    /// Two sources have equal labels, so that series of the same name and labels meet.
+    /// Two sources have equal labels, so they may have equal series.
     SameLabels {
-        /// The earlier of `sources`, whose series stand.
+        /// The index of the earlier source, whose series are served.
         first: usize,
-        /// The later one.
+        /// The index of the later source.
         second: usize,
     },
 }
@@ -46,24 +46,24 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NobodyLetIn => {
-                f.write_str("auth: no tokens, no users, no controller, and anonymous is false: nobody is let in")
+            Self::EveryClientRefused => {
+                f.write_str("auth: no tokens, no users, no controller, and anonymous is false: every client is refused")
             }
-            Self::EverybodyLetIn => f.write_str(
-                "auth.anonymous: true: everybody sees everything, so tokens, users and controller \
-                 keep nobody out",
+            Self::EveryClientAdmitted => f.write_str(
+                "auth.anonymous: true: every client sees everything, so tokens, users and controller \
+                 keep no client out",
             ),
-            Self::ForwardedToEverybody { source } => write!(
+            Self::ForwardedToEveryClient { source } => write!(
                 f,
                 "auth.anonymous: true, and sources[{source}].credential is \"forward\": the page that \
-                 one client's credentials opened is shown to everybody"
+                 one client's credentials opened is shown to every client"
             ),
             Self::OpensNothing { list, entry } => {
                 write!(f, "auth.{list}[{entry}].families: empty: the entry opens nothing")
             }
             Self::ControllerOpensNoSource => f.write_str(
-                "auth.controller.sources: none, given or on its cluster: its permit opens the gateway's \
-                 families alone",
+                "auth.controller.sources: none, given or on its cluster: its permit opens only the \
+                 gateway's families",
             ),
             Self::NoPaths => f.write_str("paths: empty: no request is answered"),
             Self::StaleBeforePulled { source } => write!(
@@ -72,15 +72,15 @@ impl fmt::Display for Warning {
             ),
             Self::SameLabels { first, second } => write!(
                 f,
-                "sources[{second}].labels: the same as of sources[{first}]: series that both have \
-                 are shown of the first only"
+                "sources[{second}].labels: the same as of sources[{first}]: of equal series, only \
+                 the first source's are served"
             ),
         }
     }
 }
 
 impl Config {
-    /// What is legal and yet hardly meant, to be logged at start.
+    /// The settings that are legal, but probably a mistake, to be logged at the start.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
         let mut warnings = self.auth_warnings();
@@ -98,17 +98,17 @@ impl Config {
 
     fn auth_warnings(&self) -> Vec<Warning> {
         let auth = &self.auth;
-        let knows_anybody =
+        let has_entries =
             !auth.tokens.is_empty() || !auth.users.is_empty() || auth.controller.is_some();
         let mut warnings = Vec::new();
-        match (auth.anonymous, knows_anybody) {
-            (false, false) => warnings.push(Warning::NobodyLetIn),
-            (true, true) => warnings.push(Warning::EverybodyLetIn),
+        match (auth.anonymous, has_entries) {
+            (false, false) => warnings.push(Warning::EveryClientRefused),
+            (true, true) => warnings.push(Warning::EveryClientAdmitted),
             _ => {}
         }
         let forwards = |source: &Source| matches!(source.credential, Credential::Forward);
         if let Some(source) = self.sources.iter().position(forwards).filter(|_| auth.anonymous) {
-            warnings.push(Warning::ForwardedToEverybody { source });
+            warnings.push(Warning::ForwardedToEveryClient { source });
         }
         let tokens = auth.tokens.iter().map(|token| &token.view).enumerate();
         warnings.extend(opening_nothing("tokens", tokens));

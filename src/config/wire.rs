@@ -5,9 +5,9 @@
 //! ListValue { 1: Value, repeated }
 //! Value     { one of 1: null (enum), 2: double, 3: string, 4: bool, 5: Struct, 6: ListValue }
 //! ```
-//! Envoy or an xDS server wrote it, so an entry may have its fields in any order, and no key where that is empty. What no
-//! encoder writes is refused: other fields, a field twice, a value of no kind. Keys that stand twice are kept, as JSON's
-//! are. Any bytes give JSON or nothing, never a panic; [`limits::CONFIG_DEPTH`] bounds the depth.
+//! Envoy or an xDS server writes it, so an entry may have its fields in any order, and no key if the key is empty. Forms
+//! that no encoder writes are refused: other fields, a repeated field, a value without a kind. Repeated keys are kept, as
+//! in JSON. Any bytes give JSON or nothing, never a panic; [`limits::CONFIG_DEPTH`] bounds the depth.
 
 #[cfg(test)]
 mod tests;
@@ -17,7 +17,7 @@ use std::iter;
 use super::json::Json;
 use crate::limits;
 
-/// What an entry's value begins with: field 2, of the type that states its length.
+/// The first byte of an entry's value: field 2, with a length.
 pub(super) const ENTRY_VALUE: u8 = 0x12;
 
 /// Reads a Struct.
@@ -77,7 +77,7 @@ fn text(bytes: &[u8]) -> Option<String> {
     str::from_utf8(bytes).ok().map(str::to_owned)
 }
 
-/// What a field holds, of the wire types that a Struct has.
+/// The value of a field, for the wire types that occur in a Struct.
 enum Payload<'a> {
     Varint(u64),
     /// A double, which is not kept.
@@ -85,7 +85,7 @@ enum Payload<'a> {
     Bytes(&'a [u8]),
 }
 
-/// The fields of a message, each with its number. After the first that cannot be read the others mean nothing.
+/// The fields of a message, each with its number. After a field that cannot be read, the others have no meaning.
 fn fields(mut rest: &[u8]) -> impl Iterator<Item = Option<(u64, Payload<'_>)>> {
     iter::from_fn(move || if rest.is_empty() { None } else { Some(field(&mut rest)) })
 }
@@ -104,7 +104,7 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<(u64, Payload<'a>)> {
     Some((tag >> 3, payload))
 }
 
-/// Seven bits a byte, the lowest first; the top bit says that another byte follows.
+/// Reads seven bits of each byte, the lowest first. The top bit is set if another byte follows.
 fn varint(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..u64::BITS).step_by(7) {

@@ -137,7 +137,7 @@ mod tests {
     fn input_that_a_configuration_would_refuse_is_refused() {
         assert_eq!(
             user_entry("a:b", "password").unwrap_err(),
-            "auth.users[0].name: may hold only printable characters, no colon"
+            "auth.users[0].name: may contain only printable characters, no colon"
         );
         assert_eq!(token_entry("", "token").unwrap_err(), "auth.tokens[0].name: must not be empty");
         assert!(user_entry("admin", "").is_err());

@@ -332,6 +332,6 @@ on_both_hosts! {
         {
             assert_eq!(client.get(METRICS).await.unwrap().status(), 401);
         }
-        assert!(stage.gateway.log().contains("nobody is let in"), "{}", stage.gateway.log());
+        assert!(stage.gateway.log().contains("every client is refused"), "{}", stage.gateway.log());
     }
 }

@@ -1,4 +1,4 @@
-//! A configuration with a mistake in it: the gateway does not start, and says which field is wrong, and no secret.
+//! With a mistake in its configuration the gateway does not start. The log names the field, and quotes no secret.
 
 use host_tests::controller::{Controller, ControllerConfig};
 use host_tests::gateway::{Gateway, GatewaySpec, Host, StartError};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::stage::{METRICS, TOKEN, Watched, having, plugin, scrape, source, spec, until_up};
 
-/// Stands where a secret could, and is never to be seen.
+/// A secret at a wrong place, which no log may contain.
 const SECRET: &str = "s3cret-of-thirty-characters-xx";
 
-/// Wrong configurations, and what is said of them.
+/// Configurations with mistakes, and the beginning of the error.
 fn mistakes() -> Vec<(String, &'static str)> {
     let with = |pointer, field: Value| having(plugin(0), pointer, field).to_string();
     let entry = |name| json!({"name": name, "sha256": "ab".repeat(32)});
@@ -19,9 +19,12 @@ fn mistakes() -> Vec<(String, &'static str)> {
     vec![
         (text[..text.len() - 1].to_owned(), "configuration: not JSON, at line 1, column "),
         ("[]".to_owned(), "configuration: must be an object"),
-        (with("/sorces", json!([])), "sorces: unknown field"),
+        (with("/sorces", json!([])), "sorces: unknown field, did you mean sources?"),
         (with(&format!("/{SECRET}"), json!(1)), "configuration: has an unknown field"),
-        (with("/sources/0/intervall", json!("5s")), "sources[0].intervall: unknown field"),
+        (
+            with("/sources/0/intervall", json!("5s")),
+            "sources[0].intervall: unknown field, did you mean interval?",
+        ),
         (
             with("/sources/0/name", json!(SECRET.repeat(9))),
             "sources[0].name: longer than 128 bytes",
@@ -41,7 +44,7 @@ fn mistakes() -> Vec<(String, &'static str)> {
         (with("/sources/0/labels", json!({"__x": SECRET})), "sources[0].labels.__x: "),
         (
             with("/sources/0/credential", json!({"bearer": SECRET, "bearer_env": "X"})),
-            "sources[0].credential: must hold bearer, or bearer_env, or username with password or password_env",
+            "sources[0].credential: must contain bearer, or bearer_env, or username with password or password_env",
         ),
         (
             with("/sources/0/credential", json!("forward")),
@@ -70,6 +73,13 @@ fn mistakes() -> Vec<(String, &'static str)> {
             "auth.controller.token: unknown field",
         ),
         (with("/paths", json!(["/a/../b"])), "paths[0]: must be a normal path"),
+        (with("/hosts", json!(["a:+80"])), "hosts[0]: must be a host name or address"),
+        (
+            json!({"scope": "", "hosts": [SECRET, SECRET, 1], "auth": {"anonymous": SECRET}})
+                .to_string(),
+            "scope: must not be empty; hosts[1]: an earlier entry has the same; hosts[2]: must be a string; \
+             auth.anonymous: must be true or false",
+        ),
         (
             with("/observe", json!({"by": SECRET})),
             "observe.by: must be one of filter, access_log, off",
@@ -77,7 +87,7 @@ fn mistakes() -> Vec<(String, &'static str)> {
     ]
 }
 
-/// What the gateway says of a configuration that it does not start with.
+/// The error of a gateway that does not start with this configuration.
 async fn refusal(host: Host, configuration: &str) -> StartError {
     let spec = GatewaySpec::new(&json!({})).plugin(configuration).workers(1);
     let spec = spec.cluster("controller", ([127, 0, 0, 1], 1).into());
@@ -104,7 +114,7 @@ on_both_hosts! {
         }
     }
 
-    async fn what_is_legal_and_hardly_meant_is_served_with_a_warning(host) {
+    async fn a_setting_that_is_probably_a_mistake_is_served_with_a_warning(host) {
         let plugin = having(plugin(0), "/sources/0/stale_after", json!("1s"));
         let plugin = having(plugin, "/sources/0/interval", json!("1m"));
         let controller = Controller::start(ControllerConfig::default());
@@ -123,7 +133,7 @@ on_both_hosts! {
         assert!(gateway.log().contains(warning), "{}", gateway.log());
     }
 
-    async fn an_empty_configuration_answers_and_lets_nobody_in(host) {
+    async fn an_empty_configuration_refuses_every_client(host) {
         for configuration in ["", "{}"] {
             let controller = Controller::start(ControllerConfig::default());
             let mut spec = spec(&[plugin(0)], std::slice::from_ref(&controller));
@@ -167,4 +177,54 @@ async fn the_oldest_envoy_serves_the_page() {
     }
     assert_eq!(stage.gateway.client().get(METRICS).await.unwrap().status(), 401);
     assert_eq!(stage.gateway.client().get("/api/v2/ping/").await.unwrap().status(), 200);
+}
+
+/// Runs `check-config` on a file with this text.
+fn check_config(name: &str, text: &str) -> std::process::Output {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), text).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_check-config"));
+    command.current_dir(folder.path()).arg(name).output().unwrap()
+}
+
+#[test]
+fn check_config_prints_every_mistake_and_fails() {
+    let mistakes = having(plugin(0), "/scope", json!(""));
+    let mistakes = having(mistakes, "/sources/0/credential", json!({"bearer": SECRET, "x": 1}));
+    let output = check_config("plugin.json", &mistakes.to_string());
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout, b"");
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "plugin.json: scope: must not be empty\n\
+         plugin.json: sources[0].credential.x: unknown field\n"
+    );
+}
+
+#[test]
+fn check_config_succeeds_without_a_mistake() {
+    let output = check_config("plugin.json", &plugin(0).to_string());
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "plugin.json: ok\n");
+    assert_eq!(output.stderr, b"");
+}
+
+#[test]
+fn check_config_prints_the_places_of_mistakes_in_envoys_configuration() {
+    let wrong = json!({"hosts": ["a:+80"], "paths": [SECRET]});
+    let configuration =
+        json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": wrong});
+    let plugin = json!({"root_id": "awx_metrics", "configuration": configuration});
+    let yaml =
+        yaml_serde::to_string(&json!({"http_filters": [{"typed_config": {"config": plugin}}]}));
+    let output = check_config("envoy.yaml", &yaml.unwrap());
+    assert_eq!(output.status.code(), Some(1));
+    let place = "envoy.yaml: http_filters[0].typed_config.config.configuration";
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!(
+            "{place}: paths[0]: must begin with a slash\n\
+             {place}: hosts[0]: must be a host name or address, with a port or without\n"
+        )
+    );
 }

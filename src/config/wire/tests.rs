@@ -4,7 +4,7 @@ use proptest::sample::Index;
 
 use super::*;
 use crate::config::tests::full;
-use crate::config::{Config, ConfigError, Problem, document, json};
+use crate::config::{Config, ConfigErrors, Problem, document, json};
 
 /// What the module got from Envoy 1.36.2 and 1.40.0 alike for
 /// `{"z": [1.5, null, true, false, "ä\n", [], {}], "a": {"b": "c"}}`.
@@ -103,6 +103,12 @@ fn what_is_no_struct_is_refused() {
     }
 }
 
+/// The only mistake, with its field.
+fn only(errors: &ConfigErrors) -> (String, Problem) {
+    assert_eq!(errors.iter().count(), 1, "{errors}");
+    errors.iter().map(|error| (error.field.clone(), error.problem)).next().unwrap()
+}
+
 #[test]
 fn a_configuration_is_the_same_as_a_struct_and_as_json() {
     let text = full().to_string();
@@ -124,10 +130,7 @@ fn a_configuration_is_the_same_as_a_struct_and_as_json() {
 #[test]
 fn a_struct_has_the_rules_and_limits_of_json() {
     let text = |text: &str| Json::Text(text.to_owned());
-    let refuse = |message: &[u8]| {
-        let ConfigError { field, problem } = Config::parse(message).unwrap_err();
-        (field, problem)
-    };
+    let refuse = |message: &[u8]| only(&Config::parse(message).unwrap_err());
     let twice = [entry("scope", &text("a")), entry("scope", &text("b"))].concat();
     assert_eq!(refuse(&twice), ("scope".to_owned(), Problem::Twice));
     let wrong = Problem::WrongType { expected: "a list" };
@@ -135,13 +138,15 @@ fn a_struct_has_the_rules_and_limits_of_json() {
     let large = entry("scope", &text(&"a".repeat(limits::CONFIG_BYTES)));
     let most = limits::CONFIG_BYTES;
     assert_eq!(refuse(&large), (String::new(), Problem::TooLarge { most }));
-    assert_eq!(refuse(FROM_ENVOY), ("z".to_owned(), Problem::UnknownField));
+    let unknown = Config::parse(FROM_ENVOY).unwrap_err();
+    let unknown: Vec<_> = unknown.iter().map(|it| (it.field.as_str(), it.problem)).collect();
+    assert_eq!(unknown, [("z", Problem::UnknownField), ("a", Problem::UnknownField)]);
 }
 
 #[test]
 fn json_behind_an_empty_line_is_json() {
     assert_eq!(Config::parse(b"\n\n{\"scope\": \"a\"}").unwrap().scope, "a");
-    let problem = Config::parse(b"\n{\"scope\" }").unwrap_err().problem;
+    let (_, problem) = only(&Config::parse(b"\n{\"scope\" }").unwrap_err());
     assert_eq!(problem, Problem::NotJson { line: 2, column: 10 });
 }
 

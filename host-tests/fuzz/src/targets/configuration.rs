@@ -1,12 +1,12 @@
 //! The plugin's configuration: JSON, or a Struct's message.
 //!
-//! A configuration that is accepted follows the documented rules, has the same meaning as JSON and as a Struct, and
-//! shows no secret when it is printed. One that is refused is refused with one line, the same in both forms, which
-//! quotes none of the configuration's values.
+//! A configuration that is accepted keeps the documented rules, means the same as JSON and as a Struct, and shows no secret
+//! when it is printed. One that is refused has at least one mistake and at most [`limits::CONFIG_ERRORS`], each in one line
+//! and no two equal, the same in both forms; no line quotes a value of the configuration.
 
 mod structs;
 
-use awx_metrics_filter::config::{Config, ConfigError, Credential, SecretSource};
+use awx_metrics_filter::config::{Config, ConfigErrors, Credential, SecretSource};
 use awx_metrics_filter::limits;
 use awx_metrics_filter::scrape::route::normal_form;
 use serde_json::Value;
@@ -20,6 +20,7 @@ pub(crate) const TARGET: Target = Target {
     longest: 512,
     thousands: 2_000,
     words: &[
+        "\"$schema\":\"",
         "\"scope\":",
         "\"paths\":[",
         "\"hosts\":[",
@@ -42,6 +43,9 @@ pub(crate) const TARGET: Target = Target {
         "\"password_env\":\"",
         "\"forward\"",
         "\"gateway_families\":\"keep\"",
+        "\"keep\":[\"",
+        "\"drop\":[\"",
+        "\"cookie\":\"",
         "\"auth\":{",
         "\"anonymous\":true",
         "\"tokens\":[{",
@@ -68,7 +72,7 @@ const SECRET: &str = "pL4nt3d!s3cr3t!of!thirty!chars";
 
 fn run(bytes: &[u8]) {
     let found = Config::parse(bytes);
-    check(&found, "as it came");
+    check(&found);
     for planted in planted(bytes) {
         refuse_to_tell(&planted);
     }
@@ -86,15 +90,24 @@ fn run(bytes: &[u8]) {
     plant_in_values(&value);
 }
 
-fn check(found: &Result<Config, ConfigError>, how: &str) {
+fn check(found: &Result<Config, ConfigErrors>) {
     match found {
         Ok(config) => keeps_the_rules(config),
-        Err(error) => assert_eq!(tell(error).lines().count(), 1, "{how}: one line"),
+        Err(errors) => list_distinct_mistakes(errors),
     }
 }
 
-fn tell(error: &ConfigError) -> String {
-    format!("{error} {error:?}")
+fn list_distinct_mistakes(errors: &ConfigErrors) {
+    assert_eq!(tell(errors).lines().count(), 1, "one line");
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert!((1..=limits::CONFIG_ERRORS).contains(&lines.len()), "{} mistakes", lines.len());
+    let places: HashSet<_> = errors.iter().map(|error| format!("{error:?}")).collect();
+    assert_eq!(places.len(), lines.len(), "{errors}");
+    assert!(lines.iter().all(|line| errors.to_string().contains(line)), "{errors}");
+}
+
+fn tell(errors: &ConfigErrors) -> String {
+    format!("{errors} {errors:?}")
 }
 
 /// The bytes with a secret inserted at a position that depends on the bytes.
