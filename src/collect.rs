@@ -195,7 +195,8 @@ impl Collector {
     fn judge(&self, host: &dyn Host, pull: &Pull, answer: Answer) -> Result<Page, Cause> {
         let source = self.config.sources.get(pull.source);
         let timeout = source.map_or(limits::TIMEOUT, |source| source.timeout);
-        pull::judge(answer, host.now().saturating_sub(pull.began), timeout)
+        let takes = |family: &str| source.is_none_or(|source| source.takes(family));
+        pull::judge(answer, host.now().saturating_sub(pull.began), timeout, &takes)
     }
 
     /// Whether this VM is the one that pulls now.

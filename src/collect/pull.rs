@@ -1,7 +1,7 @@
 //! One pull: what is asked, and what the answer is worth.
 
 use crate::config::{CredentialError, Source};
-use crate::exposition::parse::{self, Refused};
+use crate::exposition::parse::{self, Refused, Takes};
 use crate::host::{ASKING, Answer, Call, CallId, Host};
 use crate::metrics::Page;
 use crate::upstream::{self, Cause, Plain};
@@ -52,15 +52,20 @@ pub fn send<'a>(host: &dyn Host, source: &'a Source) -> Result<CallId, NotSent<'
 ///
 /// # Errors
 /// Where it is none.
-pub fn judge(answer: Answer, took: Duration, timeout: Duration) -> Result<Page, Cause> {
+pub fn judge(
+    answer: Answer,
+    took: Duration,
+    timeout: Duration,
+    takes: Takes<'_>,
+) -> Result<Page, Cause> {
     if let Some(cause) = Cause::of(&answer, took, timeout) {
         return Err(cause);
     }
     let read = match upstream::media_type(&answer).as_slice() {
-        b"application/openmetrics-text" => parse::openmetrics,
-        _ => parse::text,
+        b"application/openmetrics-text" => parse::openmetrics_of,
+        _ => parse::text_of,
     };
-    let page = read(answer.body).map_err(|refused| match refused {
+    let page = read(answer.body, takes).map_err(|refused| match refused {
         Refused::CutOff => Plain::NoEnd,
         Refused::Bytes => Plain::Bytes,
         Refused::Rendered => Plain::Rendered,

@@ -57,7 +57,7 @@ impl Config {
 
 impl Source {
     /// 32 hex digits under which the snapshots of the source are stored. Two sources of any configurations have the same
-    /// key if they send the same request.
+    /// key if they send the same request, and store the same part of its page with the same labels.
     ///
     /// The key depends on the secret that is sent, which may come from the VM's environment, so that a configuration or a
     /// VM with another secret does not serve the page. With the salt, the key is no means to test a guess of the secret.
@@ -67,6 +67,7 @@ impl Source {
         let mut hash = Fingerprint::new("source");
         hash.number(salt.len()).0.update(salt);
         hash.text(&self.cluster).text(&self.authority).text(&self.path).pairs(&self.labels);
+        hash.texts(self.keep.iter().flatten()).texts(&self.drop);
         match self.credential.authorization(variable) {
             _ if matches!(self.credential, Credential::Forward) => hash.text("forward"),
             Ok(None) => hash.text("none"),

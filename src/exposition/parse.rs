@@ -52,7 +52,7 @@ use self::escape::Escapes;
 use self::openmetrics::OpenMetrics;
 use self::sample::Label;
 use crate::limits;
-use crate::metrics::draft::{Draft, DraftFamily, count, offset};
+use crate::metrics::draft::{self, Draft, DraftFamily, count, offset};
 use crate::metrics::{Kind, Page, Reason, name};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -82,7 +82,15 @@ pub enum Refused {
 /// # Errors
 /// Where the page is beyond the limits.
 pub fn text(bytes: Vec<u8>) -> Result<Page, Refused> {
-    read(readable(bytes)?, Format::Text)
+    text_of(bytes, &|_| true)
+}
+
+/// Reads the families of a page in text format 0.0.4 whose names are accepted. The others count for nothing.
+///
+/// # Errors
+/// If the accepted families are beyond the limits.
+pub fn text_of(bytes: Vec<u8>, takes: Takes<'_>) -> Result<Page, Refused> {
+    read(readable(bytes)?, Format::Text, takes)
 }
 
 /// Reads back what [`Page::as_text`] gave: text format 0.0.4, but for exemplars.
@@ -90,7 +98,7 @@ pub fn text(bytes: Vec<u8>) -> Result<Page, Refused> {
 /// # Errors
 /// Where the page is beyond the limits.
 pub fn canonical(bytes: Vec<u8>) -> Result<Page, Refused> {
-    read(readable(bytes)?, Format::Canonical)
+    read(readable(bytes)?, Format::Canonical, &|_| true)
 }
 
 /// Reads a page in OpenMetrics 1.0.0, or 0.0.1. What could not be read is in its report.
@@ -98,8 +106,19 @@ pub fn canonical(bytes: Vec<u8>) -> Result<Page, Refused> {
 /// # Errors
 /// Where the page is beyond the limits, or does not end as it should.
 pub fn openmetrics(bytes: Vec<u8>) -> Result<Page, Refused> {
-    read(readable(bytes)?, Format::OpenMetrics(OpenMetrics::default()))
+    openmetrics_of(bytes, &|_| true)
 }
+
+/// Reads the families of a page in OpenMetrics whose names, in text, are accepted. The others count for nothing.
+///
+/// # Errors
+/// If the accepted families are beyond the limits, or the page does not end as it should.
+pub fn openmetrics_of(bytes: Vec<u8>, takes: Takes<'_>) -> Result<Page, Refused> {
+    read(readable(bytes)?, Format::OpenMetrics(OpenMetrics::default()), takes)
+}
+
+/// Returns true for the name of a family that is to be read.
+pub type Takes<'a> = &'a dyn Fn(&str) -> bool;
 
 /// What is read, and what is known beyond text.
 enum Format {
@@ -108,8 +127,12 @@ enum Format {
     OpenMetrics(OpenMetrics),
 }
 
-fn read((mut ink, not_utf8): (String, u64), format: Format) -> Result<Page, Refused> {
-    let (mut draft, fresh) = Reader::new(&ink, format).read()?;
+fn read(
+    (mut ink, not_utf8): (String, u64),
+    format: Format,
+    takes: Takes<'_>,
+) -> Result<Page, Refused> {
+    let (mut draft, fresh) = Reader::new(&ink, format, takes).read()?;
     draft.report.unreadable_lines += not_utf8;
     ink.reserve_exact(fresh.len());
     ink.push_str(&fresh);
@@ -164,6 +187,9 @@ struct Reader<'a> {
     /// The exemplar of the line at hand, in canonical spelling; empty where there is none.
     exemplar: String,
     format: Format,
+    takes: Takes<'a>,
+    /// For each family, false if its samples are skipped.
+    taken: Vec<bool>,
 }
 
 /// A metric's name, and where it stands in the page.
@@ -174,7 +200,7 @@ struct Name<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(page: &'a str, format: Format) -> Self {
+    fn new(page: &'a str, format: Format, takes: Takes<'a>) -> Self {
         Self {
             cursor: Cursor::at_start(page),
             draft: Draft::default(),
@@ -185,6 +211,8 @@ impl<'a> Reader<'a> {
             labels: Vec::new(),
             exemplar: String::new(),
             format,
+            takes,
+            taken: Vec::new(),
         }
     }
 
@@ -202,7 +230,7 @@ impl<'a> Reader<'a> {
                 return Err(Refused::Names);
             }
         }
-        let Self { cursor, mut draft, ids, fresh, format, .. } = self;
+        let Self { cursor, mut draft, ids, fresh, format, takes, .. } = self;
         match format {
             Format::Text | Format::Canonical => {}
             Format::OpenMetrics(open) if open.is_finished => {
@@ -211,6 +239,7 @@ impl<'a> Reader<'a> {
             Format::OpenMetrics(_) => return Err(Refused::CutOff),
         }
         draft.adopt_suffixed(cursor.page, |name| ids.get(name).copied());
+        draft.retain(cursor.page, takes);
         Ok((draft, fresh))
     }
 
@@ -328,9 +357,12 @@ impl<'a> Reader<'a> {
     }
 
     fn id(&mut self, name: Name<'a>) -> u32 {
-        let families = &mut self.draft.families;
+        let (families, taken, takes) = (&mut self.draft.families, &mut self.taken, self.takes);
         *self.ids.entry(name.text).or_insert_with(|| {
             let id = count(families);
+            // `x_sum` may turn out to be a sample of the histogram `x`.
+            let base = draft::split_suffix(name.text).map(|(base, _)| base);
+            taken.push(takes(name.text) || base.is_some_and(takes));
             families.push(DraftFamily { name: name.span(), help: None, kind: None });
             id
         })

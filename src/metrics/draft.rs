@@ -57,6 +57,19 @@ impl Draft {
         }
     }
 
+    /// Discards the families whose names are not accepted.
+    pub(crate) fn retain(&mut self, ink: &str, accepts: &dyn Fn(&str) -> bool) {
+        let keeps: Vec<bool> =
+            self.families.iter().map(|family| accepts(piece(ink, family.name))).collect();
+        if !keeps.contains(&false) {
+            return;
+        }
+        self.samples.retain(|sample| keeps.get(sample.family as usize) == Some(&true));
+        for (family, _) in self.families.iter_mut().zip(&keeps).filter(|(_, keeps)| !**keeps) {
+            (family.help, family.kind) = (None, None);
+        }
+    }
+
     fn home(
         &self,
         ink: &str,

@@ -55,12 +55,12 @@ fn the_hash_changes_with_every_field_but_with_no_secret() {
 }
 
 #[test]
-fn the_key_of_a_source_depends_on_its_request_alone() {
+fn the_key_of_a_source_depends_on_its_request_and_on_its_stored_page_alone() {
     let key = |changes: Value| accept(&with_source(&changes)).sources[1].key(b"salt", |_| None);
     let before = key(json!({}));
     assert_eq!(before.len(), 32);
     let same =
-        json!({"name": "c", "interval": "1m", "labels": {"a": "b"}, "authority": "cluster-b"});
+        json!({"name": "c", "interval": "1m", "labels": {"source": "b"}, "authority": "cluster-b"});
     assert_eq!(key(same), before);
     let others = [
         json!({"cluster": "c"}),
@@ -72,11 +72,14 @@ fn the_key_of_a_source_depends_on_its_request_alone() {
         json!({"credential": {"username": "c", "password": "d"}}),
         json!({"credential": {"username": "c", "password": "e"}}),
         json!({"credential": {"username": "d", "password_env": "c"}}),
+        json!({"labels": {"a": "b"}}),
+        json!({"keep": ["c"]}),
+        json!({"drop": ["c"]}),
     ];
     let mut keys: Vec<String> = others.into_iter().map(key).chain([before]).collect();
     keys.sort();
     keys.dedup();
-    assert_eq!(keys.len(), 10);
+    assert_eq!(keys.len(), 13);
 }
 
 #[test]

@@ -221,6 +221,9 @@ impl<'a> Reader<'a> {
         if line.name.text != self.last.0 {
             self.last = (line.name.text, self.id(line.name));
         }
+        if self.taken.get(self.last.1 as usize) == Some(&false) {
+            return Ok(());
+        }
         let tidy = line.tidy && in_order && self.escapes_are_canonical();
         let (span, end) = if tidy { line.spans() } else { self.respell(&line) };
         self.draft.samples.push(DraftSample { span, end, family: self.last.1 });

@@ -33,6 +33,27 @@ fn dropped(page: &Page, reason: Reason) -> u64 {
 }
 
 #[test]
+fn families_that_are_not_taken_count_for_nothing() {
+    let lines = |name: &str, samples: usize| -> String {
+        (0..samples).map(|at| format!("{name}{{b=\"{at}\"}} 1\n")).collect()
+    };
+    let most = limits::SOURCE_SAMPLES;
+    let page = format!(
+        "{}# TYPE h histogram\nh_bucket{{le=\"+Inf\"}} 1\nh_sum 1\nh_count 1\nh_sums 1\n{}",
+        lines("x", most),
+        lines("a", 3)
+    );
+    let read = |takes: Takes<'_>| text_of(page.clone().into(), takes);
+    assert_eq!(read(&|_| true), Err(Refused::Samples));
+    let names = |page: Page| page.families().map(|it| it.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(read(&|name| name != "x").unwrap()), ["h", "h_sums", "a"]);
+    let histogram = read(&|name| name == "h").unwrap();
+    assert_eq!((names(histogram.clone()), histogram.report().samples), (vec!["h".to_owned()], 3));
+    assert_eq!(names(read(&|name| name == "h_sum").unwrap()), [""; 0]);
+    assert_eq!(names(read(&|name| name == "a").unwrap()), ["a"]);
+}
+
+#[test]
 fn a_canonical_page_is_its_own_rendering() {
     let source = "# HELP a Help.\n# TYPE a counter\na{b=\"1\",c=\"\"} 1\na{b=\"2\"} 2.50 17\n\
                   # TYPE b gauge\nb 1.6e+010\n";
