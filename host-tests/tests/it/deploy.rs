@@ -1,0 +1,3 @@
+//! The files that operators deploy (`envoy/`) do what their documentation says.
+
+mod index;
