@@ -1,3 +1,4 @@
 //! The files that operators deploy (`envoy/`) do what their documentation says.
 
 mod index;
+mod rules;
