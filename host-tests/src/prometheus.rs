@@ -1,6 +1,7 @@
 //! A real Prometheus that scrapes a gateway as its users' does, or reads many small pages.
 
 pub mod pages;
+pub mod shipped;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,6 @@
 //! The files that operators deploy (`envoy/`) do what their documentation says.
 
+mod fleet;
 mod index;
 mod rules;
+mod scrapes;
