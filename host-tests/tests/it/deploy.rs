@@ -2,5 +2,7 @@
 
 mod fleet;
 mod index;
+mod queries;
 mod rules;
+mod runbook;
 mod scrapes;
