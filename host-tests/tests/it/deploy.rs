@@ -1,5 +1,6 @@
 //! The files that operators deploy (`envoy/`) do what their documentation says.
 
+mod dashboards;
 mod fleet;
 mod index;
 mod queries;

@@ -5,6 +5,7 @@ use host_tests::process;
 use host_tests::prometheus::Prometheus;
 use host_tests::tools::Major;
 
+use super::dashboards::{self, Dashboard, filled};
 use super::fleet::Fleet;
 use super::runbook;
 use crate::stage::PATIENCE;
@@ -57,6 +58,41 @@ async fn answers_every_query(major: Major) {
         let answer = prometheus.evaluate(promql).await;
         assert!(answer.is_ok(), "{promql}: {answer:?}");
     }
+}
+
+/// Its expressions, and the selectors from which its variables are filled.
+fn queries_of(dashboard: &Dashboard) -> Vec<String> {
+    let variables = dashboard.variables();
+    let labels = variables.iter().map(|it| format!("count by ({}) ({})", it.label, it.selector));
+    let panels = dashboard.panels();
+    let expressions = panels.iter().flat_map(|panel| panel.expressions());
+    let queries = expressions.map(str::to_owned).chain(labels);
+    queries.map(|promql| filled(&promql, &variables)).collect()
+}
+
+async fn fills_every_panel(major: Major) {
+    let fleet = Fleet::start().await;
+    let prometheus = fleet.prometheus(major).await;
+    let queries: Vec<_> = dashboards::all().iter().flat_map(queries_of).collect();
+    assert!(queries.len() > 90, "{}", queries.len());
+    fleet
+        .busy(async {
+            for promql in &queries {
+                assert!(!promql.contains('$'), "{promql}");
+                assert_has_series(&prometheus, promql).await;
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_2_fills_every_panel() {
+    fills_every_panel(Major::Two).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_3_fills_every_panel() {
+    fills_every_panel(Major::Three).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
