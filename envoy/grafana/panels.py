@@ -135,7 +135,7 @@ def grid(title, description, unit, *queries, hidden=(), names=None, span=FULL):
 
 
 def up_and_down(title, description, query, span=FULL):
-    """Whether something was up, over time."""
+    """States over time: 1 is up, 0 is down."""
     mapping = ValueMap(
         {"0": ValueMappingResult("down", "red", index=0), "1": ValueMappingResult("up", "green", index=1)}
     )

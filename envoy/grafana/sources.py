@@ -1,4 +1,4 @@
-"""The dashboard of sources: which controllers have a current page at which gateway, and what the pulls cost."""
+"""The dashboard of sources: the controllers that have a current page at each gateway, and what the pulls cost."""
 
 from grafana_foundation_sdk.builders.dashboard import Row
 
@@ -98,7 +98,7 @@ def overview(it):
     it.with_panel(
         up_and_down(
             "Sources over time",
-            "Whether a source had a current page, at any gateway.",
+            "The times at which a source had a current page at any gateway.",
             series(f"max by (source) ({selected('awx_gateway_source_up')})", "{{source}}"),
         )
     )
