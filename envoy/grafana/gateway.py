@@ -8,6 +8,8 @@ SELECTOR = 'job=~"$job",instance=~"$instance",gateway=~"$gateway"'
 # Scrapes are answered by the filter itself.
 PROXIED = 'resource!="metrics"'
 FAILED = PROXIED + ',code=~"5.."'
+# A series of Prometheus itself, for every target that it has.
+UP = 'up{job=~"$job",instance=~"$instance"}'
 REFUSED = 'outcome=~"denied|throttled"'
 
 
@@ -21,6 +23,10 @@ def rate(name, matchers=""):
 
 def increase(name, matchers=""):
     return f"increase({selected(name, matchers)}[$__rate_interval])"
+
+
+def last_hour(name):
+    return f"last_over_time({selected(name)}[1h])"
 
 
 def quantile(q, labels=""):
@@ -81,9 +87,9 @@ def overview(it):
     it.with_panel(
         number(
             "Gateways",
-            "Gateways that Prometheus can scrape.",
+            "Gateways that Prometheus can scrape now, of those that it could scrape in the last hour.",
             "none",
-            series('sum(up{job=~"$job",instance=~"$instance"})', "gateways"),
+            series(f"sum({UP} and on (job, instance) {last_hour('awx_gateway_build_info')})", "gateways"),
         )
     )
 
