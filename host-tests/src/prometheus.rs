@@ -1,6 +1,7 @@
 //! A real Prometheus that scrapes a gateway with the configuration of its users, or reads many small pages.
 
 pub mod pages;
+pub mod shipped;
 
 use std::collections::BTreeMap;
 use std::fs;
