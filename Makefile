@@ -61,6 +61,10 @@ reproducible: toolchain wasm-opt ## builds the module twice from scratch, and co
 	cmp target/reproducible/{first,second}/$(MODULE:target/%=%)
 	@rm -rf target/reproducible
 
+.PHONY: image
+image: wasm ## writes the module as an OCI image into target/image, and prints its digest; ARCHITECTURE=arm64 for image volumes on arm64
+	@$(QUICK_RUN) image -- target/image $(ARCHITECTURE)
+
 .PHONY: test
 test: wasm tools ## runs all tests: unit, integration and doc tests
 	cargo test --locked
@@ -197,10 +201,10 @@ endef
 .PHONY: commands
 commands:
 	@missing=; \
-	for command in prometheus promtool wrk chromium; do \
+	for command in prometheus promtool wrk chromium skopeo umoci; do \
 	    command -v $$command > /dev/null || missing+=" $$command"; \
 	done; \
-	if test -n "$$missing"; then $(call debian,prometheus wrk chromium); fi
+	if test -n "$$missing"; then $(call debian,prometheus wrk chromium skopeo umoci); fi
 
 # Without wasm-opt the module is still built, but is a sixth larger: above its budget.
 .PHONY: wasm-opt

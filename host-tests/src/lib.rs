@@ -8,6 +8,7 @@
 //! | What do all VMs of a host share: shared data, the clock, the log, metrics, hooks? | [`world`] |
 //! | How does our own host serve HTTP: workers, streams, upstreams, local replies? | [`proxy`] |
 //! | What does a test see of a callback that did not return? | [`trap`] |
+//! | How does the module become an OCI image? | [`image`] |
 //! | How is the filter's module found, or a fixture's built? | [`module`], [`tools`] |
 //! | How does a VM die on real Envoy? | [`doomed`] |
 //! | What does the stand-in for the controller answer? | [`controller`] |
@@ -19,8 +20,8 @@
 //! | How does a test run a program, and wait for a condition? | [`process`] |
 //! | Where are the programs that `make tools` installs? | [`tools`] |
 //!
-//! The programs are in `src/bin`: `run`, `check-config` and `credential` are for operators, `controller` is the stand-in
-//! alone, `bench` and `screenshot` are for contributors. The tests are in `tests/it`.
+//! The programs are in `src/bin`: `run`, `check-config`, `credential` and `image` are for operators, `controller` is the
+//! stand-in alone, `bench` and `screenshot` are for contributors. The tests are in `tests/it`.
 //!
 //! Without the feature `suite` only the modules that the operators' programs need are built: no wasmtime.
 
@@ -35,6 +36,7 @@ pub mod controller;
 pub mod doomed;
 pub mod envoy;
 pub mod gateway;
+pub mod image;
 #[cfg(feature = "suite")]
 pub mod module;
 #[cfg(feature = "suite")]

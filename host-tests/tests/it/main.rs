@@ -3,6 +3,7 @@
 mod auth;
 mod collect;
 mod config;
+mod deploy;
 mod driven;
 mod envoy;
 mod faults;

@@ -1,0 +1,3 @@
+//! What an operator deploys: the image, and the manifests of `envoy/`.
+
+mod image;
