@@ -114,6 +114,22 @@ fn two_builds_write_the_same_bytes() {
     assert_eq!(one.image.sha256(), other.image.sha256());
 }
 
+#[test]
+fn the_program_prints_the_digests_that_manifests_need() {
+    let files = tempfile::tempdir().unwrap();
+    let layout = files.path().join("image");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_image"));
+    program.arg(&layout).env("AWX_METRICS_FILTER_WASM", tools::module());
+    let printed = String::from_utf8(succeeded(program).stdout).unwrap();
+    let index = json(&layout.join("index.json"));
+    let digest = index["manifests"][0]["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    assert!(printed.contains(digest), "{printed}");
+    let mut sha256sum = Command::new("sha256sum");
+    sha256sum.arg(tools::module());
+    let sha256sum = String::from_utf8(succeeded(sha256sum).stdout).unwrap();
+    assert!(printed.contains(sha256sum.split(' ').next().unwrap()), "{printed}");
+}
+
 /// All files below a directory, by their paths in it.
 fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();

@@ -12,19 +12,19 @@ use host_tests::tools::{self, Release};
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::manifest::{self, Scrape, at, at_mut, documents, only};
+use super::manifest::{self, at, at_mut, documents, only};
 use crate::stage::{METRICS, PATIENCE, sample, until};
 
 const POD: &str = "awx-gateway-0";
 
 /// The Envoy of one pod.
-struct Pod {
+pub(super) struct Pod {
     envoy: Envoy,
-    controller: Controller,
+    pub(super) controller: Controller,
 }
 
 impl Pod {
-    async fn start(release: Release) -> Self {
+    pub(super) async fn start(release: Release) -> Self {
         let controller = manifest::controller();
         let container = container("kubernetes/deployment.yaml", "Deployment");
         let bootstrap = bootstrap("kubernetes/envoy.yaml", &container, &controller);
@@ -44,7 +44,7 @@ impl Pod {
         self.client(0)
     }
 
-    fn metrics(&self) -> Client {
+    pub(super) fn metrics(&self) -> Client {
         self.client(1)
     }
 
@@ -177,45 +177,6 @@ async fn a_pod_that_drains_is_alive_but_not_ready() {
     let is_unready = eventually(PATIENCE, async || (status(&ready).await == 503).then_some(()));
     is_unready.await.expect("the pod becomes unready");
     assert_eq!(status(&live).await, 200);
-}
-
-/// The endpoint of a monitor, or the spec of a ScrapeConfig.
-fn endpoint(file: &str, kind: &str, pointer: &str) -> Value {
-    at(&only(&format!("kubernetes/monitoring/{file}"), kind), pointer).clone()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_monitor_sees_its_own_part_of_the_page_and_its_token_opens_no_more() {
-    let pod = Pod::start(Release::Newest).await;
-    let pods =
-        Scrape::of(&endpoint("pod-monitor.yaml", "PodMonitor", "/spec/podMetricsEndpoints/0"));
-    let shared = Scrape::of(&endpoint("scrape-config.yaml", "ScrapeConfig", "/spec"));
-    let service =
-        Scrape::of(&endpoint("service-monitor.yaml", "ServiceMonitor", "/spec/endpoints/0"));
-    let client = pod.metrics();
-    until(&client.clone().bearer(service.token), "", |page| page.contains("awx_sessions_total{"))
-        .await;
-
-    let has =
-        |page: &str| ["awx_sessions_total{", "awx_gateway_workers{"].map(|it| page.contains(it));
-    assert_eq!(has(&pods.page(&client).await), [false, true]);
-    assert_eq!(has(&shared.page(&client).await), [true, false]);
-    assert_eq!(has(&service.page(&client).await), [true, true]);
-    let without_parameters = Scrape { target: METRICS.into(), ..pods };
-    assert_eq!(has(&without_parameters.page(&client).await), [false, true]);
-    let at_the_controller = Client::http(pod.controller.address()).bearer(service.token);
-    assert_eq!(at_the_controller.get("/api/v2/me/").await.unwrap().status(), 401);
-}
-
-#[test]
-fn the_monitors_ask_for_native_histograms() {
-    for (file, kind) in
-        [("pod-monitor.yaml", "PodMonitor"), ("service-monitor.yaml", "ServiceMonitor")]
-    {
-        let spec = endpoint(file, kind, "/spec");
-        assert_eq!(spec["scrapeNativeHistograms"], true);
-        assert_eq!(spec["scrapeProtocols"][0], "PrometheusProto");
-    }
 }
 
 #[test]
