@@ -148,23 +148,26 @@ fn types(api_version: &str) -> Option<Types> {
 }
 
 /// What the compiler prints: a line for each error, with the file first.
-fn compiler(folder: &Path) -> io::Result<String> {
+fn compiler(folder: &Path) -> Result<String, CheckError> {
     let compiler = tools::kinds().join("node_modules/typescript/bin/tsc");
-    let output = Command::new(tools::node())
-        .arg(compiler)
-        .arg("--pretty")
-        .arg("false")
-        .current_dir(folder)
-        .output()?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr))
+    let mut command = Command::new(tools::node());
+    command.arg(compiler).args(["--pretty", "false"]);
+    printed(&mut command, folder)
 }
 
 /// What the validators print, in the same form.
-fn validators(folder: &Path) -> io::Result<String> {
-    let output = Command::new(tools::node()).arg("validate.mjs").current_dir(folder).output()?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr))
+fn validators(folder: &Path) -> Result<String, CheckError> {
+    printed(Command::new(tools::node()).arg("validate.mjs"), folder)
+}
+
+/// What a program prints. One that fails without a word has checked nothing.
+fn printed(command: &mut Command, folder: &Path) -> Result<String, CheckError> {
+    let output = command.current_dir(folder).output()?;
+    let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if printed.is_empty() && !output.status.success() {
+        return Err(CheckError::Failed(output.status.to_string()));
+    }
+    Ok(printed)
 }
 
 /// Reads `manifest-3.ts(2,5): reason`.

@@ -103,7 +103,7 @@ pub(super) fn secrets() -> BTreeMap<(&'static str, &'static str), &'static str> 
     ])
 }
 
-/// The value that a reference to a key of a Secret stands for.
+/// The value of the key of a Secret that a reference names.
 pub(super) fn secret(reference: &Value) -> &'static str {
     let [name, key] = ["name", "key"].map(|field| reference[field].as_str().expect("a name"));
     secrets().get(&(name, key)).unwrap_or_else(|| panic!("no Secret {name} with {key}"))

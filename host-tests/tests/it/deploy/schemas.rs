@@ -18,6 +18,7 @@ const FREE: [&str; 4] = ["pluginConfig", "config", "value", "deployment"];
 struct Shipped {
     file: String,
     document: Value,
+    is_patch: bool,
 }
 
 impl Shipped {
@@ -26,15 +27,27 @@ impl Shipped {
         let files = files.map(|file| file.to_str().expect("a path in UTF-8").to_owned());
         // Envoy itself reads these.
         let manifests = files.filter(|file| !file.ends_with("/envoy.yaml"));
-        let all = manifests.flat_map(|file| {
-            let documents = documents(&file).into_iter();
-            documents.map(move |document| Self { file: file.clone(), document }).collect::<Vec<_>>()
-        });
-        all.collect()
+        manifests.flat_map(|file| Self::of(&file)).collect()
+    }
+
+    /// The documents of a file, and the patches that they contain as text.
+    fn of(file: &str) -> Vec<Self> {
+        let is_patch = PATCHES.contains(&file);
+        let mut found = Vec::new();
+        for document in documents(file) {
+            if let Some(text) = document.pointer("/data/deployment") {
+                let mut patch: Value = yaml_serde::from_str(text.as_str().unwrap()).unwrap();
+                patch["apiVersion"] = json!("apps/v1");
+                patch["kind"] = json!("Deployment");
+                found.push(Self { file: file.to_owned(), document: patch, is_patch: true });
+            }
+            found.push(Self { file: file.to_owned(), document, is_patch });
+        }
+        found
     }
 
     fn manifest<'a>(&self, document: &'a Value) -> Manifest<'a> {
-        Manifest { document, is_patch: PATCHES.contains(&self.file.as_str()) }
+        Manifest { document, is_patch: self.is_patch }
     }
 }
 
