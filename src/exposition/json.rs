@@ -12,7 +12,7 @@
 mod writer;
 
 use self::writer::{Mark, Writer};
-use super::render::{Block, Encoder};
+use super::render::{Block, Encoder, Presented};
 use crate::limits;
 use crate::metrics::merge::{FamilyPart, MergedFamily};
 use crate::metrics::number::Repr;
@@ -133,7 +133,7 @@ impl<'m> Names<'m> {
         Self { taken: if is_any_cut { names.collect() } else { HashMap::new() } }
     }
 
-    pub(super) fn block(&self, family: &MergedFamily) -> (String, Kind, Option<&'static str>) {
+    pub(super) fn block(&self, family: &MergedFamily) -> Presented {
         let cut = cut(family);
         let name = if self.taken.contains_key(cut) { &family.name } else { cut };
         (name.to_owned(), family.kind, None)

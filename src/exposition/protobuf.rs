@@ -7,7 +7,7 @@
 //! text is `le="1.0"` of protobuf there, as with every program that has both.
 
 use self::wire::{close, open, push_bytes, push_float, push_whole};
-use super::render::{Block, Encoder, Extras, Output, without_type};
+use super::render::{Block, Encoder, Extras, Output, Presented, without_type};
 use crate::metrics::merge::{FamilyPart, MergedFamily};
 use crate::metrics::{Conformance, Kind, SOURCE_PREFIX, Sample, Samples, conformance, label};
 
@@ -49,7 +49,7 @@ mod field {
 }
 
 /// The blocks of a family.
-pub(super) fn blocks(family: &MergedFamily) -> Vec<(String, Kind, Option<&'static str>)> {
+pub(super) fn blocks(family: &MergedFamily) -> Vec<Presented> {
     match family.kind {
         Kind::Histogram | Kind::Summary if family.conformance < Conformance::Whole => {
             without_type(family)

@@ -33,6 +33,9 @@ pub(super) struct Block {
     pub(super) is_filtered: bool,
 }
 
+/// A name and a type under which a format shows a family, or its samples with a suffix.
+pub(super) type Presented = (String, Kind, Option<&'static str>);
+
 /// Writes blocks in one format.
 pub(super) trait Encoder {
     /// Begins a block.
@@ -82,9 +85,8 @@ impl Renderer {
     /// Begins to render the selected families.
     #[must_use]
     pub fn new(merged: Rc<Merged>, selection: &Selection, format: Format, extras: Extras) -> Self {
-        let blocks = |plan: &dyn Fn(&MergedFamily) -> Vec<(String, Kind, Option<&'static str>)>| {
-            plan_blocks(&merged, selection, plan)
-        };
+        let blocks =
+            |plan: &dyn Fn(&MergedFamily) -> Vec<Presented>| plan_blocks(&merged, selection, plan);
         let (blocks, encoder): (Vec<Block>, Box<dyn Encoder>) = match format {
             Format::Text | Format::Html => (
                 blocks(&|family| vec![(family.name.clone(), family.kind, None)]),
@@ -182,7 +184,7 @@ pub fn render(merged: impl Into<Rc<Merged>>, selection: &Selection, format: Form
 fn plan_blocks(
     merged: &Merged,
     selection: &Selection,
-    plan: &dyn Fn(&MergedFamily) -> Vec<(String, Kind, Option<&'static str>)>,
+    plan: &dyn Fn(&MergedFamily) -> Vec<Presented>,
 ) -> Vec<Block> {
     let mut blocks = Vec::with_capacity(merged.families().len());
     for (index, family) in merged.families().iter().enumerate() {
@@ -199,7 +201,7 @@ fn plan_blocks(
 }
 
 /// The blocks of a family that cannot keep its type: untyped, and the parts of a histogram or summary each on its own.
-pub(super) fn without_type(family: &MergedFamily) -> Vec<(String, Kind, Option<&'static str>)> {
+pub(super) fn without_type(family: &MergedFamily) -> Vec<Presented> {
     match family.kind {
         Kind::Histogram | Kind::Summary => ["", "_bucket", "_sum", "_count"]
             .map(|suffix| ([&family.name, suffix].concat(), Kind::Untyped, Some(suffix)))

@@ -1,6 +1,6 @@
 //! The names of families, when types reserve some beyond those of their samples.
 
-use crate::exposition::render::without_type;
+use crate::exposition::render::{Presented, without_type};
 use crate::metrics::merge::MergedFamily;
 use crate::metrics::{Conformance, Kind, Merged};
 use std::collections::HashMap;
@@ -17,10 +17,7 @@ impl<'m> Names<'m> {
     }
 
     /// The blocks of a family: one under the name with which it keeps its type, if it can.
-    pub(in crate::exposition) fn blocks(
-        &self,
-        family: &MergedFamily,
-    ) -> Vec<(String, Kind, Option<&'static str>)> {
+    pub(in crate::exposition) fn blocks(&self, family: &MergedFamily) -> Vec<Presented> {
         match self.typed(family) {
             Some(name) => vec![(name.to_owned(), family.kind, None)],
             None => without_type(family),

@@ -95,6 +95,7 @@ fn read(bytes: &[u8]) -> Query {
     Query {
         format: last("format").map(str::to_owned),
         selection: Selection { group, metrics, nodes, names, gateway },
+        sources: all("source"),
         holds_token: pairs.iter().any(|(name, _)| name == "access_token"),
     }
 }
@@ -113,7 +114,9 @@ fn write(query: &Query) -> String {
         GatewaySelection::None => parts.push("gateway=none".to_owned()),
     }
     parts.extend(query.format.iter().map(|format| format!("format={}", encode(format))));
-    for (name, values) in [("metric", metrics), ("node", nodes), ("name[]", names)] {
+    let lists =
+        [("metric", metrics), ("node", nodes), ("name[]", names), ("source", &query.sources)];
+    for (name, values) in lists {
         parts.extend(values.iter().map(|value| format!("{name}={}", encode(value))));
     }
     parts.extend(query.holds_token.then(|| "access_token".to_owned()));
