@@ -127,9 +127,10 @@ impl Scraper {
     pub fn start(&self, context: Context<'_>, stream: StreamId, target: &[u8]) -> Step {
         let Some(path) = self.route(context.host, target) else { return Step::Pass };
         let headers = context.host.request_headers();
-        let has_controller = self.config.auth.controller.is_some();
+        let controller = self.config.auth.controller.as_ref();
+        let session_cookie = controller.map(|controller| controller.cookie.as_str());
         let (authorization, cookies) = (all(&headers, "authorization"), all(&headers, "cookie"));
-        let credentials = RequestCredentials::read(authorization, cookies, has_controller);
+        let credentials = RequestCredentials::read(authorization, cookies, session_cookie);
         let request = Request::read(&headers, target, path, credentials.scheme());
         match self.admission.admit(context, stream, credentials) {
             Some(decision) => {

@@ -5,9 +5,6 @@
 use super::{Credentials, Scheme, Secret};
 use crate::limits;
 
-/// The controller's session cookie.
-const SESSION_COOKIE: &[u8] = b"awx_sessionid";
-
 /// The credentials of a request.
 #[derive(Debug)]
 pub struct RequestCredentials {
@@ -27,7 +24,8 @@ pub struct Forwarded {
 }
 
 impl RequestCredentials {
-    /// Reads a request's headers. `has_controller`: a controller is configured, so there may be something to forward.
+    /// Reads a request's headers. `session_cookie`: the name of the controller's session cookie; without a controller nothing
+    /// is forwarded.
     ///
     /// The session cookie is read only if no `Authorization` header decides. Otherwise a client could make the filter ask
     /// about and remember any number of credentials, with one valid token and ever other cookies.
@@ -35,17 +33,19 @@ impl RequestCredentials {
     pub fn read<'a>(
         authorization: impl Iterator<Item = &'a [u8]> + Clone,
         cookies: impl Iterator<Item = &'a [u8]>,
-        has_controller: bool,
+        session_cookie: Option<&str>,
     ) -> Self {
         let credentials = Credentials::parse(authorization.clone());
+        let Some(cookie) = session_cookie else {
+            return Self { credentials, forwarded: Forwarded::default() };
+        };
         let forwarded = match credentials {
-            _ if !has_controller => Forwarded::default(),
             Credentials::Bearer(_) | Credentials::Basic { .. } => {
                 Forwarded { authorization: canonical(authorization), session: None }
             }
             Credentials::Malformed(_) => Forwarded::default(),
             Credentials::None | Credentials::UnusableBearer | Credentials::Other => {
-                Forwarded { authorization: None, session: session(cookies) }
+                Forwarded { authorization: None, session: session(cookies, cookie) }
             }
         };
         Self { credentials, forwarded }
@@ -78,11 +78,11 @@ fn canonical<'a>(mut headers: impl Iterator<Item = &'a [u8]>) -> Option<Secret> 
 }
 
 /// The session, if the cookies contain exactly one. Of several sessions, another proxy might use another one.
-fn session<'a>(cookies: impl Iterator<Item = &'a [u8]>) -> Option<Secret> {
+fn session<'a>(cookies: impl Iterator<Item = &'a [u8]>, name: &str) -> Option<Secret> {
     let pairs = cookies.flat_map(|header| header.split(|&byte| byte == b';'));
     let mut sessions = pairs.filter_map(|pair| {
         let pair = pair.trim_ascii();
-        pair.strip_prefix(SESSION_COOKIE)?.strip_prefix(b"=")
+        pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
     });
     let session = sessions.next().filter(|_| sessions.next().is_none())?;
     let is_valid = (1..=limits::SESSION_BYTES).contains(&session.len())
@@ -96,9 +96,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const COOKIE: &str = "awx_sessionid";
+
     fn read(authorization: &str, cookies: &[&str]) -> RequestCredentials {
         let cookies = cookies.iter().map(|cookie| cookie.as_bytes());
-        RequestCredentials::read([authorization.as_bytes()].into_iter(), cookies, true)
+        RequestCredentials::read([authorization.as_bytes()].into_iter(), cookies, Some(COOKIE))
     }
 
     fn forwarded(request: &RequestCredentials) -> [Option<&str>; 2] {
@@ -141,11 +143,15 @@ mod tests {
         ] {
             assert_eq!(forwarded(&read("", cookies)), [None, session], "{cookies:?}");
         }
+        let platform = [&b"awx_sessionid=abc; gateway_sessionid=def"[..]].into_iter();
+        let read_named =
+            RequestCredentials::read([].into_iter(), platform, Some("gateway_sessionid"));
+        assert_eq!(forwarded(&read_named), [None, Some("def")]);
         let long = format!("awx_sessionid={}", "a".repeat(limits::SESSION_BYTES + 1));
         assert_eq!(forwarded(&read("", &[&long])), [None, None]);
         let cookies = [&b"awx_sessionid=abc"[..]].into_iter();
         assert_eq!(
-            forwarded(&RequestCredentials::read([].into_iter(), cookies, false)),
+            forwarded(&RequestCredentials::read([].into_iter(), cookies, None)),
             [None, None]
         );
     }
@@ -188,7 +194,7 @@ mod tests {
             let cookies = [b"awx_sessionid=", &cookie[..]].concat();
             for header in [&header, &known] {
                 let headers = [header.as_slice()].into_iter();
-                let request = RequestCredentials::read(headers, [cookies.as_slice()].into_iter(), true);
+                let request = RequestCredentials::read(headers, [cookies.as_slice()].into_iter(), Some(COOKIE));
                 for value in forwarded(&request).into_iter().flatten() {
                     prop_assert!(value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));
                 }

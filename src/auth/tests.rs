@@ -51,7 +51,7 @@ fn read(header: &str) -> Credentials {
 }
 
 fn request(header: &str) -> RequestCredentials {
-    RequestCredentials::read([header.as_bytes()].into_iter(), [].into_iter(), true)
+    RequestCredentials::read([header.as_bytes()].into_iter(), [].into_iter(), Some("awx_sessionid"))
 }
 
 fn tagger() -> Tagger {
@@ -153,7 +153,8 @@ fn two_headers_or_two_values_in_one_header_are_refused_even_if_both_are_right() 
         vec![b"Bearer token-one, Bearer token-one"],
         vec![b"Bearer token-one,"],
     ] {
-        let request = RequestCredentials::read(headers.into_iter(), [].into_iter(), true);
+        let request =
+            RequestCredentials::read(headers.into_iter(), [].into_iter(), Some("awx_sessionid"));
         assert!(matches!(request.credentials, Credentials::Malformed(Malformed::Repeated)));
         let decision = decide(&policy(true), &request, &tagger());
         assert!(matches!(decision, LocalDecision::Denied(Denial::NotProvided)));
@@ -271,7 +272,8 @@ fn with_controller(anonymous: bool) -> Policy {
 
 fn asks(policy: &Policy, header: &str, cookie: &str) -> bool {
     let [header, cookie] = [header, cookie].map(str::as_bytes);
-    let request = RequestCredentials::read([header].into_iter(), [cookie].into_iter(), true);
+    let request =
+        RequestCredentials::read([header].into_iter(), [cookie].into_iter(), Some("awx_sessionid"));
     matches!(decide(policy, &request, &tagger()), LocalDecision::AskController)
 }
 
@@ -387,7 +389,7 @@ proptest! {
     #[test]
     fn no_argument_of_a_known_scheme_causes_a_panic(basic: bool, argument: Vec<u8>) {
         let header = [if basic { &b"Basic "[..] } else { b"Bearer " }, &argument].concat();
-        let request = RequestCredentials::read([header.as_slice()].into_iter(), [].into_iter(), true);
+        let request = RequestCredentials::read([header.as_slice()].into_iter(), [].into_iter(), Some("awx_sessionid"));
         POLICY.with(|policy| decide(policy, &request, &tagger()));
     }
 

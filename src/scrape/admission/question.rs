@@ -83,13 +83,13 @@ pub(super) fn send(
     wanted: Wanted,
     forwarded: &Forwarded,
 ) -> Option<CallId> {
-    let Controller { cluster, authority, path, .. } = config.auth.controller.as_ref()?;
+    let Controller { cluster, authority, path, cookie, .. } = config.auth.controller.as_ref()?;
     let path = match wanted {
         Wanted::Verdict => path,
         Wanted::Page(source) => config.sources.get(source).map(|source| &source.path)?,
     };
     let timeout = wanted.timeout(config)?;
-    let cookie = forwarded.session.as_ref().map(|it| format!("awx_sessionid={}", it.expose()));
+    let cookie = forwarded.session.as_ref().map(|it| format!("{cookie}={}", it.expose()));
     let mut headers = ASKING.to_vec();
     headers.extend(forwarded.authorization.as_ref().map(|it| ("authorization", it.expose())));
     headers.extend(cookie.as_deref().map(|cookie| ("cookie", cookie)));
