@@ -149,35 +149,35 @@ pub const COMPRESSED_BYTES: usize = 1_024;
 /// work. It is done while the worker's other requests wait: 20 us a kB, so 2.6 ms at the most.
 pub const COMPRESSED_WELL_BYTES: usize = 128 * 1024;
 
-/// Bytes of a shard. Writing 16 kB to shared data takes Envoy 0.6 us, and it is written for each request.
+/// Bytes of a shard. Envoy takes 0.6 us to write 16 kB to shared data, and the shard is written for each request.
 pub const SHARD_BYTES: usize = 16 * 1024;
 
-/// Series of requests in a tally. Ordinary use of the API makes about 150; what does not fit is counted as overflowed.
-/// With the histograms of all resources and of all requests this is what fits [`SHARD_BYTES`].
+/// Series of requests in a tally. Ordinary use of the API makes about 150; requests beyond the bound count as overflowed.
+/// Together with the histograms of all resources, these fit into [`SHARD_BYTES`].
 pub const REQUEST_SERIES: usize = 400;
 
-/// Series of requests by methods that the API has no use for, or with statuses that do not exist, so that whoever plays
-/// with them leaves room for the others.
+/// Series of requests with methods that the API does not use or statuses that do not exist, so that a client that sends
+/// such requests leaves series for the others.
 pub const RARE_SERIES: usize = 100;
 
-/// Series of scrapes and attempts in a tally: each is a pair from two short lists.
+/// Series of scrapes and attempts in a tally. Each is a pair from two short lists.
 pub const OTHER_SERIES: usize = 100;
 
-/// Series in the sum of all shards of dead VMs: several times what one VM may have, since each may have had others.
+/// Series in the retired shard: several times the bound of one VM, since each dead VM may have had different ones.
 pub const RETIRED_SERIES: usize = 4_096;
 
-/// Slots of the directory: twice (old and new VMs side by side, during a change of the module) a VM for each core of a
-/// large machine, and room for the dead.
+/// Slots of the directory: two VMs for each core of a large machine, since old and new VMs run side by side while the
+/// module changes, and a reserve for VMs that died.
 pub const SLOTS: usize = 512;
 
-/// Time between two beats of a VM.
-pub const BEAT: Duration = Duration::from_secs(1);
+/// Time between two heartbeats of a VM.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Beats of another VM through which one is silent until it is suspected, and again until it is taken over. A VM beats
-/// every [`BEAT`] and a tick, so that it may miss one and still object in time.
+/// Heartbeats of another VM after which a silent VM is suspected, and as many again after which it is evicted. A VM sends
+/// a heartbeat every [`HEARTBEAT`] and a tick, so it can miss one and still object in time.
 pub const PATIENCE: u8 = 5;
 
-/// Tries of a compare-and-swap on the directory, or of a consistent reading of it. It only changes when a VM starts or
+/// Tries of a compare-and-swap on the directory, or of a consistent read of it. It changes only when a VM starts or
 /// dies.
 pub const DIRECTORY_TRIES: usize = 8;
 

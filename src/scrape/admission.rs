@@ -15,7 +15,8 @@ use crate::auth::{
 use crate::config::{Config, Credential};
 use crate::host::{Answer, CallId, Host, Level, Time};
 use crate::limits;
-use crate::shared::question_budget::{self, Probe};
+use crate::shared::question_budget::Probe;
+use crate::shared::salt::salt;
 use crate::shared::throttle::Throttle;
 use crate::shared::verdicts::Verdicts;
 use std::cell::{Cell, RefCell};
@@ -45,7 +46,7 @@ impl Admission {
     pub(super) fn new(config: Rc<Config>, host: &dyn Host) -> Self {
         let auth_key = config.auth_key();
         Self {
-            tagger: Tagger::new(question_budget::salt(host), auth_key),
+            tagger: Tagger::new(salt(host), auth_key),
             verdicts: Verdicts::new(&auth_key),
             throttle: Throttle::new(&auth_key),
             passwords: RefCell::default(),

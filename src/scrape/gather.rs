@@ -18,7 +18,7 @@ use crate::exposition::{Format, json, parse, protobuf, text};
 use crate::host::{Host, Time};
 use crate::limits;
 use crate::metrics::{self, Merged, Page, PageBuilder, Part, Selection, Sink, merge};
-use crate::shared::question_budget;
+use crate::shared::salt::salt;
 use crate::shared::snapshot::{Head, Keys};
 use own::{Own, State};
 use rendered::{Key, Rendered, Rendering};
@@ -57,7 +57,7 @@ impl Gatherer {
     /// A gatherer that has nothing yet.
     #[must_use]
     pub fn new(config: Rc<Config>, host: &dyn Host) -> Self {
-        let salt = question_budget::salt(host);
+        let salt = salt(host);
         let key = |source: &Source| source.key(&salt, |name| host.environment(name));
         let keys: Vec<Keys> = config.sources.iter().map(|source| Keys::new(&key(source))).collect();
         Self {

@@ -81,7 +81,7 @@ impl Bed {
         let hash = PasswordHash::new("password", "salt", rounds).unwrap();
         config.auth.users.push(User::new("admin".to_owned(), hash));
         let host = FakeHost::at(1_000);
-        let key = config.sources[0].key(&crate::shared::question_budget::salt(&host), |_| None);
+        let key = config.sources[0].key(&crate::shared::salt::salt(&host), |_| None);
         let keys = Keys::new(&key);
         keys.create_head(&host);
         let scraper = Scraper::new(Rc::new(config), &host);

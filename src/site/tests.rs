@@ -36,7 +36,7 @@ fn ticks_come_fast_while_a_password_is_checked_and_no_longer() {
     let host = FakeHost::at(1_000);
     let site = site(&host, "{}");
     let slow = site.new_tick_period();
-    assert!(slow.is_some_and(|slow| slow <= limits::BEAT), "{slow:?}");
+    assert!(slow.is_some_and(|slow| slow <= limits::HEARTBEAT), "{slow:?}");
     assert_eq!(site.new_tick_period(), None);
     let credentials = format!("Basic {}", BASE64.encode("admin:password"));
     show(&host, &[(":method", "GET"), ("authorization", &credentials)]);

@@ -2,8 +2,9 @@
 //!
 //! What is read is what a second reading says, whole or not at all; absorbing it keeps every total.
 
-use awx_metrics_filter::shared::codec::{BOUNDED, BUCKETS, Entry, HISTOGRAM, MAX_COUNT, ShardView};
-use awx_metrics_filter::shared::shard::Shard;
+use awx_metrics_filter::shared::shard::{
+    BOUNDED, BUCKETS, Entry, HISTOGRAM, MAX_COUNT, Shard, ShardView,
+};
 use std::collections::BTreeMap;
 
 use crate::{PLANTED, Target};

@@ -191,7 +191,7 @@ fn counts_to_the_last_while_writers_meet(by: &'static str) {
     }
     world.unhook();
     // Who was done first beat no more, and on a busy machine is suspected for it: at its next beat it objects.
-    world.clock.advance(limits::BEAT);
+    world.clock.advance(limits::HEARTBEAT);
     workers.iter_mut().for_each(|worker| worker.tick().unwrap());
     let page = workers[0].page();
     all.assert_counted(&page);
