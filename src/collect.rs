@@ -10,8 +10,8 @@ use crate::config::{Config, Credential, Source};
 use crate::host::{Answer, CallId, Host, HostError, Level, Time};
 use crate::limits;
 use crate::metrics::{Page, Report};
-use crate::shared::question_budget;
 use crate::shared::record::nanoseconds;
+use crate::shared::salt::salt;
 use crate::shared::snapshot::{Head, Keys, Outcome, ReadHead};
 use crate::upstream::{Cause, Plain};
 use lease::{Candidate, Pace};
@@ -69,7 +69,7 @@ impl Collector {
     #[must_use]
     pub fn new(config: Rc<Config>, vm: u64, pullers: &Pullers, host: &dyn Host) -> Self {
         let name = Rc::new(());
-        let salt = question_budget::salt(host);
+        let salt = salt(host);
         let keys = config.sources.iter().map(|source| {
             let key = source.key(&salt, |name| host.environment(name));
             pullers.join(key.clone(), &name);

@@ -1,12 +1,12 @@
 //! OBSERVE: a proxied request ends -> facts -> labels -> tally -> shard.
 //!
-//! [`Observer::record`] runs for every request, so it is cheap by construction: labels come from closed sets by a hash
-//! made at compile time, counters are raised in the bytes that are published ([`crate::shared::shard`]), and publishing
-//! is the one call to the host. Written through like that, a count is seen by every scrape that begins later, whichever
-//! worker serves it.
+//! [`Observer::record`] runs for every request, so its cost is kept small: labels come from closed lists through a hash
+//! table that the compiler builds, counters are incremented in the bytes that are published ([`crate::shared::shard`]),
+//! and publication is the only host call. Since every count is published at once, every scrape that begins later includes
+//! it, on any worker.
 //!
-//! Nothing here depends on what a client sends being well-formed; what it cannot name is `other`, and what there is no
-//! room for is counted as overflowed.
+//! Nothing here assumes that a client's bytes are well-formed. A name that is in no list counts as `other`, and a request
+//! whose series would exceed the bounds counts as overflowed.
 
 pub mod counts;
 pub mod latency;
@@ -20,7 +20,7 @@ use crate::exposition::Format;
 use crate::host::{Host, Level, Time};
 use crate::limits;
 use crate::shared::directory::Directory;
-use crate::shared::participant::{Beat, Participant};
+use crate::shared::participant::{Heartbeat, Participant};
 use counts::Counts;
 use method::Method;
 use resource::Resource;
@@ -28,26 +28,27 @@ use series::Series;
 use std::time::Duration;
 use tally::Tally;
 
-/// What a VM counts for one scope.
+/// Counts for one scope in one VM.
 #[derive(Debug)]
 pub struct Observer {
     tally: Tally,
     participant: Participant,
-    beaten: Option<Time>,
+    last_heartbeat: Option<Time>,
 }
 
-/// What is known of a request that ended.
+/// The facts about a request that ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts<'a> {
-    /// Its method, if there was one.
+    /// Its method, if it had one.
     pub method: Option<&'a [u8]>,
-    /// Its `:path` as the client sent it, before any rewriting, if there was one.
+    /// Its `:path` as the client sent it, before any rewrite, if it had one.
     pub path: Option<&'a [u8]>,
-    /// The status, 0 for a request that ended without one.
+    /// The status; 0 for a request that ended without one.
     pub code: u16,
-    /// How long it took, if that is known.
+    /// Its duration, if known.
     pub duration: Option<Duration>,
-    /// Whether it became a websocket: that lasts as long as somebody looks at it, which says nothing of the controller.
+    /// True if it became a websocket. A websocket lasts as long as the client keeps the page open, so its duration says
+    /// nothing about the controller.
     pub websocket: bool,
 }
 
@@ -56,15 +57,16 @@ impl Observer {
     #[must_use]
     pub fn new(scope: &str, vm: u64) -> Self {
         let directory = Directory::new(scope, Series::Overflow.key());
-        Self { tally: Tally::default(), participant: Participant::new(directory, vm), beaten: None }
+        let participant = Participant::new(directory, vm);
+        Self { tally: Tally::default(), participant, last_heartbeat: None }
     }
 
-    /// Makes the scope's directory where there is none. To be called in `on_configure`: see [`Directory::create`].
+    /// Creates the scope's directory if it does not exist. Must be called in `on_configure`: see [`Directory::create`].
     pub fn prepare(&self, host: &dyn Host) {
         self.participant.directory().create(host);
     }
 
-    /// Counts a request. To be called once for each, when it ended.
+    /// Counts a request. Must be called once for each request, when it ended.
     pub fn record(&mut self, host: &dyn Host, facts: &Facts<'_>) {
         let method = facts.method.map_or(Method::OTHER, Method::of);
         let resource = match facts.path {
@@ -72,68 +74,68 @@ impl Observer {
             Some(path) => Resource::of(path),
             None => Resource::OTHER,
         };
-        self.tally.request(method, resource, facts.code);
+        self.tally.count_request(method, resource, facts.code);
         if let Some(duration) = facts.duration.filter(|_| resource != Resource::WEBSOCKET) {
-            self.tally.duration(resource, duration);
+            self.tally.observe_duration(resource, duration);
         }
-        self.participant.serve();
+        self.participant.set_serves_requests();
         self.publish(host);
     }
 
     /// Counts a scrape that was answered.
     pub fn scraped(&mut self, host: &dyn Host, format: Option<Format>, code: u16) {
-        self.tally.other(Series::Scrape { format, code });
+        self.tally.count(Series::Scrape { format, code });
         self.publish(host);
     }
 
-    /// Counts credentials that were checked. [`Observer::scraped`] is to follow, and publishes it; this VM's
-    /// [`Observer::gather`] has it at once.
+    /// Counts credentials that were checked. This VM's [`Observer::gather`] includes the count at once, and the following
+    /// [`Observer::scraped`] publishes it.
     pub fn attempted(&mut self, host: &dyn Host, scheme: Scheme, outcome: AuthOutcome) {
-        self.tally.other(Series::Attempt { scheme, outcome });
+        self.tally.count(Series::Attempt { scheme, outcome });
         if !self.participant.has_slot() {
             self.publish(host);
         }
     }
 
-    /// To be called at every tick: shows, about once a second, that this VM lives, and looks after those that do not.
+    /// Sends a heartbeat about once a second, and monitors other VMs. Must be called at every tick.
     pub fn tick(&mut self, host: &dyn Host) {
         let now = host.now();
-        // A clock that jumps, either way, costs a beat too many, once.
-        let due = self.beaten.is_none_or(|last| now < last || now - last >= limits::BEAT);
-        if !due {
+        // A clock that jumps, in either direction, costs one additional heartbeat.
+        let is_due =
+            self.last_heartbeat.is_none_or(|last| now < last || now - last >= limits::HEARTBEAT);
+        if !is_due {
             return;
         }
-        self.beaten = Some(now);
-        if self.participant.beat(host, self.tally.shard_mut()) == Beat::Cleared {
-            self.tally.cleared();
-            let line =
-                "awx_metrics: this VM was silent for so long that its counters were taken over";
+        self.last_heartbeat = Some(now);
+        if self.participant.heartbeat(host, &mut self.tally) == Heartbeat::Evicted {
+            let line = "awx_metrics: this VM missed its heartbeats, so another VM took over its counters; it counts on from 0";
             host.log(Level::Warn, line);
         }
     }
 
-    /// To be called where another configuration takes the observer up: it may have been left alone since the last one,
-    /// and have lost its seat, which it has to notice before it counts. One that never ticked has no seat to lose.
+    /// Must be called when a new configuration reuses the observer. Nothing may have called [`Observer::tick`] since the last
+    /// configuration, so the VM may have been evicted, which it must notice before it counts. An observer that never
+    /// ticked has no slot to lose.
     pub fn resume(&mut self, host: &dyn Host) {
-        if self.beaten.is_some() {
+        if self.last_heartbeat.is_some() {
             self.tick(host);
         }
     }
 
-    /// Since when the VMs of the scope count.
+    /// When the VMs of the scope began to count.
     #[must_use]
     pub fn created(&self, host: &dyn Host) -> Option<Time> {
         self.participant.directory().created(host)
     }
 
-    /// What all VMs of the scope counted, this one up to this moment; `None` where shared data does not say.
+    /// The sum over all VMs of the scope, with this VM's counts up to now; `None` if shared data has no directory.
     #[must_use]
     pub fn gather(&mut self, host: &dyn Host) -> Option<Counts> {
-        self.participant.gather(host, self.tally.shard()).map(Counts::new)
+        self.participant.gather(host, &self.tally).map(Counts::new)
     }
 
     fn publish(&mut self, host: &dyn Host) {
-        self.participant.publish(host, self.tally.shard_mut());
+        self.participant.publish(host, &mut self.tally);
     }
 }
 

@@ -1,19 +1,21 @@
-//! Typed, versioned, bounded access to the shared data of all VMs of one `vm_id`.
+//! Typed, versioned and bounded values in shared data, which all VMs with the same `vm_id` have in common.
 //!
-//! Whatever cannot be read (another version, another length, garbage) is treated as absent.
+//! A value that cannot be read (another version, another length, arbitrary bytes) is treated as absent.
 
-pub mod codec;
+mod codec;
 pub mod directory;
+mod keys;
 mod membership;
 pub mod participant;
 pub mod question_budget;
 pub mod record;
+pub mod salt;
 pub mod shard;
 pub mod snapshot;
 pub mod throttle;
 pub mod verdicts;
 
-/// Layout version of the keys: another layout reads and writes other keys, and so never meets this one's values.
+/// Layout version, with which every key begins. A module with another layout uses other keys, and never reads these.
 const LAYOUT: &str = "awx_metrics/2";
 
 #[cfg(test)]

@@ -1,49 +1,50 @@
-//! Whose turn it is to pull a source, and when: a decision on a [`Head`], without side effects.
+//! Which VM pulls a source, and when: a decision from a [`Head`], without side effects.
 //!
-//! There is no leader apart from the work: who moves a head's `scheduled` on by compare-and-swap pulls, once. So the
-//! number of pulls is one an interval, however many VMs tick, and however many configurations share the snapshot.
-//! Pulling and parsing delay whatever else the thread does, so the main thread's VM, which serves nobody, should be the
-//! one. A VM cannot see its thread, only whether it has had a stream; hence the *patience*:
+//! There is no leader election besides the pull itself: the VM whose compare-and-swap advances `scheduled` pulls, once.
+//! So there is one pull per interval, however many VMs tick and however many configurations share the snapshot.
 //!
-//! | VM | waits, beyond the moment the pull is due |
+//! Pulling and parsing delay all other work of the thread, so the main thread's VM, which serves no requests, should pull.
+//! A VM does not know its thread, only whether it has had a stream. Hence the *patience*:
+//!
+//! | VM | how long it waits after the pull is due |
 //! |---|---|
-//! | has had no stream, and pulled last | not at all |
-//! | has had no stream | 2 ticks |
-//! | has had a stream, and pulled last | 4 ticks: a VM without streams takes over, if there is one |
-//! | has had a stream | 4 ticks and 2 intervals: only if whoever pulled last is gone |
+//! | had no stream, and pulled last | not at all |
+//! | had no stream | 2 ticks |
+//! | had a stream, and pulled last | 4 ticks: a VM without streams takes over, if there is one |
+//! | had a stream | 4 ticks and 2 intervals: only if the VM that pulled last is dead |
 //!
-//! `scheduled` moves on by whole intervals, whoever waited how long before, so patience delays a pull and never adds up.
+//! `scheduled` advances by whole intervals, however long a VM waited, so patience delays a pull but does not add up.
 
 use crate::host::Time;
 use crate::limits;
 use crate::shared::snapshot::Head;
 use std::time::Duration;
 
-/// What a source's configuration says about time.
+/// The times in a source's configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// From one pull to the next.
     pub interval: Duration,
-    /// How long a pull may take.
+    /// The longest time that a pull may take.
     pub timeout: Duration,
-    /// Without a scrape for this long, pulls become rare.
+    /// After this time without a scrape, pulls become rare.
     pub idle_after: Duration,
-    /// How long a page is served. The first scrape after a pause is to find one.
+    /// How long a page is served. The first scrape after a pause must find one.
     pub stale_after: Duration,
-    /// How often a VM looks.
+    /// How often a VM checks whether the pull is due.
     pub tick: Duration,
 }
 
-/// The VM that asks whether it is its turn.
+/// The VM that may pull.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
-    /// What tells it from other VMs.
+    /// Its random number.
     pub vm: u64,
-    /// Whether it has had a stream, and so stands on a worker thread.
+    /// True if it has had a stream, and so runs on a worker thread.
     pub serves: bool,
 }
 
-/// The moment to note as the one the pull was scheduled for, if it is `candidate`'s turn to pull now.
+/// The new value of `scheduled`, if `candidate` must pull now.
 #[must_use]
 pub fn turn(
     head: &Head,
@@ -67,20 +68,20 @@ pub fn turn(
     Some(if late < period { due } else { now })
 }
 
-/// Whether a page that is pulled on demand is old enough to be pulled again, whoever does.
+/// Returns true if a page that is pulled on demand is old enough to be pulled again.
 #[must_use]
 pub fn is_due(head: &Head, interval: Duration, timeout: Duration, now: Time) -> bool {
     let is_old = now >= head.attempted + interval || clock_went_back(head, now);
     is_old && !is_pulling(head, timeout, now)
 }
 
-/// A pull whose VM must have died is none.
+/// Returns true while a pull is in flight. If it takes too long, its VM must have died.
 fn is_pulling(head: &Head, timeout: Duration, now: Time) -> bool {
     let until = head.attempted + timeout + limits::PULL_GRACE;
     head.pulling && now < until && !clock_went_back(head, now)
 }
 
-/// A head from the future can only come from a clock that was set back since: waiting for it could take for ever.
+/// Returns true if the head is from the future: then the clock was set back, and waiting could take for ever.
 fn clock_went_back(head: &Head, now: Time) -> bool {
     head.attempted > now + limits::CLOCK_SLACK
 }
@@ -127,38 +128,38 @@ mod tests {
     }
 
     #[test]
-    fn the_first_pull_is_anybodys() {
+    fn any_vm_makes_the_first_pull() {
         assert_eq!(wanted_turn(&Head::default(), WORKER, 0.0), Some(at(0.0)));
         assert_eq!(turn(&Head::default(), None, PACE, MAIN, at(3.0)), Some(at(3.0)));
     }
 
     #[test]
-    fn whoever_pulled_last_pulls_when_it_is_due_and_not_before() {
+    fn the_vm_that_pulled_last_pulls_when_it_is_due_and_not_before() {
         assert_eq!(wanted_turn(&pulled_by(1), MAIN, 14.9), None);
         assert_eq!(wanted_turn(&pulled_by(1), MAIN, 15.0), Some(at(15.0)));
     }
 
     #[test]
-    fn being_late_does_not_move_the_schedule_unless_a_whole_interval_was_missed() {
+    fn a_late_pull_does_not_move_the_schedule_unless_an_interval_was_missed() {
         assert_eq!(wanted_turn(&pulled_by(1), MAIN, 17.0), Some(at(15.0)));
         assert_eq!(wanted_turn(&pulled_by(1), MAIN, 40.0), Some(at(40.0)));
     }
 
     #[test]
-    fn a_worker_leaves_it_to_a_vm_without_streams_and_leads_when_there_is_none() {
+    fn a_worker_waits_for_a_vm_without_streams_and_pulls_if_there_is_none() {
         assert_eq!(wanted_turn(&pulled_by(2), WORKER, 16.9), None);
         assert_eq!(wanted_turn(&pulled_by(2), MAIN, 16.0), Some(at(15.0)));
         assert_eq!(wanted_turn(&pulled_by(2), WORKER, 17.0), Some(at(15.0)));
     }
 
     #[test]
-    fn another_worker_takes_over_once_two_pulls_were_missed() {
+    fn another_worker_takes_over_after_two_missed_pulls() {
         assert_eq!(wanted_turn(&pulled_by(1), WORKER, 46.9), None);
         assert_eq!(wanted_turn(&pulled_by(1), WORKER, 47.0), Some(at(47.0)));
     }
 
     #[test]
-    fn nobody_pulls_beside_a_pull_under_way_unless_its_vm_must_have_died() {
+    fn no_vm_pulls_while_a_pull_is_in_flight_unless_its_vm_must_have_died() {
         let mut head = pulled_by(1);
         head.attempted = at(20.0);
         head.pulling = true;
@@ -167,14 +168,14 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_nobody_scrapes_is_pulled_once_a_minute() {
+    fn a_source_without_scrapes_is_pulled_once_a_minute() {
         let idle = |seconds| turn(&pulled_by(1), Some(at(-150.0)), PACE, MAIN, at(seconds));
         assert_eq!(idle(15.0), None);
         assert_eq!(idle(60.0), Some(at(60.0)));
     }
 
     #[test]
-    fn the_rare_pulls_leave_a_page_no_time_to_go_stale() {
+    fn rare_pulls_are_frequent_enough_that_a_page_does_not_become_stale() {
         let pace = Pace { stale_after: Duration::from_secs(40), ..PACE };
         let idle = |seconds| turn(&pulled_by(1), Some(at(-150.0)), pace, MAIN, at(seconds));
         assert_eq!(idle(19.0), None);
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_stops_nothing() {
+    fn a_clock_that_was_set_back_does_not_stop_pulls() {
         assert_eq!(wanted_turn(&pulled_by(1), MAIN, -600.0), Some(at(-600.0)));
     }
 }

@@ -1,4 +1,4 @@
-//! One pull: what is asked, and what the answer is worth.
+//! One pull: the request, and the page in the answer or the reason why there is none.
 
 use crate::config::{CredentialError, Source};
 use crate::exposition::parse::{self, Refused, Takes};
@@ -7,19 +7,19 @@ use crate::metrics::Page;
 use crate::upstream::{self, Cause, Plain};
 use std::time::Duration;
 
-/// Why no answer will come to a pull.
+/// Why a pull was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSent<'a> {
-    /// There is no credential to send.
+    /// The credential is not available.
     #[error("{0}")]
     Credential(CredentialError<'a>),
-    /// Envoy refused: no such cluster, or no host in it.
+    /// Envoy refused it: there is no such cluster, or it has no host.
     #[error("the cluster {0} is unknown, or has no host")]
     Refused(&'a str),
 }
 
 impl NotSent<'_> {
-    /// The same for whoever only wants to know why there is no page.
+    /// The same as the cause of a missing page.
     #[must_use]
     pub fn cause(self) -> Cause {
         match self {
@@ -32,7 +32,7 @@ impl NotSent<'_> {
 /// Sends the request for a source's page.
 ///
 /// # Errors
-/// Where no answer will come.
+/// If it was not sent, and so no answer will come.
 pub fn send<'a>(host: &dyn Host, source: &'a Source) -> Result<CallId, NotSent<'a>> {
     let authorization = source.credential.authorization(|name| host.environment(name));
     let authorization = authorization.map_err(NotSent::Credential)?;
@@ -48,10 +48,10 @@ pub fn send<'a>(host: &dyn Host, source: &'a Source) -> Result<CallId, NotSent<'
     host.call(&call).map_err(|_| NotSent::Refused(&source.cluster))
 }
 
-/// What an answer is worth that came so long after the question: a page, or the reason why it is none.
+/// The page in an answer that came `took` after the request.
 ///
 /// # Errors
-/// Where it is none.
+/// The reason if the answer is not a page.
 pub fn judge(
     answer: Answer,
     took: Duration,

@@ -1,8 +1,8 @@
-//! [`Counts`]: what all VMs counted, as metric families.
+//! [`Counts`]: the sum over all VMs, as metric families.
 //!
-//! Logins, launches and tokens are read off the request counters here, so that they cost nothing per request. Labels
-//! with a closed set of values show zeros from the start; `awx_gateway_requests_total`, whose combinations are
-//! thousands, shows what there was.
+//! Logins, launches and tokens are derived from the request counters here, so they cost nothing per request. Labels with
+//! few values have zeros from the start. `awx_gateway_requests_total` has thousands of possible combinations, so it has
+//! only those that occurred.
 
 use super::latency;
 use super::method::Method;
@@ -11,22 +11,22 @@ use super::series::{Series, format_label};
 use crate::auth::{AuthOutcome, Scheme};
 use crate::exposition::Format;
 use crate::metrics::{Kind, NativeHistogram, Sink};
-use crate::shared::codec::{BucketCounts, Entry, HISTOGRAM};
 use crate::shared::directory::Gathered;
+use crate::shared::shard::{BucketCounts, Entry, HISTOGRAM};
 
-/// What all VMs counted.
+/// The sum over all VMs.
 #[derive(Clone, Debug)]
 pub struct Counts {
     gathered: Gathered,
-    /// Apart, since zeros belong between them.
+    /// The families that also have zeros.
     derived: Derived,
 }
 
-/// What is read off other counters.
+/// Counters that are derived from the series.
 #[derive(Clone, Debug, Default)]
 struct Derived {
     logins: [u64; 2],
-    /// Accepted and refused, of each resource that launches.
+    /// Accepted and refused, by resource.
     launches: Vec<(Resource, [u64; 2])>,
     tokens: u64,
     scrapes: Vec<((Option<Format>, u16), u64)>,
@@ -34,7 +34,7 @@ struct Derived {
     overflow: u64,
 }
 
-/// The upper bounds of [`super::tally::BOUNDS`] in seconds, as they are printed, and the last one.
+/// [`super::tally::BOUNDS`] in seconds, as they are printed, and the last bound.
 const BOUNDS: [&str; 14] = [
     "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30", "60",
     "+Inf",
@@ -45,7 +45,7 @@ impl Counts {
         let mut derived = Derived::default();
         let launching = Resource::all().filter(|it| it.meaning() == Meaning::Launch);
         derived.launches.extend(launching.map(|resource| (resource, [0; 2])));
-        // The formats of which there is a page; a refusal has no status that could be foretold.
+        // Zeros for pages only: the status of a refusal is not known in advance.
         let json = Format::Json { indent: None };
         let pages = [Format::Text, Format::OpenMetrics, json, Format::Html];
         derived.scrapes.extend(pages.map(|format| ((Some(format), 200), 0)));
@@ -58,28 +58,28 @@ impl Counts {
 
     /// Writes the families.
     pub fn write(&self, page: &mut dyn Sink) {
-        // Which series there are follows from the keys alone.
+        // The series depend on the keys alone.
         let keys = self.gathered.sum.entries().map(|entry| entry.key());
         keys.filter(|key| !Series::is_latency(*key)).for_each(|key| page.shape(key));
         self.requests(page);
         self.durations(page);
         page.native(
             "awx_gateway_latency_seconds",
-            "How long requests took in seconds, whatever they were about, as the Envoy filter saw them",
+            "Duration of all requests in seconds, without websockets, measured by the Envoy filter",
             &|| self.latency(),
         );
         self.derived.write(page);
-        let serving = u64::try_from(self.gathered.serving).unwrap_or(u64::MAX);
+        let workers = u64::try_from(self.gathered.workers).unwrap_or(u64::MAX);
         page.family(
             "awx_gateway_workers",
             Kind::Gauge,
-            "Worker threads on which the Envoy filter lives and has seen a request",
+            "Worker threads with a live VM of the Envoy filter that has had a request",
         );
-        page.sample("", &[], serving.into());
+        page.sample("", &[], workers.into());
         page.family(
             "awx_gateway_vm_takeovers_total",
             Kind::Counter,
-            "VMs of the Envoy filter that ended, and whose counters were taken over",
+            "VMs of the Envoy filter that died and whose counters another VM took over",
         );
         page.sample("", &[], self.gathered.takeovers.into());
     }
@@ -88,7 +88,7 @@ impl Counts {
         page.family(
             "awx_gateway_requests_total",
             Kind::Counter,
-            "Requests that ended, as the Envoy filter saw them; code 0 for those without a status",
+            "Requests that ended, counted by the Envoy filter; code 0 if a request had no status",
         );
         let reads_labels = page.reads_labels();
         for (series, count) in series(&self.gathered) {
@@ -105,8 +105,8 @@ impl Counts {
         }
     }
 
-    /// The sum of the durations is that of the classic histograms. While a VM of another version does not count by
-    /// latency, the two differ, and there is none.
+    /// Its sum is that of the classic histograms. While a VM of an earlier version, which has no latency series, is alive,
+    /// the counts of the two differ, and there is no native histogram.
     fn latency(&self) -> Option<NativeHistogram> {
         let (mut counts, mut count, mut sum) = ([0; latency::BUCKETS as usize], 0, 0_u64);
         for (series, count) in series(&self.gathered) {
@@ -128,7 +128,7 @@ impl Counts {
         page.family(
             "awx_gateway_request_duration_seconds",
             Kind::Histogram,
-            "How long requests took in seconds, as the Envoy filter saw them, websockets left out",
+            "Duration of requests in seconds, without websockets, measured by the Envoy filter",
         );
         for entry in self.gathered.sum.entries() {
             if let Entry::Histogram { key, buckets, microseconds } = entry
@@ -141,13 +141,13 @@ impl Counts {
     }
 }
 
-/// Changes the value of a key among few.
+/// Changes the value of a key in a short list; adds the key if the list does not have it.
 fn change<K: PartialEq, V: Default>(
     entries: &mut Vec<(K, V)>,
     key: K,
     change: impl FnOnce(&mut V),
 ) {
-    if let Some((_, value)) = entries.iter_mut().find(|(have, _)| *have == key) {
+    if let Some((_, value)) = entries.iter_mut().find(|(found, _)| *found == key) {
         return change(value);
     }
     let mut value = V::default();
@@ -168,7 +168,7 @@ fn histogram(page: &mut dyn Sink, resource: &str, buckets: &BucketCounts<'_>, mi
         cumulative += count;
         page.sample("_bucket", &[("resource", resource), ("le", bound)], cumulative.into());
     }
-    // Exact up to 2^53 us, 285 years of requests.
+    // Exact up to 2^53 us: 285 years of requests.
     let seconds = microseconds as f64 / 1e6;
     page.sample("_sum", &[("resource", resource)], seconds.into());
     page.sample("_count", &[("resource", resource)], cumulative.into());
@@ -200,7 +200,7 @@ impl Derived {
     fn post(&mut self, resource: Resource, code: u16, count: u64) {
         let [succeeded, failed] = match resource.meaning() {
             Meaning::Plain => return,
-            // The controller answers a good login with a redirect, a bad one with its form and a 401.
+            // The controller answers a successful login with a redirect, a failed one with its form and a 401.
             Meaning::Login => [code == 302, (400..500).contains(&code)],
             Meaning::Launch | Meaning::Token => {
                 [(200..300).contains(&code), (400..500).contains(&code)]
@@ -222,7 +222,7 @@ impl Derived {
         page.family(
             "awx_gateway_scrapes_total",
             Kind::Counter,
-            "Scrapes that the Envoy filter answered; format none for those without a page",
+            "Scrapes that the Envoy filter answered; format none if the response was not a page",
         );
         let mut digits = itoa::Buffer::new();
         for ((format, code), count) in &self.scrapes {
@@ -232,7 +232,7 @@ impl Derived {
         page.family(
             "awx_gateway_auth_attempts_total",
             Kind::Counter,
-            "Scrapes whose credentials the Envoy filter checked",
+            "Scrapes whose credentials the Envoy filter checked, by outcome",
         );
         for (scheme, attempts) in Scheme::ALL.iter().zip(self.attempts) {
             for (outcome, count) in AuthOutcome::ALL.iter().zip(attempts) {
@@ -243,7 +243,7 @@ impl Derived {
         page.family(
             "awx_gateway_overflowed_requests_total",
             Kind::Counter,
-            "Requests that the Envoy filter counted here alone, since they would have made too many series",
+            "Requests that the Envoy filter counted only here, because their series would exceed its bounds",
         );
         page.sample("", &[], self.overflow.into());
     }
@@ -252,7 +252,7 @@ impl Derived {
         page.family(
             "awx_gateway_logins_total",
             Kind::Counter,
-            "Logins to the controller, as the Envoy filter saw them",
+            "Logins through the gateway, counted by the Envoy filter",
         );
         for (outcome, count) in ["success", "failure"].iter().zip(self.logins) {
             page.sample("", &[("outcome", outcome)], count.into());
@@ -260,7 +260,7 @@ impl Derived {
         page.family(
             "awx_gateway_job_launches_total",
             Kind::Counter,
-            "Requests to launch a job, as the Envoy filter saw them",
+            "Requests to launch a job, counted by the Envoy filter",
         );
         for (resource, launches) in &self.launches {
             for (outcome, count) in ["accepted", "refused"].iter().zip(launches) {
@@ -271,7 +271,7 @@ impl Derived {
         page.family(
             "awx_gateway_tokens_created_total",
             Kind::Counter,
-            "Tokens that the controller created, as the Envoy filter saw it",
+            "Tokens created through the gateway, counted by the Envoy filter",
         );
         page.sample("", &[], self.tokens.into());
     }

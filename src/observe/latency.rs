@@ -1,30 +1,30 @@
-//! How long requests took, whatever they were about, in the buckets of a native histogram (Prometheus, "Native
-//! Histograms", "Schema"): four to each doubling, so that a quantile is known to a tenth.
+//! The duration of all requests as a native histogram (Prometheus, "Native Histograms", "Schema"). It has four buckets per
+//! doubling, so a quantile has an error of at most a tenth.
 //!
-//! Apart from the classic histogram by resource, since Prometheus takes all of a family as native where the first of it is
-//! (`model/textparse/protobufparse.go`, 2.42 to 3.x): whoever turns native histograms on would lose the classic buckets, and
-//! with them every rule and dashboard.
+//! It is a separate family from the classic histogram by resource. If the first histogram of a family is native, Prometheus
+//! treats the whole family as native (`model/textparse/protobufparse.go`, 2.42 to 3.x): a Prometheus with native histograms
+//! enabled would lose the classic buckets, and the rules and dashboards that use them.
 
 use crate::metrics::NativeHistogram;
 use std::f64::consts::SQRT_2;
 use std::time::Duration;
 
-/// BucketCounts, the one of zero included, by number: 0, then upwards. They are counters of [`super::series`].
+/// The number of buckets, including the zero bucket, which has the number 0. They are counters of [`super::series`].
 pub const BUCKETS: u8 = 105;
 
-/// Four buckets to a doubling.
+/// Four buckets per doubling.
 const SCHEMA: i32 = 2;
 
-/// What takes no longer, 0.12 ms, counts as zero.
+/// Durations up to 0.12 ms count in the zero bucket.
 const ZERO_THRESHOLD: f64 = 1.0 / 8192.0;
 
-/// The index of the lowest bucket above that; its upper bound is 2^(index / 4) seconds.
+/// The index of the lowest bucket above zero; its upper bound is 2^(index / 4) seconds.
 const LOWEST: i32 = -51;
 
-/// The upper bounds of the buckets of a doubling but the last: 2^(1/4), 2^(2/4), 2^(3/4).
+/// The upper bounds within a doubling, except the last: 2^(1/4), 2^(2/4), 2^(3/4).
 const BOUNDS: [f64; 3] = [1.189_207_115_002_721, SQRT_2, 1.681_792_830_507_428_8];
 
-/// The bucket of a duration. What takes longer than 2 h 16 min counts in the highest.
+/// The bucket of a duration. Durations above 2 h 16 min count in the highest bucket.
 #[must_use]
 pub fn bucket(duration: Duration) -> u8 {
     let seconds = duration.as_secs_f64();
@@ -35,7 +35,7 @@ pub fn bucket(duration: Duration) -> u8 {
     u8::try_from(number).unwrap_or(u8::MAX).min(BUCKETS - 1)
 }
 
-/// The index of the bucket that has this, a normal float above zero.
+/// The index of the bucket that contains this duration, a normal float above zero.
 fn index(seconds: f64) -> i32 {
     const MANTISSA: u32 = 52;
     const BIAS: i32 = 1023;
@@ -49,7 +49,7 @@ fn index(seconds: f64) -> i32 {
     exponent * 4 + 1 + within as i32
 }
 
-/// The histogram of what was counted, by number of the bucket.
+/// The histogram with these counts, by number of the bucket.
 #[must_use]
 pub fn histogram(counts: &[u64; BUCKETS as usize], microseconds: u64) -> NativeHistogram {
     let [zero_count, counts @ ..] = counts;
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_belongs_to_its_bucket_and_what_is_above_to_the_next() {
+    fn a_bound_is_inside_its_bucket_and_a_longer_duration_in_the_next() {
         const BOUNDS: [(u64, u8); 5] = [
             (122_070, 0),
             (1_953_125, 16),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_has_the_buckets_that_were_counted() {
+    fn a_histogram_has_the_counted_buckets() {
         let mut counts = [0; BUCKETS as usize];
         (counts[0], counts[1], counts[2], counts[104]) = (1, 2, 3, 4);
         let histogram = histogram(&counts, 1_500_000);

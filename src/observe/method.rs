@@ -1,11 +1,11 @@
-//! The method of a request -> [`Method`], the value of the label `method`: one of the registered ones, or `other`.
+//! The method of a request -> [`Method`], the value of the label `method`: a registered method, or `other`.
 
 /// The label `method`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Method(u8);
 
-/// The IANA registry of HTTP methods, but for `*` and `PRI`, which it reserves so that nobody uses them. A method's place
-/// is its number in shared data, which outlives a change of the module: add at the end, never move or reuse a place.
+/// The IANA registry of HTTP methods, without `*` and `PRI`, which are registered only to reserve them. A method's index is
+/// its number in shared data, which outlives a change of the module: add methods at the end, and never move or reuse one.
 const TABLE: [&str; 40] = [
     "other",
     "GET",
@@ -50,17 +50,17 @@ const TABLE: [&str; 40] = [
 ];
 
 impl Method {
-    /// What is not registered, and requests without a method.
+    /// Methods that are not registered, and requests without a method.
     pub const OTHER: Self = Self(0);
-    /// `POST`, the one that launches, logs in and creates.
+    /// `POST`, which launches, logs in and creates.
     pub const POST: Self = Self(3);
 
     /// The method of these bytes. Methods are case-sensitive (RFC 9110, section 9.1).
     #[must_use]
     pub fn of(method: &[u8]) -> Self {
-        // The common ones stand first, and comparing lengths tells nearly all others apart.
-        let place = TABLE.iter().skip(1).position(|known| known.as_bytes() == method);
-        place.and_then(|place| u8::try_from(place + 1).ok()).map_or(Self::OTHER, Self)
+        // The common methods are first, and nearly all others already differ in length.
+        let index = TABLE.iter().skip(1).position(|known| known.as_bytes() == method);
+        index.and_then(|index| u8::try_from(index + 1).ok()).map_or(Self::OTHER, Self)
     }
 
     /// The method of this number, if this module knows it.
@@ -69,19 +69,19 @@ impl Method {
         (usize::from(number) < TABLE.len()).then_some(Self(number))
     }
 
-    /// What stands for it in shared data.
+    /// Its number in shared data.
     #[must_use]
     pub const fn number(self) -> u8 {
         self.0
     }
 
-    /// Whether the API has a use for it. The others share what room is left (see [`crate::limits::RARE_SERIES`]).
+    /// Returns true for the methods that the API uses. All others share a bound ([`crate::limits::RARE_SERIES`]).
     #[must_use]
     pub const fn is_common(self) -> bool {
         0 < self.0 && self.0 <= 7
     }
 
-    /// The label's value.
+    /// The value of the label.
     #[must_use]
     pub fn label(self) -> &'static str {
         TABLE.get(usize::from(self.0)).copied().unwrap_or("other")
@@ -92,7 +92,7 @@ impl Method {
 mod tests {
     use super::*;
 
-    /// A number that changed would count one method's requests as another's after a change of the module.
+    /// If a number changed, a new module would count requests of one method as requests of another.
     #[test]
     fn methods_keep_their_numbers() {
         for (number, method) in [
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn registered_methods_are_told_apart_and_the_rest_is_other() {
+    fn every_registered_method_has_its_label_and_all_others_are_other() {
         for method in &TABLE[1..] {
             assert_eq!(Method::of(method.as_bytes()).label(), *method);
             assert_eq!(

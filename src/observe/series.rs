@@ -1,4 +1,4 @@
-//! [`Series`]: what a counter of the tally counts, and the number that stands for it in shared data.
+//! [`Series`]: what a counter of the tally counts, and its key in shared data.
 //!
 //! ```text
 //! request    1 + method : u7   resource:u8   code:u16
@@ -7,10 +7,10 @@
 //! overflow   66         : u7   0
 //! latency    67         : u7   bucket:u8     0
 //! ```
-//! From 64 on ([`crate::shared::codec::BOUNDED`]) there are few, whatever clients do.
+//! From 64 on ([`crate::shared::shard::BOUNDED`]) the number of series does not depend on clients.
 //!
-//! The numbers outlive a change of the module: one that does not know a number leaves it alone when it folds shards, and
-//! leaves it out of the page.
+//! The keys outlive a change of the module. A module that does not know a key keeps it when it merges shards, and omits it
+//! from the page.
 
 use super::latency;
 use super::method::Method;
@@ -23,11 +23,11 @@ use crate::exposition::Format;
 pub enum Series {
     /// Requests that ended.
     Request {
-        /// Its method.
+        /// The method.
         method: Method,
-        /// What it was about.
+        /// The resource.
         resource: Resource,
-        /// The status, 0 for one that ended without.
+        /// The status; 0 for a request that ended without one.
         code: u16,
     },
     /// Scrapes that were answered.
@@ -39,18 +39,18 @@ pub enum Series {
     },
     /// Credentials that were checked.
     Attempt {
-        /// What they were.
+        /// The kind of credentials.
         scheme: Scheme,
-        /// What came of it.
+        /// The outcome.
         outcome: AuthOutcome,
     },
-    /// Requests whose own series would have been one too many.
+    /// Requests whose own series would exceed the bounds.
     Overflow,
-    /// Requests that took so long, whatever they were about: a bucket of [`super::latency`].
+    /// Requests by duration, for all resources: a bucket of [`super::latency`].
     Latency(u8),
 }
 
-/// The formats in the order of their numbers; `None` for a reply without a page.
+/// The formats, in the order of their numbers; `None` for a reply without a page.
 pub const FORMATS: [Option<Format>; 6] = [
     Some(Format::Text),
     Some(Format::OpenMetrics),
@@ -66,7 +66,7 @@ const OVERFLOW: u8 = 66;
 const LATENCY: u8 = 67;
 
 impl Series {
-    /// The number that stands for it.
+    /// Its key.
     #[must_use]
     pub fn key(self) -> u32 {
         let ([kind, what], [high, low]) = match self {
@@ -81,22 +81,22 @@ impl Series {
         u32::from_be_bytes([kind, what, high, low])
     }
 
-    /// Whether a number stands for a bucket of the latency, of which only protobuf shows something.
+    /// Returns true for the key of a latency bucket, which only protobuf shows.
     #[must_use]
     pub const fn is_latency(key: u32) -> bool {
         key >> 24 == LATENCY as u32
     }
 
-    /// What a number stands for, if this module knows it.
+    /// The series of a key, if this module knows it.
     #[must_use]
     pub fn from_key(key: u32) -> Option<Self> {
         let [kind, what, high, low] = key.to_be_bytes();
         let code = u16::from_be_bytes([high, low]);
         match kind {
-            SCRAPE => Some(Self::Scrape { format: of_number(FORMATS, what.into())?, code }),
+            SCRAPE => Some(Self::Scrape { format: by_number(FORMATS, what.into())?, code }),
             ATTEMPT => Some(Self::Attempt {
-                scheme: of_number(Scheme::ALL, what.into())?,
-                outcome: of_number(AuthOutcome::ALL, code.into())?,
+                scheme: by_number(Scheme::ALL, what.into())?,
+                outcome: by_number(AuthOutcome::ALL, code.into())?,
             }),
             OVERFLOW => Some(Self::Overflow),
             LATENCY => (what < latency::BUCKETS).then_some(Self::Latency(what)),
@@ -109,7 +109,7 @@ impl Series {
     }
 }
 
-fn of_number<T: Copy, const N: usize>(all: [T; N], number: usize) -> Option<T> {
+fn by_number<T: Copy, const N: usize>(all: [T; N], number: usize) -> Option<T> {
     all.get(number).copied()
 }
 
@@ -133,10 +133,10 @@ const fn format_number(format: Option<Format>) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::codec::{BOUNDED, HISTOGRAM};
+    use crate::shared::shard::{BOUNDED, HISTOGRAM};
 
     #[test]
-    fn every_series_has_a_number_of_its_own_that_leads_back_to_it() {
+    fn every_series_has_its_own_key_and_is_found_by_it() {
         let mut all = vec![Series::Overflow];
         for resource in Resource::all() {
             for method in (0..).map_while(Method::from_number) {
@@ -165,7 +165,7 @@ mod tests {
         }
     }
 
-    /// A number that changed would count one label as another after a change of the module.
+    /// If a number changed, a new module would count one label as another.
     #[test]
     fn labels_keep_their_numbers() {
         assert_eq!(
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_from_another_version_is_unknown_not_a_trap() {
+    fn a_key_of_another_version_is_unknown_and_does_not_trap() {
         let unknown = [63 << 24, 64 << 24 | 9 << 16, 65 << 24 | 99, 67 << 24 | 255 << 16];
         for key in unknown.into_iter().chain([0, 1 << 24 | 255 << 16, u32::MAX]) {
             assert_eq!(Series::from_key(key), None, "{key:x}");

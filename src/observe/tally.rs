@@ -1,18 +1,18 @@
 //! [`Tally`]: the counters of one VM, within the bounds of [`limits`], in the bytes that are published.
 //!
-//! Nothing here allocates after the first request. What a client chooses (path, method) only ever picks among labels of
-//! closed sets; their combinations are bounded, and beyond the bound a request is counted as overflowed, never lost.
+//! It allocates nothing after it is created. A client's path and method only select labels from closed lists. The number
+//! of their combinations is bounded; beyond the bound a request counts as overflowed, and is never lost.
 
 use super::latency;
 use super::method::Method;
 use super::resource::Resource;
 use super::series::Series;
 use crate::limits;
-use crate::shared::codec::{BUCKETS, HISTOGRAM};
-use crate::shared::shard::Shard;
+use crate::shared::participant::Counters;
+use crate::shared::shard::{BUCKETS, HISTOGRAM, Shard};
 use std::time::Duration;
 
-/// Upper bounds of the buckets; one more has none.
+/// The upper bounds of the buckets; the last bucket has none.
 pub const BOUNDS: [Duration; BUCKETS - 1] = [
     Duration::from_millis(5),
     Duration::from_millis(10),
@@ -33,9 +33,15 @@ pub const BOUNDS: [Duration; BUCKETS - 1] = [
 #[derive(Debug)]
 pub struct Tally {
     shard: Shard,
-    requests: usize,
-    rare: usize,
-    others: usize,
+    used: Used,
+}
+
+/// The number of series in the shard, by the bound that they count against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Used {
+    request_series: usize,
+    rare_series: usize,
+    other_series: usize,
 }
 
 impl Default for Tally {
@@ -44,31 +50,32 @@ impl Default for Tally {
             + limits::OTHER_SERIES
             + usize::from(latency::BUCKETS)
             + Resource::COUNT;
-        let shard = Shard::with_capacity(entries, limits::SHARD_BYTES);
-        Self { shard, requests: 0, rare: 0, others: 0 }
+        Self { shard: Shard::with_capacity(entries, limits::SHARD_BYTES), used: Used::default() }
     }
 }
 
 impl Tally {
     /// Counts a request.
-    pub fn request(&mut self, method: Method, resource: Resource, code: u16) {
+    pub fn count_request(&mut self, method: Method, resource: Resource, code: u16) {
         let key = Series::Request { method, resource, code }.key();
-        if self.shard.raise(key, 1) {
+        if self.shard.add_if_present(key, 1) {
             return;
         }
-        let rare = !method.is_common() || code > HIGHEST_CODE;
-        if self.requests >= limits::REQUEST_SERIES || rare && self.rare >= limits::RARE_SERIES {
-            return self.other(Series::Overflow);
+        let is_rare = !method.is_common() || code > HIGHEST_CODE;
+        if self.used.request_series >= limits::REQUEST_SERIES
+            || is_rare && self.used.rare_series >= limits::RARE_SERIES
+        {
+            return self.count(Series::Overflow);
         }
-        self.requests += 1;
-        self.rare += usize::from(rare);
+        self.used.request_series += 1;
+        self.used.rare_series += usize::from(is_rare);
         self.shard.add(key, 1);
     }
 
-    /// Counts how long a request took.
-    pub fn duration(&mut self, resource: Resource, duration: Duration) {
+    /// Counts the duration of a request.
+    pub fn observe_duration(&mut self, resource: Resource, duration: Duration) {
         let bucket = BOUNDS.partition_point(|bound| *bound < duration);
-        // To the nearest: cut off, a local reply of 20 us would lose half a microsecond each time.
+        // Rounded to the nearest: rounded down, a local reply of 20 us would lose half a microsecond each time.
         let fraction = (u64::from(duration.subsec_nanos()) + 500) / 1_000;
         let microseconds = duration.as_secs().saturating_mul(1_000_000).saturating_add(fraction);
         self.shard.observe(HISTOGRAM | u32::from(resource.number()), bucket, microseconds);
@@ -76,41 +83,40 @@ impl Tally {
     }
 
     /// Counts a scrape, an attempt or an overflow.
-    pub fn other(&mut self, series: Series) {
-        if self.shard.raise(series.key(), 1) {
+    pub fn count(&mut self, series: Series) {
+        if self.shard.add_if_present(series.key(), 1) {
             return;
         }
-        // One place is kept for the overflow itself.
-        let last = self.others + 1 >= limits::OTHER_SERIES;
-        let series = if last { Series::Overflow } else { series };
-        self.others += usize::from(!self.shard.contains(series.key()));
+        // The last series is reserved for the overflow.
+        let is_last = self.used.other_series + 1 >= limits::OTHER_SERIES;
+        let series = if is_last { Series::Overflow } else { series };
+        self.used.other_series += usize::from(!self.shard.contains(series.key()));
         self.shard.add(series.key(), 1);
-    }
-
-    /// What is published, or is to be.
-    #[must_use]
-    pub const fn shard(&self) -> &Shard {
-        &self.shard
-    }
-
-    /// The same, to publish it.
-    pub fn shard_mut(&mut self) -> &mut Shard {
-        &mut self.shard
-    }
-
-    /// To be called when the shard was cleared.
-    pub fn cleared(&mut self) {
-        (self.requests, self.rare, self.others) = (0, 0, 0);
     }
 }
 
-/// Statuses end here (RFC 9110, section 15).
+impl Counters for Tally {
+    fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    fn publish(&mut self, owner: u64, incarnation: u32, flags: u32) -> &[u8] {
+        self.shard.publish(owner, incarnation, flags)
+    }
+
+    fn clear(&mut self) {
+        self.shard.clear();
+        self.used = Used::default();
+    }
+}
+
+/// The highest status (RFC 9110, section 15).
 const HIGHEST_CODE: u16 = 599;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::codec::{self, Entry};
+    use crate::shared::shard::{Entry, HEADER, HISTOGRAM_ENTRY, SERIES};
 
     fn series(tally: &Tally) -> Vec<(Series, u64)> {
         let entries = tally.shard.entries().filter_map(|entry| match entry {
@@ -122,7 +128,7 @@ mod tests {
 
     fn buckets(took: Duration) -> Vec<u64> {
         let mut tally = Tally::default();
-        tally.duration(Resource::OTHER, took);
+        tally.observe_duration(Resource::OTHER, took);
         match tally.shard.entries().next() {
             Some(Entry::Histogram { buckets, .. }) => buckets.counts().collect(),
             entry => panic!("{entry:?}"),
@@ -130,16 +136,16 @@ mod tests {
     }
 
     #[test]
-    fn a_full_tally_fits_a_shard() {
+    fn a_full_tally_fits_into_the_bytes_of_a_shard() {
         let latency = usize::from(latency::BUCKETS);
-        let most = codec::HEADER
-            + (limits::REQUEST_SERIES + limits::OTHER_SERIES + latency) * codec::SERIES
-            + Resource::COUNT * codec::HISTOGRAM_ENTRY;
+        let most = HEADER
+            + (limits::REQUEST_SERIES + limits::OTHER_SERIES + latency) * SERIES
+            + Resource::COUNT * HISTOGRAM_ENTRY;
         assert!(most <= limits::SHARD_BYTES, "{most}");
     }
 
     #[test]
-    fn a_bound_belongs_to_its_bucket_and_what_is_above_to_the_next() {
+    fn a_bound_is_inside_its_bucket_and_a_longer_duration_in_the_next() {
         for (bucket, bound) in BOUNDS.into_iter().enumerate() {
             assert_eq!(buckets(bound)[bucket], 1, "{bound:?}");
             assert_eq!(buckets(bound + Duration::from_nanos(1))[bucket + 1], 1, "{bound:?}");
@@ -152,7 +158,7 @@ mod tests {
     fn durations_add_up_to_the_nearest_microsecond() {
         let mut tally = Tally::default();
         for nanos in [1_499, 1_500, 20_000_400, 60_000_000_000] {
-            tally.duration(Resource::UI, Duration::from_nanos(nanos));
+            tally.observe_duration(Resource::UI, Duration::from_nanos(nanos));
         }
         let sums = tally.shard.entries().filter_map(|entry| match entry {
             Entry::Histogram { microseconds, .. } => Some(microseconds),
@@ -171,13 +177,13 @@ mod tests {
         for code in (0..1_000).step_by(100).chain([u16::MAX]) {
             for method in &methods {
                 for resource in &resources {
-                    tally.request(*method, *resource, code);
-                    tally.duration(*resource, Duration::from_millis(code.into()));
+                    tally.count_request(*method, *resource, code);
+                    tally.observe_duration(*resource, Duration::from_millis(code.into()));
                     sent += 1;
                 }
             }
             (0..6).for_each(|_| {
-                tally.other(Series::Scrape { format: Some(crate::exposition::Format::Text), code })
+                tally.count(Series::Scrape { format: Some(crate::exposition::Format::Text), code })
             });
         }
         let series = series(&tally);
@@ -186,30 +192,47 @@ mod tests {
         let counted: u64 = requests.map(|(_, count)| count).sum();
         let overflowed = series.iter().find(|(series, _)| *series == Series::Overflow).unwrap().1;
         assert_eq!(counted + overflowed, sent);
-        assert_eq!(tally.shard.as_bytes().as_ptr(), memory, "nothing was allocated");
+        assert_eq!(tally.shard.as_bytes().as_ptr(), memory, "something was allocated");
         assert!(tally.shard.as_bytes().len() <= limits::SHARD_BYTES);
     }
 
     #[test]
-    fn methods_that_nobody_uses_leave_room_for_the_others() {
+    fn rare_methods_leave_series_for_common_methods() {
         let mut tally = Tally::default();
         for method in (0..).map_while(Method::from_number).filter(|method| !method.is_common()) {
-            Resource::all().for_each(|resource| tally.request(method, resource, 405));
+            Resource::all().for_each(|resource| tally.count_request(method, resource, 405));
         }
-        assert_eq!(tally.requests, limits::RARE_SERIES);
-        tally.request(Method::POST, Resource::LOGIN, 302);
+        assert_eq!(tally.used.request_series, limits::RARE_SERIES);
+        tally.count_request(Method::POST, Resource::LOGIN, 302);
         let login = Series::Request { method: Method::POST, resource: Resource::LOGIN, code: 302 };
         assert!(series(&tally).contains(&(login, 1)));
     }
 
     #[test]
-    fn other_counters_are_bounded_too() {
+    fn series_of_scrapes_are_bounded() {
         let mut tally = Tally::default();
         for code in 0..1_000 {
-            tally.other(Series::Scrape { format: None, code });
+            tally.count(Series::Scrape { format: None, code });
         }
         let series = series(&tally);
         assert_eq!(series.len(), limits::OTHER_SERIES);
         assert_eq!(series.iter().map(|(_, count)| count).sum::<u64>(), 1_000);
+    }
+
+    #[test]
+    fn a_cleared_tally_is_empty_and_its_bounds_apply_anew() {
+        let mut tally = Tally::default();
+        let fill = |tally: &mut Tally| {
+            for method in (0..).map_while(Method::from_number) {
+                Resource::all().for_each(|resource| tally.count_request(method, resource, 200));
+            }
+            (0..1_000).for_each(|code| tally.count(Series::Scrape { format: None, code }));
+        };
+        fill(&mut tally);
+        let full = series(&tally);
+        tally.clear();
+        assert_eq!((series(&tally), tally.used), (Vec::new(), Used::default()));
+        fill(&mut tally);
+        assert_eq!(series(&tally), full);
     }
 }

@@ -34,16 +34,16 @@ fn assert_has(page: &str, lines: &[&str]) {
     }
 }
 
-/// Beats of every VM that is given, a second apart.
-fn beat(host: &FakeHost, vms: &mut [&mut Observer], times: usize) {
+/// Heartbeats of each of these VMs, a second apart.
+fn heartbeats(host: &FakeHost, vms: &mut [&mut Observer], times: usize) {
     for _ in 0..times {
-        host.pass(limits::BEAT);
+        host.pass(limits::HEARTBEAT);
         vms.iter_mut().for_each(|vm| vm.tick(host));
     }
 }
 
 #[test]
-fn a_request_is_visible_as_soon_as_it_is_recorded_whichever_vm_is_asked() {
+fn a_request_is_visible_in_every_vm_as_soon_as_it_is_recorded() {
     let host = FakeHost::at(1);
     let (mut first, mut second) = (vm(&host, 1), vm(&host, 2));
     first.record(&host, &facts("GET", "/api/v2/jobs/5/?a=b", 200));
@@ -65,7 +65,7 @@ fn a_request_is_visible_as_soon_as_it_is_recorded_whichever_vm_is_asked() {
 }
 
 #[test]
-fn a_record_costs_one_write_and_nothing_else_once_its_vm_has_a_slot() {
+fn once_a_vm_has_a_slot_a_record_costs_one_write() {
     let host = FakeHost::at(1);
     let mut observer = vm(&host, 1);
     observer.record(&host, &facts("GET", "/", 200));
@@ -75,7 +75,7 @@ fn a_record_costs_one_write_and_nothing_else_once_its_vm_has_a_slot() {
 }
 
 #[test]
-fn closed_label_sets_show_zeros_before_anything_happened() {
+fn closed_label_sets_have_zeros_from_the_start() {
     let host = FakeHost::at(1);
     vm(&host, 1);
     let page = page(&host);
@@ -100,7 +100,7 @@ fn closed_label_sets_show_zeros_before_anything_happened() {
 }
 
 #[test]
-fn logins_launches_and_tokens_are_read_off_the_requests() {
+fn logins_launches_and_tokens_are_derived_from_requests() {
     let host = FakeHost::at(1);
     let mut observer = vm(&host, 1);
     for (method, path, codes) in [
@@ -151,7 +151,7 @@ fn scrapes_and_attempts_are_counted_by_their_labels() {
 }
 
 #[test]
-fn requests_that_are_no_ordinary_ones_are_counted_once_each() {
+fn unusual_requests_are_counted_once_each() {
     let host = FakeHost::at(1);
     let mut observer = vm(&host, 1);
     observer.record(&host, &Facts { code: 408, ..Facts::default() });
@@ -176,18 +176,18 @@ fn requests_that_are_no_ordinary_ones_are_counted_once_each() {
     assert!(!page.contains(r#"_count{resource="websocket"}"#));
 }
 
-/// Requests of which no two are alike.
+/// The number of requests, of which no two are equal.
 const HOSTILE: u32 = 10_000_000;
 
 #[test]
-fn ten_million_different_requests_grow_nothing_and_all_are_counted() {
+fn ten_million_different_requests_are_all_counted_within_the_bounds() {
     let host = FakeHost::at(1);
     let mut observer = vm(&host, 1);
     let begins = ["/api/v2/jobs/", "/api/v2/hosts/5/", "/api/v2/", "/", "", "\u{202e}%2e./"];
     let methods = ["GET", "POST", "PROPFIND", "get", ""];
     let (mut method, mut path) = (Vec::new(), Vec::new());
     for number in 0..HOSTILE {
-        // Coprime, so that in time each beginning meets each method and each code.
+        // These numbers have no common factor, so every beginning is combined with every method and code.
         let at = number as usize;
         method.clear();
         path.clear();
@@ -219,7 +219,7 @@ fn ten_million_different_requests_grow_nothing_and_all_are_counted() {
     assert_eq!(counted + overflowed, u64::from(HOSTILE));
 }
 
-/// How many series of requests there are, what they have counted, and what overflowed.
+/// The number of series of requests, the sum of their counts, and the count of overflowed requests.
 fn requests(page: &str) -> (usize, u64, u64) {
     let values = |name: &'static str| {
         let lines = page.lines().filter_map(move |line| line.strip_prefix(name));
@@ -231,7 +231,7 @@ fn requests(page: &str) -> (usize, u64, u64) {
 }
 
 #[test]
-fn a_vm_that_died_is_taken_over_and_its_slot_used_again() {
+fn a_dead_vm_is_evicted_and_its_slot_is_reused() {
     let host = FakeHost::at(1);
     let (mut dead, mut live) = (vm(&host, 1), vm(&host, 2));
     dead.record(&host, &facts("GET", "/", 200));
@@ -239,7 +239,7 @@ fn a_vm_that_died_is_taken_over_and_its_slot_used_again() {
     let ui = r#"awx_gateway_requests_total{code="200",method="GET",resource="ui"}"#;
     drop(dead);
     for _ in 0..12 {
-        beat(&host, &mut [&mut live], 1);
+        heartbeats(&host, &mut [&mut live], 1);
         assert_has(&page(&host), &[&format!("{ui} 2")]);
     }
     assert_has(&page(&host), &["awx_gateway_vm_takeovers_total 1", "awx_gateway_workers 1"]);
@@ -251,25 +251,25 @@ fn a_vm_that_died_is_taken_over_and_its_slot_used_again() {
 }
 
 #[test]
-fn what_many_dead_vms_leave_behind_is_bounded_and_complete() {
+fn many_dead_vms_leave_bounded_data_and_no_count_is_lost() {
     let host = FakeHost::at(1);
-    let mut watcher = vm(&host, 1_000);
+    let mut monitor = vm(&host, 1_000);
     let mut keys = 0;
     for generation in 0..60 {
         let mut workers: Vec<_> = (0..4).map(|worker| vm(&host, generation * 4 + worker)).collect();
         for worker in &mut workers {
             worker.record(&host, &facts("GET", "/api/v2/jobs/", 200));
         }
-        beat(&host, &mut [&mut watcher], 3);
+        heartbeats(&host, &mut [&mut monitor], 3);
         match generation {
             20 => keys = host.shared.borrow().len(),
             59 => {
-                assert_eq!(host.shared.borrow().len(), keys, "no more than after a third of them")
+                assert_eq!(host.shared.borrow().len(), keys, "more than after a third of the VMs")
             }
             _ => {}
         }
     }
-    beat(&host, &mut [&mut watcher], 13);
+    heartbeats(&host, &mut [&mut monitor], 13);
     let jobs = r#"awx_gateway_requests_total{code="200",method="GET",resource="jobs"} 240"#;
     assert_has(
         &page(&host),
@@ -278,7 +278,7 @@ fn what_many_dead_vms_leave_behind_is_bounded_and_complete() {
 }
 
 #[test]
-fn a_clock_that_jumps_evicts_nobody() {
+fn a_clock_that_jumps_evicts_no_vm() {
     let host = FakeHost::at(1_000_000);
     let (mut first, mut second) = (vm(&host, 1), vm(&host, 2));
     for (at, now) in [2_000_000, 5, 4, 3, 900_000_000, 1].into_iter().cycle().take(30).enumerate() {
@@ -295,20 +295,20 @@ fn a_clock_that_jumps_evicts_nobody() {
 }
 
 #[test]
-fn a_vm_that_slept_through_its_take_over_counts_on_from_zero_and_says_so() {
+fn an_evicted_vm_counts_on_from_zero_and_logs_a_warning() {
     let host = FakeHost::at(1);
-    let (mut sleeper, mut live) = (vm(&host, 1), vm(&host, 2));
-    sleeper.record(&host, &facts("GET", "/", 200));
-    beat(&host, &mut [&mut live], 13);
-    sleeper.tick(&host);
-    sleeper.record(&host, &facts("GET", "/", 200));
+    let (mut paused, mut live) = (vm(&host, 1), vm(&host, 2));
+    paused.record(&host, &facts("GET", "/", 200));
+    heartbeats(&host, &mut [&mut live], 13);
+    paused.tick(&host);
+    paused.record(&host, &facts("GET", "/", 200));
     let ui = r#"awx_gateway_requests_total{code="200",method="GET",resource="ui"} 2"#;
     assert_has(&page(&host), &[ui, "awx_gateway_vm_takeovers_total 1"]);
     assert!(matches!(host.log.borrow().as_slice(), [(Level::Warn, _)]));
 }
 
 #[test]
-fn scopes_do_not_see_each_other_and_the_same_scope_adds_up() {
+fn scopes_are_separate_and_vms_of_one_scope_add_up() {
     let host = FakeHost::at(1);
     let (mut here, mut there) = (vm(&host, 1), Observer::new("elsewhere", 1));
     there.prepare(&host);
@@ -320,20 +320,20 @@ fn scopes_do_not_see_each_other_and_the_same_scope_adds_up() {
 }
 
 #[test]
-fn without_a_directory_counts_wait_until_there_is_one() {
+fn without_a_directory_counts_are_kept_until_there_is_one() {
     let host = FakeHost::at(1);
     let mut observer = Observer::new("default", 1);
     (0..3).for_each(|_| observer.record(&host, &facts("GET", "/", 200)));
     assert!(observer.gather(&host).is_none());
     assert_eq!(host.writes.get(), 0);
     observer.prepare(&host);
-    beat(&host, &mut [&mut observer], 1);
+    heartbeats(&host, &mut [&mut observer], 1);
     let ui = r#"awx_gateway_requests_total{code="200",method="GET",resource="ui"} 3"#;
     assert_has(&page(&host), &[ui]);
 }
 
 #[test]
-fn a_directory_that_is_overwritten_with_garbage_is_made_anew_and_the_living_enter_it_whole() {
+fn after_the_directory_is_overwritten_a_new_one_has_the_counts_of_all_live_vms() {
     let host = FakeHost::at(1);
     let mut observer = vm(&host, 1);
     observer.record(&host, &facts("GET", "/", 200));
@@ -343,12 +343,12 @@ fn a_directory_that_is_overwritten_with_garbage_is_made_anew_and_the_living_ente
     observer.tick(&host);
     assert!(observer.gather(&host).is_none());
     observer.prepare(&host);
-    beat(&host, &mut [&mut observer], 1);
+    heartbeats(&host, &mut [&mut observer], 1);
     let ui = r#"awx_gateway_requests_total{code="200",method="GET",resource="ui"} 2"#;
     assert_has(&page(&host), &[ui]);
 }
 
-/// Of an observer on a host of its own, page by page: with a form where one fits, and without.
+/// Renders page after page with a form if it fits, and compares with a page rendered without one.
 #[derive(Default)]
 struct Forms {
     form: Form,
@@ -376,7 +376,7 @@ impl Forms {
 }
 
 #[test]
-fn a_form_fits_until_there_is_a_new_series() {
+fn a_form_fits_until_a_series_is_added() {
     let host = FakeHost::at(1);
     let (mut observer, mut forms) = (vm(&host, 1), Forms::default());
     for (method, path, code) in [
@@ -400,7 +400,7 @@ fn a_form_fits_until_there_is_a_new_series() {
 
 proptest! {
     #[test]
-    fn a_form_that_fits_gives_the_same_page(
+    fn a_form_that_fits_renders_the_same_page(
         requests in proptest::collection::vec((0..3_usize, 0..4_usize, 0..5_usize), 0..30),
     ) {
         let host = FakeHost::at(1);
@@ -418,7 +418,7 @@ proptest! {
     }
 
     #[test]
-    fn every_request_is_counted_once_whatever_it_is(
+    fn every_arbitrary_request_is_counted_once(
         requests in proptest::collection::vec(
             (any::<Option<Vec<u8>>>(), any::<Option<Vec<u8>>>(), any::<u16>(), any::<bool>()), 0..40),
     ) {

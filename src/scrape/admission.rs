@@ -32,7 +32,7 @@ use crate::auth::{
 use crate::config::Config;
 use crate::host::{Answer, CallId, Host};
 use crate::limits;
-use crate::shared::question_budget;
+use crate::shared::salt::salt;
 use crate::shared::throttle::Throttle;
 use crate::shared::verdicts::Verdicts;
 use client::ClientAddress;
@@ -60,7 +60,7 @@ impl Admission {
     pub(super) fn new(config: Rc<Config>, host: &dyn Host) -> Self {
         let auth_key = config.auth_key();
         Self {
-            tagger: Tagger::new(question_budget::salt(host), auth_key),
+            tagger: Tagger::new(salt(host), auth_key),
             verdicts: Verdicts::new(&auth_key),
             throttle: Throttle::new(&auth_key),
             address: ClientAddress::default(),

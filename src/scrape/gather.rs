@@ -20,7 +20,7 @@ use crate::exposition::{Extras, Format, Renderer, openmetrics, protobuf};
 use crate::host::{Host, Time};
 use crate::limits;
 use crate::metrics::{Dropped, GatewaySelection, Page, PageBuilder, Part, Selection, Sink, merge};
-use crate::shared::question_budget;
+use crate::shared::salt::salt;
 use crate::shared::snapshot::{Head, Keys};
 use gateway_families::{GatewayFamilies, SourceStatus};
 use job::{Job, Slice, visible};
@@ -79,7 +79,7 @@ impl Gatherer {
     /// A gatherer without pages.
     #[must_use]
     pub fn new(config: Rc<Config>, host: &dyn Host) -> Self {
-        let salt = question_budget::salt(host);
+        let salt = salt(host);
         let key = |source: &Source| source.key(&salt, |name| host.environment(name));
         let keys: Vec<Keys> = config.sources.iter().map(|source| Keys::new(&key(source))).collect();
         Self {

@@ -101,7 +101,7 @@ impl Fixture {
         let hash = PasswordHash::new("password", "salt", rounds).unwrap();
         config.auth.users.push(User::new("admin".to_owned(), hash));
         let host = FakeHost::at(1_000);
-        let salt = crate::shared::question_budget::salt(&host);
+        let salt = crate::shared::salt::salt(&host);
         let keys = config.sources.iter().map(|source| Keys::new(&source.key(&salt, |_| None)));
         let keys: Vec<_> = keys.inspect(|keys| fail(keys, &host)).collect();
         let scraper = Scraper::new(Rc::new(config), &host);

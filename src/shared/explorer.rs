@@ -1,18 +1,17 @@
-//! Runs [`Participant`] and [`Directory`] through every interleaving of a few VMs, step by step, deaths at any step included.
+//! A model checker: runs [`Participant`] and [`Directory`] through every interleaving of a few VMs, with deaths at any step.
 //!
-//! What is explored is the code that is shipped. A step is one call to the host and all that the VM computes up to its
-//! next one. Since the code is deterministic in what the host answers, it can be stopped at any call and taken up again:
-//! by running the same piece of work from its start, giving it the answers it had, and one more. From there on the host
-//! answers nothing, and what comes of that is thrown away. States that were seen before (same shared data, same VMs,
-//! same answers so far) are not entered twice.
+//! It explores the code of the module itself. A step is one call to the host, with all that the VM computes up to the next
+//! call. The code depends only on the host's answers, so it can be stopped at any call and resumed: the explorer runs the
+//! same operation again from its start, with the recorded answers and one more. After that the host answers nothing, and
+//! the result is discarded. A state that was visited before (the same shared data, VMs and recorded answers) is not
+//! explored again.
 
 use super::directory::Directory;
 use super::membership::{Membership, SlotState};
-use super::participant::Participant;
-use super::shard::Shard;
+use super::participant::{Counters, Participant};
+use super::shard::{Entry, Shard};
 use crate::host::fake::FakeHost;
 use crate::host::{Call, CallId, Host, HostError, Level, Shared, Time, Write};
-use crate::shared::codec::Entry;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,53 +19,53 @@ use std::rc::Rc;
 
 mod scenarios;
 
-/// What a VM does, one after the other.
+/// An operation of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Work {
+enum Operation {
     /// A request ends.
     Count,
-    Beat,
+    Heartbeat,
     /// A scrape.
     Gather,
 }
 
-/// How the host, or the VMs' timing, is spoilt, to see that it is noticed.
+/// A fault of the host, to show that the explorer detects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flaw {
+enum Fault {
     None,
     /// Every compare-and-swap succeeds.
     SwapsBlindly,
-    /// Who gathers does not see that the directory changed meanwhile.
+    /// A gather does not notice that the directory changed in the meantime.
     GathersBlindly,
 }
 
-/// What may happen.
+/// What the VMs do.
 struct Scenario {
-    /// What the VMs did before, one after the other.
-    before: Vec<(usize, Work)>,
-    programs: Vec<Vec<Work>>,
-    /// Whose steps the programs begin with.
+    /// The operations before, one after the other.
+    before: Vec<(usize, Operation)>,
+    programs: Vec<Vec<Operation>>,
+    /// The VMs that make the first steps of the programs, in order.
     begun: Vec<usize>,
-    flaw: Flaw,
-    /// How many VMs may die, in the middle of whatever they do.
+    fault: Fault,
+    /// The number of VMs that may die, at any step.
     deaths: usize,
-    /// How many beats a VM may begin between two of another that lives. With a patience of one beat and one watcher, one
-    /// is what the protocol allows.
+    /// The number of heartbeats that a VM may begin between two heartbeats of another live VM. With a patience of one
+    /// heartbeat and one monitoring VM, the protocol allows one.
     ahead: usize,
-    /// Whether only doubling counts as going wrong.
+    /// True if only counting twice is a violation.
     may_lose: bool,
 }
 
-/// What was met on the way.
+/// What the exploration found.
 #[derive(Debug, Default)]
 struct Explored {
     states: usize,
-    /// How it can end: take-overs so far, and the state of each slot.
+    /// The possible ends: the number of evictions, and the state of each slot.
     ends: HashSet<(u64, Vec<SlotState>)>,
     most_slots: usize,
 }
 
-/// What went wrong, and after which steps of which VM.
+/// A broken promise, and the VMs that made the steps up to it.
 #[derive(Debug, PartialEq, Eq)]
 enum Violation {
     /// A scrape shows less than was visible before it began.
@@ -79,7 +78,7 @@ enum Violation {
 struct World {
     data: Data,
     vms: Vec<Kept<Vm>>,
-    /// The most that any scrape showed.
+    /// The largest count that any scrape showed.
     shown: u64,
     deaths: usize,
     ahead: usize,
@@ -118,15 +117,15 @@ impl<T> Hash for Kept<T> {
 struct Vm {
     participant: Participant,
     shard: Shard,
-    program: Vec<Work>,
-    /// What the host answered in the work at hand.
+    program: Vec<Operation>,
+    /// The host's answers in the current operation.
     answers: Vec<Answer>,
-    /// Requests that ended, and how many of them must be visible.
+    /// The requests that ended, and how many of them must be visible.
     counted: u64,
     visible: u64,
-    /// What the scrape at hand must show at least.
+    /// The least count that the current scrape must show.
     least: u64,
-    /// For each other VM, the beats that this one began since that one's last.
+    /// For each other VM, the heartbeats that this VM began since that VM's last one.
     ahead: Vec<usize>,
 }
 
@@ -137,20 +136,20 @@ enum Answer {
 }
 
 const REQUESTS: u32 = 1;
-/// In a violation's steps, added to the number of a VM that dies.
+/// Added to the number of a VM that dies, in the steps of a violation.
 const DIES: usize = 100;
 
-/// Shared data, as Envoy has it.
+/// Shared data, as in Envoy.
 type Data = BTreeMap<Rc<str>, Kept<(Vec<u8>, u32)>>;
 
-/// Answers a piece of work as before, then once from shared data, then nothing more.
+/// A host that repeats the recorded answers of an operation, then answers once from shared data, then nothing more.
 struct Replay<'a> {
     answers: RefCell<std::slice::Iter<'a, Answer>>,
     fresh: RefCell<Option<Answer>>,
     stopped: Cell<bool>,
     data: RefCell<&'a mut Data>,
-    flaw: Flaw,
-    work: Work,
+    fault: Fault,
+    operation: Operation,
 }
 
 impl Replay<'_> {
@@ -168,14 +167,14 @@ impl Replay<'_> {
     }
 
     fn write(&self, data: &mut Data, key: &str, value: &[u8], how: Write) -> bool {
-        let standing = data.get(key).map(|kept| kept.value.1);
-        if let (Write::IfUnchanged(guard), Some(standing)) = (how, standing)
-            && guard != standing
-            && self.flaw != Flaw::SwapsBlindly
+        let stored = data.get(key).map(|kept| kept.value.1);
+        if let (Write::IfUnchanged(guard), Some(stored)) = (how, stored)
+            && guard != stored
+            && self.fault != Fault::SwapsBlindly
         {
             return false;
         }
-        data.insert(key.into(), Kept::new((value.to_vec(), standing.unwrap_or(0) + 1)));
+        data.insert(key.into(), Kept::new((value.to_vec(), stored.unwrap_or(0) + 1)));
         true
     }
 }
@@ -185,7 +184,7 @@ impl Host for Replay<'_> {
         let answer = self.answer(|data| Answer::Read(data.get(key).cloned()));
         let Some(Answer::Read(Some(kept))) = answer else { return None };
         let (value, guard) = (*kept.value).clone();
-        let blind = self.flaw == Flaw::GathersBlindly && self.work == Work::Gather;
+        let blind = self.fault == Fault::GathersBlindly && self.operation == Operation::Gather;
         Some(Shared { value, guard: if blind { 1 } else { guard } })
     }
 
@@ -201,7 +200,7 @@ impl Host for Replay<'_> {
     }
 
     fn now(&self) -> Time {
-        panic!("nothing here may depend on a clock")
+        panic!("the protocol must not depend on a clock")
     }
 
     fn log(&self, _: Level, _: &str) {}
@@ -249,29 +248,29 @@ impl World {
         let (data, vms) = (data.collect(), vms.collect());
         let Scenario { deaths, ahead, may_lose, .. } = *scenario;
         let mut world = Self { data, vms, shown: 0, deaths, ahead, may_lose, steps: Vec::new() };
-        for &(vm, work) in &scenario.before {
-            world.change(vm, |vm| vm.program.push(work));
+        for &(vm, operation) in &scenario.before {
+            world.change(vm, |vm| vm.program.push(operation));
             let end = world.vms[vm].value.program.len() - 1;
             while world.vms[vm].value.program.len() > end {
-                world.step(vm, scenario.flaw).expect("nothing goes wrong one after the other");
+                world.step(vm, scenario.fault).expect("no violation without concurrency");
             }
         }
         for &vm in &scenario.begun {
-            world.step(vm, scenario.flaw).expect("nothing goes wrong yet");
+            world.step(vm, scenario.fault).expect("no violation yet");
         }
         world
     }
 
-    /// Every state that can follow.
-    fn successors(&self, flaw: Flaw) -> Result<Vec<Self>, Violation> {
+    /// Every possible next state.
+    fn successors(&self, fault: Fault) -> Result<Vec<Self>, Violation> {
         let mut successors = Vec::new();
         for vm in (0..self.vms.len()).filter(|&vm| !self.vms[vm].value.program.is_empty()) {
             if self.keeps_pace(vm) {
                 let mut next = self.clone();
-                next.step(vm, flaw)?;
+                next.step(vm, fault)?;
                 successors.push(next);
             }
-            if self.deaths > 0 && self.vms[vm].value.lives() {
+            if self.deaths > 0 && self.vms[vm].value.is_alive() {
                 let mut next = self.clone();
                 next.deaths -= 1;
                 next.steps.push(DIES + vm);
@@ -282,24 +281,25 @@ impl World {
         Ok(successors)
     }
 
-    /// Whether this VM, if it is to begin a beat, has let every other one that lives have its own meanwhile.
+    /// Returns true unless this VM is about to begin a heartbeat that would put it too far ahead of another live VM.
     fn keeps_pace(&self, at: usize) -> bool {
         let vm = &self.vms[at].value;
-        let begins = vm.answers.is_empty() && vm.program.last() == Some(&Work::Beat);
+        let begins = vm.answers.is_empty() && vm.program.last() == Some(&Operation::Heartbeat);
         let mut others =
             self.vms.iter().zip(&vm.ahead).enumerate().filter(|(other, _)| *other != at);
         !begins
-            || others.all(|(_, (other, ahead))| !other.value.can_be_silent() || *ahead < self.ahead)
+            || others
+                .all(|(_, (other, ahead))| !other.value.can_be_suspected() || *ahead < self.ahead)
     }
 
-    fn step(&mut self, at: usize, flaw: Flaw) -> Result<(), Violation> {
+    fn step(&mut self, at: usize, fault: Fault) -> Result<(), Violation> {
         self.steps.push(at);
         let visible = self.vms.iter().map(|vm| vm.value.visible).sum::<u64>().max(self.shown);
         let mut vm = (*self.vms[at].value).clone();
-        let work = *vm.program.last().expect("a program that is not at its end");
-        let enters = vm.answers.is_empty() && !vm.participant.has_slot();
+        let operation = *vm.program.last().expect("a program that is not finished");
+        let acquires = vm.answers.is_empty() && !vm.participant.has_slot();
         if vm.answers.is_empty() {
-            vm.begin(work, visible);
+            vm.begin(operation, visible);
         }
         let (mut participant, mut shard) = (vm.participant.clone(), vm.shard.clone());
         let replay = Replay {
@@ -307,10 +307,10 @@ impl World {
             fresh: RefCell::new(None),
             stopped: Cell::new(false),
             data: RefCell::new(&mut self.data),
-            flaw,
-            work,
+            fault,
+            operation,
         };
-        let seen = work.run(&mut participant, &mut shard, &replay);
+        let seen = operation.run(&mut participant, &mut shard, &replay);
         let (fresh, stopped) = (replay.fresh.into_inner(), replay.stopped.get());
         vm.answers.extend(fresh);
         if !stopped {
@@ -319,7 +319,7 @@ impl World {
         }
         let least = vm.least;
         self.vms[at] = Kept::new(vm);
-        if enters || work == Work::Beat && !stopped {
+        if acquires || operation == Operation::Heartbeat && !stopped {
             (0..self.vms.len()).for_each(|other| self.change(other, |vm| vm.ahead[at] = 0));
         }
         if stopped {
@@ -354,8 +354,8 @@ impl World {
     }
 }
 
-impl Work {
-    /// Does it; what a scrape shows.
+impl Operation {
+    /// Runs it; returns the count that a scrape shows.
     fn run(
         self,
         participant: &mut Participant,
@@ -368,8 +368,8 @@ impl Work {
                 participant.publish(host, shard);
                 None
             }
-            Self::Beat => {
-                let _ = participant.beat(host, shard);
+            Self::Heartbeat => {
+                let _ = participant.heartbeat(host, shard);
                 None
             }
             Self::Gather => {
@@ -384,12 +384,27 @@ impl Work {
     }
 }
 
+/// In this model a VM's counters are its shard alone.
+impl Counters for Shard {
+    fn shard(&self) -> &Shard {
+        self
+    }
+
+    fn publish(&mut self, owner: u64, incarnation: u32, flags: u32) -> &[u8] {
+        Self::publish(self, owner, incarnation, flags)
+    }
+
+    fn clear(&mut self) {
+        Self::clear(self);
+    }
+}
+
 impl Vm {
-    fn begin(&mut self, work: Work, visible: u64) {
-        match work {
-            Work::Count => self.counted += 1,
-            Work::Beat => self.ahead.iter_mut().for_each(|ahead| *ahead += 1),
-            Work::Gather => self.least = visible,
+    fn begin(&mut self, operation: Operation, visible: u64) {
+        match operation {
+            Operation::Count => self.counted += 1,
+            Operation::Heartbeat => self.ahead.iter_mut().for_each(|ahead| *ahead += 1),
+            Operation::Gather => self.least = visible,
         }
     }
 
@@ -401,29 +416,29 @@ impl Vm {
         }
     }
 
-    /// Whether others have to wait for it: it lives, and has a slot or is about to.
-    fn can_be_silent(&self) -> bool {
-        self.lives() && (self.participant.has_slot() || !self.answers.is_empty())
+    /// Returns true if other VMs have to wait for it: it is alive, and has a slot or is acquiring one.
+    fn can_be_suspected(&self) -> bool {
+        self.is_alive() && (self.participant.has_slot() || !self.answers.is_empty())
     }
 
-    /// Whether it still has something to do that others see.
-    fn lives(&self) -> bool {
-        self.program.iter().any(|work| *work != Work::Gather)
+    /// Returns true if it still has an operation that other VMs can observe.
+    fn is_alive(&self) -> bool {
+        self.program.iter().any(|operation| *operation != Operation::Gather)
     }
 }
 
-/// Enters every state.
+/// Visits every state.
 fn explore(scenario: &Scenario) -> Result<Explored, Violation> {
-    let (mut seen, mut open) = (HashSet::new(), vec![World::new(scenario)]);
+    let (mut visited, mut open) = (HashSet::new(), vec![World::new(scenario)]);
     let mut explored = Explored::default();
     while let Some(world) = open.pop() {
-        let successors = world.successors(scenario.flaw)?;
+        let successors = world.successors(scenario.fault)?;
         if successors.is_empty() {
             explored.end(&world);
         }
-        open.extend(successors.into_iter().filter(|next| seen.insert(next.fingerprint())));
+        open.extend(successors.into_iter().filter(|next| visited.insert(next.fingerprint())));
     }
-    explored.states = seen.len();
+    explored.states = visited.len();
     Ok(explored)
 }
 

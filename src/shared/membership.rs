@@ -1,53 +1,54 @@
-//! [`Membership`]: the directory's value. Who owns which slot, and the sum of the shards whose owners are dead, in one value:
-//! so taking a slot from its owner and adding its shard to the dead ones' is a single compare-and-swap.
+//! [`Membership`]: the directory's value. It contains the owner of each slot and the sum of the shards of evicted owners,
+//! so a single compare-and-swap both evicts an owner and adds its shard to that sum.
 //!
 //! ```text
 //! membership   magic:u32 slots:u32 epoch:u64 created:u64 takeovers:u64  slot*  retired
-//! slot     owner:u64 incarnation:u32 state:u32
-//! retired  a shard
+//! slot         owner:u64 incarnation:u32 state:u32
+//! retired      a shard
 //! ```
-//! All little-endian; `created` is nanoseconds since the epoch.
+//! All numbers are little-endian; `created` is in nanoseconds since the Unix epoch.
 
-use super::codec::{Reader, ShardView};
-use super::shard::Shard;
+use super::codec::{Reader, Writer};
+use super::shard::{Shard, ShardView};
 use crate::limits;
 
 /// The directory's value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Membership {
-    /// Drawn when the directory was made: tells it from one that stood here before.
+    /// A random number, drawn when the directory was created: distinguishes it from an earlier directory.
     pub(super) epoch: u64,
-    /// When that was.
+    /// When the directory was created.
     pub(super) created: u64,
-    /// How many orphans were taken over.
+    /// The number of evictions.
     pub(super) takeovers: u64,
     pub(super) slots: Vec<Slot>,
-    /// What the dead counted: a shard, as bytes, since it is seldom looked into.
+    /// The sum of the shards of evicted owners, as the bytes of a shard, since it is rarely needed.
     retired: Vec<u8>,
 }
 
-/// A place for a shard.
+/// A slot for a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Slot {
     pub(super) owner: u64,
-    /// Counts its owners.
+    /// The number of its owners so far.
     pub(super) incarnation: u32,
     pub(super) state: SlotState,
 }
 
-/// What is known of a slot's owner.
+/// What is known about a slot's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum SlotState {
-    /// It has none.
+    /// It has no owner.
     Free,
-    /// It lives, as far as anybody knows.
+    /// Its owner is taken to be alive.
     Owned,
-    /// It was silent for long, and may object.
+    /// Its owner missed heartbeats. It keeps the slot if it objects in time.
     Suspect,
 }
 
 /// "AWD" and the version of this encoding.
 const MAGIC: u32 = u32::from_le_bytes(*b"AWD\x01");
+const HEADER: usize = 32;
 const SLOT: usize = 16;
 
 impl Membership {
@@ -56,68 +57,68 @@ impl Membership {
         Self { epoch, created, takeovers: 0, slots: Vec::new(), retired }
     }
 
-    /// Adds what the dead counted.
+    /// Adds the counters of evicted owners to `sum`.
     pub(super) fn add_retired(&self, sum: &mut Shard) {
         if let Some(view) = ShardView::read(&self.retired) {
             sum.absorb(&view);
         }
     }
 
-    /// What the dead counted.
+    /// The counters of evicted owners.
     pub(super) fn retired(&self) -> Shard {
         let mut retired = Shard::default();
         self.add_retired(&mut retired);
         retired
     }
 
-    /// Sets what the dead counted.
-    pub(super) fn retire(&mut self, retired: &Shard) {
+    /// Replaces the counters of evicted owners.
+    pub(super) fn set_retired(&mut self, retired: &Shard) {
         self.retired = retired.as_bytes().to_vec();
     }
 
-    /// Reads a membership; `None` for anything that is not one, whole.
+    /// Reads a membership; `None` for bytes that are not a whole membership.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader(bytes);
+        let mut reader = Reader::new(bytes);
         let (magic, count) = (reader.u32()?, usize::try_from(reader.u32()?).ok()?);
         let (epoch, created, takeovers) = (reader.u64()?, reader.u64()?, reader.u64()?);
         if magic != MAGIC || count > limits::SLOTS {
             return None;
         }
         let slots = (0..count).map(|_| Slot::decode(&mut reader)).collect::<Option<Vec<_>>>()?;
-        ShardView::read(reader.0)?;
-        Some(Self { epoch, created, takeovers, slots, retired: reader.0.to_vec() })
+        ShardView::read(reader.rest())?;
+        Some(Self { epoch, created, takeovers, slots, retired: reader.rest().to_vec() })
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(32 + self.slots.len() * SLOT + self.retired.len());
-        bytes.extend_from_slice(&MAGIC.to_le_bytes());
-        bytes.extend_from_slice(&u32::try_from(self.slots.len()).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(&self.epoch.to_le_bytes());
-        bytes.extend_from_slice(&self.created.to_le_bytes());
-        bytes.extend_from_slice(&self.takeovers.to_le_bytes());
+        let mut bytes = Vec::with_capacity(HEADER + self.slots.len() * SLOT + self.retired.len());
+        let mut writer = Writer::new(&mut bytes);
+        writer
+            .u32(MAGIC)
+            .u32(u32::try_from(self.slots.len()).unwrap_or(u32::MAX))
+            .u64(self.epoch)
+            .u64(self.created)
+            .u64(self.takeovers);
         for slot in &self.slots {
-            bytes.extend_from_slice(&slot.owner.to_le_bytes());
-            bytes.extend_from_slice(&slot.incarnation.to_le_bytes());
-            bytes.extend_from_slice(&(slot.state as u32).to_le_bytes());
+            writer.u64(slot.owner).u32(slot.incarnation).u32(slot.state as u32);
         }
-        bytes.extend_from_slice(&self.retired);
+        writer.bytes(&self.retired);
         bytes
     }
 
-    /// Gives `owner` a slot: its place and incarnation, unless all are taken.
-    pub(super) fn seat(&mut self, owner: u64) -> Option<(usize, u32)> {
+    /// Gives `owner` a slot: its index and incarnation, unless all slots have an owner.
+    pub(super) fn acquire(&mut self, owner: u64) -> Option<(usize, u32)> {
         let free = self.slots.iter().position(|slot| slot.state == SlotState::Free);
-        let place = free.unwrap_or(self.slots.len());
-        if place >= limits::SLOTS {
+        let index = free.unwrap_or(self.slots.len());
+        if index >= limits::SLOTS {
             return None;
         }
         if free.is_none() {
             self.slots.push(Slot { owner: 0, incarnation: 0, state: SlotState::Free });
         }
-        let slot = self.slots.get_mut(place)?;
+        let slot = self.slots.get_mut(index)?;
         let incarnation = slot.incarnation.wrapping_add(1);
         *slot = Slot { owner, incarnation, state: SlotState::Owned };
-        Some((place, incarnation))
+        Some((index, incarnation))
     }
 }
 
@@ -133,16 +134,16 @@ impl Slot {
         Some(Self { owner, incarnation, state })
     }
 
-    /// The same occupancy of the same slot.
-    pub(super) fn is_of(&self, owner: u64, incarnation: u32) -> bool {
+    /// Returns true if this owner has the slot, in this incarnation.
+    pub(super) fn is_held_by(&self, owner: u64, incarnation: u32) -> bool {
         self.state != SlotState::Free && (self.owner, self.incarnation) == (owner, incarnation)
     }
 
-    /// This slot's shard, if these bytes are it: the owner may not have written yet, and an earlier one may have left
-    /// its own.
+    /// The shard in `bytes`, if the slot's current owner wrote it. An owner that has not written yet may find the shard of
+    /// an earlier owner there.
     pub(super) fn shard<'a>(&self, bytes: &'a [u8]) -> Option<ShardView<'a>> {
         let view = ShardView::read(bytes)?;
-        self.is_of(view.stamp.owner, view.stamp.incarnation).then_some(view)
+        self.is_held_by(view.stamp.owner, view.stamp.incarnation).then_some(view)
     }
 }
 
@@ -154,17 +155,17 @@ mod tests {
     fn membership() -> Membership {
         let mut membership = Membership::new(5, 6);
         membership.takeovers = 2;
-        membership.seat(7);
-        membership.seat(8);
+        membership.acquire(7);
+        membership.acquire(8);
         membership.slots[0].state = SlotState::Suspect;
         let mut retired = Shard::default();
         retired.add(1, 30);
-        membership.retire(&retired);
+        membership.set_retired(&retired);
         membership
     }
 
     #[test]
-    fn a_roster_comes_back_as_it_was_written() {
+    fn a_membership_reads_back_as_it_was_written() {
         let (written, read) = (membership(), Membership::decode(&membership().encode()).unwrap());
         assert_eq!((read.epoch, read.created, read.takeovers), (5, 6, 2));
         assert_eq!(read.slots, written.slots);
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_version_or_length_is_absent() {
+    fn a_membership_of_another_version_or_length_is_absent() {
         let good = membership().encode();
         for end in 0..good.len() {
             assert!(Membership::decode(&good[..end]).is_none(), "{end}");
@@ -186,18 +187,18 @@ mod tests {
     }
 
     #[test]
-    fn a_free_slot_is_used_again_under_a_new_incarnation_and_the_number_of_slots_is_bounded() {
+    fn a_free_slot_is_reused_in_a_new_incarnation_and_the_number_of_slots_is_bounded() {
         let mut membership = membership();
         membership.slots[0].state = SlotState::Free;
-        assert_eq!(membership.seat(9), Some((0, 2)));
-        let seats = std::iter::from_fn(|| membership.seat(10)).count();
-        assert_eq!(seats, limits::SLOTS - 2);
+        assert_eq!(membership.acquire(9), Some((0, 2)));
+        let acquired = std::iter::from_fn(|| membership.acquire(10)).count();
+        assert_eq!(acquired, limits::SLOTS - 2);
         assert!(Membership::decode(&membership.encode()).is_some());
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_a_reader_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn decoding_arbitrary_bytes_does_not_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Membership::decode(&bytes);
             bytes.splice(0..bytes.len().min(8), [b'A', b'W', b'D', 1, 2, 0, 0, 0]);
             let _ = Membership::decode(&bytes);

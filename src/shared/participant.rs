@@ -1,6 +1,7 @@
-//! [`Participant`]: a VM's part in the directory: its seat, its beats, and its eye on the others.
+//! [`Participant`]: one VM's part in a directory. It holds the VM's slot, publishes the VM's shard, sends heartbeats, and
+//! monitors the heartbeats of other VMs.
 
-use super::directory::{Directory, Gathered, ReadMembership, SERVES};
+use super::directory::{Directory, Gathered, ReadMembership, SERVES_REQUESTS};
 use super::membership::{Slot, SlotState};
 use super::shard::Shard;
 use crate::host::{Host, Write};
@@ -11,51 +12,64 @@ use crate::limits;
 pub struct Participant {
     directory: Directory,
     owner: u64,
-    seat: Option<SlotLease>,
-    /// Whether entering was not tried since the last beat: with the directory full or missing, a try for each request
-    /// would cost more than the request.
-    may_enter: bool,
-    serves: bool,
+    lease: Option<SlotLease>,
+    /// True if no slot was asked for since the last heartbeat. While the directory is full or missing, asking at every
+    /// request would cost more than the request.
+    may_acquire: bool,
+    serves_requests: bool,
     patience: u8,
-    watched: Vec<Watched>,
-    /// The membership as it was gathered by last.
+    monitors: Vec<Monitor>,
+    /// The membership that [`Participant::gather`] read last.
     known: Option<ReadMembership>,
 }
 
-/// A slot of one's own.
+/// The slot that this VM has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct SlotLease {
-    place: usize,
+    slot: usize,
     incarnation: u32,
-    /// Of the directory.
+    /// The directory's.
     epoch: u64,
-    /// Where the shard is written.
+    /// The key of the shard.
     key: String,
 }
 
-/// What was last seen of a slot, and for how many beats it has not changed.
+/// Counts for how many heartbeats a slot has not changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Watched {
-    seen: Option<Seen>,
-    silent: u8,
+struct Monitor {
+    status: Option<SlotStatus>,
+    unchanged: u8,
 }
 
+/// What changes with every heartbeat of a slot's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Seen {
+struct SlotStatus {
     owner: u64,
     incarnation: u32,
     suspect: bool,
     writes: Option<u64>,
 }
 
-/// What a beat found of one's own seat.
+/// The counters that a VM publishes.
+pub trait Counters {
+    /// The shard that contains them.
+    fn shard(&self) -> &Shard;
+
+    /// The bytes to publish: see [`Shard::publish`].
+    fn publish(&mut self, owner: u64, incarnation: u32, flags: u32) -> &[u8];
+
+    /// Sets all of them to zero.
+    fn clear(&mut self);
+}
+
+/// The outcome of a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Beat {
-    /// It is as it was, or was taken, or there is none to be had.
+pub enum Heartbeat {
+    /// The VM was not evicted.
     Kept,
-    /// It had been taken over, with all that was published: the shard was cleared, and counts on from zero.
-    Cleared,
+    /// The VM had been evicted, and what it had published was retired: its counters were cleared.
+    Evicted,
 }
 
 impl Participant {
@@ -65,19 +79,19 @@ impl Participant {
         Self {
             directory,
             owner,
-            seat: None,
-            may_enter: true,
-            serves: false,
+            lease: None,
+            may_acquire: true,
+            serves_requests: false,
             patience: limits::PATIENCE,
-            watched: Vec::new(),
+            monitors: Vec::new(),
             known: None,
         }
     }
 
-    /// The same, sooner to lose patience.
+    /// The same with another patience.
     #[cfg(test)]
-    pub(super) const fn with_patience(mut self, beats: u8) -> Self {
-        self.patience = beats;
+    pub(super) const fn with_patience(mut self, heartbeats: u8) -> Self {
+        self.patience = heartbeats;
         self
     }
 
@@ -87,129 +101,132 @@ impl Participant {
         &self.directory
     }
 
-    /// Whether what is published can be seen.
+    /// Returns true if this VM has a slot, and so other VMs see what it publishes.
     #[must_use]
     pub const fn has_slot(&self) -> bool {
-        self.seat.is_some()
+        self.lease.is_some()
     }
 
-    /// To be called when the VM has a stream.
-    pub const fn serve(&mut self) {
-        self.serves = true;
+    /// Notes that the VM has had a stream.
+    pub const fn set_serves_requests(&mut self) {
+        self.serves_requests = true;
     }
 
-    /// Publishes the shard: one write, once there is a seat. Without one, the counts wait in the shard for a seat.
-    pub fn publish(&mut self, host: &dyn Host, shard: &mut Shard) {
-        if self.seat.is_none() && self.may_enter {
-            self.may_enter = false;
-            self.seat = self.enter(host);
+    /// Publishes the shard with one write, once the VM has a slot. Until then the shard keeps the counts.
+    pub fn publish(&mut self, host: &dyn Host, counters: &mut impl Counters) {
+        if self.lease.is_none() && self.may_acquire {
+            self.may_acquire = false;
+            self.lease = self.acquire(host);
         }
-        if let Some(seat) = &self.seat {
-            let flags = if self.serves { SERVES } else { 0 };
-            let bytes = shard.publish(self.owner, seat.incarnation, flags);
-            // A host that cannot store now may be able to next time, and the shard is written whole.
-            let _ = host.share(&seat.key, bytes, Write::Always);
+        if let Some(lease) = &self.lease {
+            let flags = if self.serves_requests { SERVES_REQUESTS } else { 0 };
+            let bytes = counters.publish(self.owner, lease.incarnation, flags);
+            // If the host cannot store the shard now, the next write contains these counts too.
+            let _ = host.share(&lease.key, bytes, Write::Always);
         }
     }
 
-    /// What all VMs counted: of the others what they published, of this one the shard as it stands. What that has
-    /// beyond its last publication is to be published before anybody is told.
+    /// The sum over all VMs: what the others published, and this VM's counters as they are now. The caller must publish
+    /// these before it shows the sum to a client.
     #[must_use]
-    pub fn gather(&mut self, host: &dyn Host, shard: &Shard) -> Option<Gathered> {
-        let Self { directory, owner, seat, serves, known, .. } = self;
-        let own = |place, slot: &Slot| {
-            let seat = seat.as_ref().filter(|seat| seat.place == place)?;
-            slot.is_of(*owner, seat.incarnation).then_some((shard, *serves))
+    pub fn gather(&mut self, host: &dyn Host, counters: &impl Counters) -> Option<Gathered> {
+        let Self { directory, owner, lease, serves_requests, known, .. } = self;
+        let own = |index, slot: &Slot| {
+            let lease = lease.as_ref().filter(|lease| lease.slot == index)?;
+            let is_own = slot.is_held_by(*owner, lease.incarnation);
+            is_own.then_some((counters.shard(), *serves_requests))
         };
         directory.gather(host, known, own)
     }
 
-    /// Shows that this VM lives, and looks after those that do not.
-    pub fn beat(&mut self, host: &dyn Host, shard: &mut Shard) -> Beat {
-        self.may_enter = true;
-        let beat = self.keep_seat(host, shard);
-        self.publish(host, shard);
-        self.watch(host);
-        beat
+    /// Shows that this VM is alive, and suspects or evicts VMs that are silent.
+    pub fn heartbeat(&mut self, host: &dyn Host, counters: &mut impl Counters) -> Heartbeat {
+        self.may_acquire = true;
+        let heartbeat = self.renew(host);
+        if heartbeat == Heartbeat::Evicted {
+            counters.clear();
+        }
+        self.publish(host, counters);
+        self.monitor_others(host);
+        heartbeat
     }
 
-    fn enter(&self, host: &dyn Host) -> Option<SlotLease> {
+    fn acquire(&self, host: &dyn Host) -> Option<SlotLease> {
         for _ in 0..limits::DIRECTORY_TRIES {
             let mut read = self.directory.read(host)?;
-            let (place, incarnation) = read.membership.seat(self.owner)?;
+            let (slot, incarnation) = read.membership.acquire(self.owner)?;
             if self.directory.swap(host, &read).is_ok() {
-                let key = self.directory.shard_key(place, incarnation);
-                return Some(SlotLease { place, incarnation, epoch: read.membership.epoch, key });
+                let key = self.directory.shard_key(slot, incarnation);
+                return Some(SlotLease { slot, incarnation, epoch: read.membership.epoch, key });
             }
         }
         None
     }
 
-    /// Objects to a suspicion, and gives the seat up where it is lost.
-    fn keep_seat(&mut self, host: &dyn Host, shard: &mut Shard) -> Beat {
+    /// Objects if this VM is suspected, and gives up a lease that was lost.
+    fn renew(&mut self, host: &dyn Host) -> Heartbeat {
         for _ in 0..limits::DIRECTORY_TRIES {
-            let Some(seat) = &self.seat else { return Beat::Kept };
-            // A directory that cannot be read says nothing against the seat.
-            let Some(mut read) = self.directory.read(host) else { return Beat::Kept };
-            if read.membership.epoch != seat.epoch {
-                // Another directory: nothing of this shard is in it.
-                self.seat = None;
-                return Beat::Kept;
+            let Some(lease) = &self.lease else { return Heartbeat::Kept };
+            // A directory that cannot be read does not end the lease.
+            let Some(mut read) = self.directory.read(host) else { return Heartbeat::Kept };
+            if read.membership.epoch != lease.epoch {
+                // A new directory: it contains nothing of this VM's shard.
+                self.lease = None;
+                return Heartbeat::Kept;
             }
-            match read.membership.slots.get_mut(seat.place) {
-                Some(slot) if slot.is_of(self.owner, seat.incarnation) => {
+            match read.membership.slots.get_mut(lease.slot) {
+                Some(slot) if slot.is_held_by(self.owner, lease.incarnation) => {
                     if slot.state == SlotState::Owned {
-                        return Beat::Kept;
+                        return Heartbeat::Kept;
                     }
                     slot.state = SlotState::Owned;
                     if self.directory.swap(host, &read).is_ok() {
-                        return Beat::Kept;
+                        return Heartbeat::Kept;
                     }
                 }
                 _ => {
-                    self.seat = None;
-                    shard.clear();
-                    return Beat::Cleared;
+                    self.lease = None;
+                    return Heartbeat::Evicted;
                 }
             }
         }
-        Beat::Kept
+        Heartbeat::Kept
     }
 
-    /// Looks at every other slot, and takes those that were silent for too long a step further.
-    fn watch(&mut self, host: &dyn Host) {
+    /// Updates the monitor of every other slot, and suspects or evicts the owners that were silent for too long.
+    fn monitor_others(&mut self, host: &dyn Host) {
         let Some(read) = self.directory.read(host) else { return };
-        self.watched.resize(read.membership.slots.len(), Watched::default());
+        self.monitors.resize(read.membership.slots.len(), Monitor::default());
         let mut silent = Vec::new();
-        for place in 0..self.watched.len() {
-            let seen = self.see(host, &read, place);
-            let Some(watched) = self.watched.get_mut(place) else { continue };
-            watched.look(seen);
-            if watched.silent >= self.patience {
-                silent.push(place);
+        for index in 0..self.monitors.len() {
+            let status = self.status(host, &read, index);
+            let Some(monitor) = self.monitors.get_mut(index) else { continue };
+            monitor.update(status);
+            if monitor.unchanged >= self.patience {
+                silent.push(index);
             }
         }
         if !silent.is_empty() {
-            self.directory.advance(host, read, &silent);
+            self.directory.suspect_or_evict(host, read, &silent);
         }
     }
 
-    /// What there is to see of a slot; nothing of a free one, or one's own.
-    fn see(&self, host: &dyn Host, read: &ReadMembership, place: usize) -> Option<Seen> {
-        let slot = read.membership.slots.get(place)?;
+    /// The status of a slot; `None` if it is free or this VM's own.
+    fn status(&self, host: &dyn Host, read: &ReadMembership, index: usize) -> Option<SlotStatus> {
+        let slot = read.membership.slots.get(index)?;
         if slot.state == SlotState::Free || slot.owner == self.owner {
             return None;
         }
-        let writes = self.directory.stamp(host, read, place).map(|stamp| stamp.writes);
+        let writes = self.directory.stamp(host, read, index).map(|stamp| stamp.writes);
         let suspect = slot.state == SlotState::Suspect;
-        Some(Seen { owner: slot.owner, incarnation: slot.incarnation, suspect, writes })
+        Some(SlotStatus { owner: slot.owner, incarnation: slot.incarnation, suspect, writes })
     }
 }
 
-impl Watched {
-    fn look(&mut self, seen: Option<Seen>) {
-        let changed = seen.is_none() || self.seen != seen;
-        self.silent = if changed { 0 } else { self.silent.saturating_add(1) };
-        self.seen = seen;
+impl Monitor {
+    fn update(&mut self, status: Option<SlotStatus>) {
+        let changed = status.is_none() || self.status != status;
+        self.unchanged = if changed { 0 } else { self.unchanged.saturating_add(1) };
+        self.status = status;
     }
 }

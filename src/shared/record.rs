@@ -5,6 +5,7 @@
 //! ```
 //! A value of another version or length is treated as absent.
 
+use super::codec::{Reader, Writer};
 use crate::host::{Host, HostError, Time, Write};
 use crate::limits;
 
@@ -16,8 +17,8 @@ pub fn read<const N: usize>(host: &dyn Host, key: &str) -> Option<[u64; N]> {
     decode(&host.shared(key)?.value)
 }
 
-/// Changes the numbers under `key`, where `change` gives others; it may be called again, with what another VM wrote
-/// meanwhile. Whether they were changed.
+/// Changes the numbers under `key` to those that `change` returns, unless it returns `None`. `change` is called again if
+/// another VM wrote in the meantime. Returns true if the numbers were changed.
 pub fn update<const N: usize>(
     host: &dyn Host,
     key: &str,
@@ -26,10 +27,10 @@ pub fn update<const N: usize>(
     update_bytes(host, key, &mut |value| change(value.and_then(decode)).map(|it| encode(&it)))
 }
 
-/// From the bytes that stand there, those that are to.
+/// Returns the new value for a stored one.
 type Change<'a> = dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>> + 'a;
 
-/// The same of bytes, once in the module and not once for each kind of record.
+/// [`update`] for bytes. The module contains it once, and not once for each number of numbers.
 pub(super) fn update_bytes(host: &dyn Host, key: &str, change: &mut Change<'_>) -> bool {
     for _ in 0..limits::RECORD_TRIES {
         let stored = host.shared(key);
@@ -53,18 +54,26 @@ pub fn nanoseconds(time: Time) -> u64 {
 }
 
 fn encode(numbers: &[u64]) -> Vec<u8> {
-    let mut value = vec![VERSION];
+    let mut value = Vec::with_capacity(1 + size_of_val(numbers));
+    let mut writer = Writer::new(&mut value);
+    writer.u8(VERSION);
     for number in numbers {
-        value.extend_from_slice(&number.to_le_bytes());
+        writer.u64(*number);
     }
     value
 }
 
 fn decode<const N: usize>(value: &[u8]) -> Option<[u64; N]> {
-    let (&VERSION, rest) = value.split_first()? else { return None };
-    let (numbers, []) = rest.as_chunks::<8>() else { return None };
-    let numbers: &[[u8; 8]; N] = numbers.try_into().ok()?;
-    Some(numbers.map(u64::from_le_bytes))
+    let mut reader = Reader::new(value);
+    if reader.u8()? != VERSION {
+        return None;
+    }
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        *number = reader.u64()?;
+    }
+    reader.end()?;
+    Some(numbers)
 }
 
 #[cfg(test)]
@@ -74,7 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn numbers_come_back_as_they_were_written() {
+    fn numbers_read_back_as_they_were_written() {
         let host = FakeHost::default();
         assert_eq!(read::<2>(&host, "a"), None);
         assert!(update(&host, "a", |none| none.is_none().then_some([1, u64::MAX])));
@@ -85,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_vm_wrote_meanwhile_is_not_lost() {
+    fn a_concurrent_write_of_another_vm_is_not_lost() {
         let host = FakeHost::default();
         update(&host, "a", |_| Some([1]));
         let mut calls = 0;
@@ -101,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_given_up_where_others_write_without_end() {
+    fn an_update_gives_up_if_others_keep_writing() {
         let host = FakeHost::default();
         update(&host, "a", |_| Some([0]));
         let changed = update(&host, "a", |have: Option<[u64; 1]>| {
@@ -113,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_value_makes_a_reader_panic(value in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fn reading_an_arbitrary_value_does_not_panic(value in proptest::collection::vec(any::<u8>(), 0..40)) {
             let host = FakeHost::default();
             host.share("a", &value, Write::Always).unwrap();
             let _ = (read::<1>(&host, "a"), read::<4>(&host, "a"));

@@ -12,6 +12,7 @@
 //! A value that is shorter, longer or of another version is treated as absent.
 
 use super::LAYOUT;
+use super::codec::{Reader, Writer};
 use super::record::nanoseconds;
 use crate::host::{Host, HostError, Time, Write};
 use crate::metrics::{Page, Reason};
@@ -144,7 +145,6 @@ pub struct ReadHead {
 const VERSION: u8 = 4;
 const PULLING: u8 = 1;
 const PAGE_TRAILER: usize = 8 + 1;
-const WANTED: usize = 1 + 8;
 /// How a pull ended, in a head: not yet, with a page, without.
 const NOT_YET: u8 = 0;
 const WITH_PAGE: u8 = 1;
@@ -218,8 +218,7 @@ impl Keys {
         generation: u64,
         mut stored: Vec<u8>,
     ) -> Result<(), HostError> {
-        stored.extend_from_slice(&generation.to_le_bytes());
-        stored.push(VERSION);
+        Writer::new(&mut stored).u64(generation).u8(VERSION);
         host.share(&self.page, &stored, Write::Always)
     }
 
@@ -227,17 +226,18 @@ impl Keys {
     #[must_use]
     pub fn wanted(&self, host: &dyn Host) -> Option<Time> {
         let stored = host.shared(&self.wanted)?;
-        match <[u8; WANTED]>::try_from(stored.value).ok()? {
-            [VERSION, time @ ..] => Some(Duration::from_nanos(u64::from_le_bytes(time))),
-            _ => None,
-        }
+        let mut reader = Reader::new(&stored.value);
+        let (version, time) = (reader.u8()?, reader.u64()?);
+        reader.end()?;
+        (version == VERSION).then(|| Duration::from_nanos(time))
     }
 
     /// Notes that a scrape wants this source now.
     pub fn want(&self, host: &dyn Host, now: Time) {
-        let [a, b, c, d, e, f, g, h] = nanoseconds(now).to_le_bytes();
+        let mut value = Vec::new();
+        Writer::new(&mut value).u8(VERSION).u64(nanoseconds(now));
         // A note that is lost costs a slower interval until the next scrape.
-        let _ = host.share(&self.wanted, &[VERSION, a, b, c, d, e, f, g, h], Write::Always);
+        let _ = host.share(&self.wanted, &value, Write::Always);
     }
 }
 
@@ -247,8 +247,10 @@ fn encode_head(head: &Head) -> Vec<u8> {
         Some(Ok(())) => (WITH_PAGE, 0),
         Some(Err(cause)) => (WITHOUT, cause.code()),
     };
-    let mut value = vec![VERSION, if head.pulling { PULLING } else { 0 }, ended, 0];
-    value.extend_from_slice(&cause.to_le_bytes());
+    let flags = if head.pulling { PULLING } else { 0 };
+    let mut value = Vec::new();
+    let mut writer = Writer::new(&mut value);
+    writer.u8(VERSION).u8(flags).u8(ended).u8(0).u32(cause);
     let numbers = [
         head.generation,
         nanoseconds(head.scheduled),
@@ -261,42 +263,42 @@ fn encode_head(head: &Head) -> Vec<u8> {
     ];
     let counts = head.fetches.into_iter().chain(head.dropped).chain([head.unreadable_lines]);
     for number in numbers.into_iter().chain(counts) {
-        value.extend_from_slice(&number.to_le_bytes());
+        writer.u64(number);
     }
     value
 }
 
 fn decode_head(value: &[u8]) -> Option<Head> {
-    let (&[version, flags, ended, _], rest) = value.split_first_chunk()?;
-    let (cause, rest) = rest.split_first_chunk()?;
+    let mut reader = Reader::new(value);
+    let [version, flags, ended, _] = reader.array()?;
+    let cause = reader.u32()?;
     if version != VERSION {
         return None;
     }
     let ended = match ended {
         NOT_YET => None,
         WITH_PAGE => Some(Ok(())),
-        _ => Some(Err(Cause::of_code(u32::from_le_bytes(*cause))?)),
+        _ => Some(Err(Cause::of_code(cause)?)),
     };
-    let (numbers, []) = rest.as_chunks::<8>() else { return None };
-    let mut numbers = numbers.iter().map(|&bytes| u64::from_le_bytes(bytes));
     let mut head = Head {
         pulling: flags & PULLING != 0,
         ended,
-        generation: numbers.next()?,
-        scheduled: Duration::from_nanos(numbers.next()?),
-        attempted: Duration::from_nanos(numbers.next()?),
-        succeeded: Duration::from_nanos(numbers.next()?),
-        took: Duration::from_nanos(numbers.next()?),
-        puller: numbers.next()?,
-        samples: numbers.next()?,
-        bytes: numbers.next()?,
+        generation: reader.u64()?,
+        scheduled: Duration::from_nanos(reader.u64()?),
+        attempted: Duration::from_nanos(reader.u64()?),
+        succeeded: Duration::from_nanos(reader.u64()?),
+        took: Duration::from_nanos(reader.u64()?),
+        puller: reader.u64()?,
+        samples: reader.u64()?,
+        bytes: reader.u64()?,
         ..Head::default()
     };
     for count in head.fetches.iter_mut().chain(&mut head.dropped) {
-        *count = numbers.next()?;
+        *count = reader.u64()?;
     }
-    head.unreadable_lines = numbers.next()?;
-    numbers.next().is_none().then_some(head)
+    head.unreadable_lines = reader.u64()?;
+    reader.end()?;
+    Some(head)
 }
 
 #[cfg(test)]

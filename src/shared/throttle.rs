@@ -1,17 +1,17 @@
 //! The rate limit on failed attempts, for each client and for all clients together.
 //!
-//! Each count is a leaky bucket, stored as the one time at which it will be empty (the *generic cell rate algorithm*). An
-//! attempt is charged before its credentials are looked at and refunded when they turn out to be good, so that attempts
-//! at one time cannot overshoot the limit. What is neither good nor refused stays charged: a client that makes the
-//! controller fail has used up its attempts as well.
+//! Each count is a leaky bucket, stored as the time at which it will be empty (the *generic cell rate algorithm*). An
+//! attempt is charged before its credentials are checked, and refunded if they are valid, so that concurrent attempts
+//! cannot exceed the limit. An attempt without a verdict is not refunded: a client that makes the controller fail uses up
+//! its attempts as well.
 //!
-//! Clients share a fixed number of counts by the hash of their address. A client that shares a count with an attacker, by
-//! chance, waits as well, unless it is known already.
+//! Clients share a fixed number of counts by the hash of their address. A client that by chance shares a count with an
+//! attacker has to wait as well, unless it is known already.
 //!
-//! Shared data has no atomic create, so two workers that charge a new count at one time may count one attempt.
+//! Shared data has no atomic create, so two workers that charge a new count at the same time may count one attempt.
 
+use super::keys::{key, place_key};
 use super::record::{self, nanoseconds};
-use super::verdicts::{key, place_key};
 use crate::auth::Tag;
 use crate::host::{Host, Time};
 use crate::limits::{self, Leak};
@@ -24,7 +24,7 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// Those of the configuration whose `auth` has this key.
+    /// The counts of the configuration whose `auth` has this key.
     #[must_use]
     pub fn new(auth_key: &[u8; 32]) -> Self {
         Self { key: key("failures", auth_key) }
@@ -33,22 +33,22 @@ impl Throttle {
     /// Charges an attempt before it is checked.
     ///
     /// # Errors
-    /// How long the client has to wait first; then nothing is charged.
+    /// The time that the client has to wait; nothing is charged then.
     pub fn charge(&self, host: &dyn Host, client: &Tag, now: Time) -> Result<(), Duration> {
         let [of_client, of_all] = self.counts(client);
-        // That of all first: a flood that fills it then writes to no client's.
+        // All clients first: once a flood has filled that count, it writes to no client's count.
         charge(host, &of_all, now)?;
         charge(host, &of_client, now).inspect_err(|_| refund(host, &of_all, now))
     }
 
-    /// Takes back the charge of an attempt whose credentials are good, or that was not checked.
+    /// Refunds an attempt whose credentials are valid, or were not checked.
     pub fn refund(&self, host: &dyn Host, client: &Tag, now: Time) {
         for count in &self.counts(client) {
             refund(host, count, now);
         }
     }
 
-    /// Charges the failure of a client that was known, and so was not charged before. It may exceed no limit.
+    /// Charges a failure of a known client, which was not charged in advance. No count exceeds its limit.
     pub fn charge_known(&self, host: &dyn Host, client: &Tag, now: Time) {
         for count in &self.counts(client) {
             // A full count stays full.
@@ -66,7 +66,7 @@ impl Throttle {
 }
 
 fn charge(host: &dyn Host, (key, leak): &(String, Leak), now: Time) -> Result<(), Duration> {
-    // A write that loses every race is no charge either: then others were charged at the same time.
+    // An update that loses every race charges nothing: other attempts were charged at the same time.
     let mut wait = leak.every;
     let charged = record::update(host, key, |count| {
         charged(count.map(|[empty]| empty), *leak, now).map_err(|longer| wait = longer).ok()
@@ -82,11 +82,11 @@ fn refund(host: &dyn Host, (key, leak): &(String, Leak), now: Time) {
     });
 }
 
-/// When the bucket will be empty after one more, or how long until it has room for that.
+/// When the bucket will be empty after one more attempt, or how long it takes until that fits.
 fn charged(empty: Option<u64>, leak: Leak, now: Time) -> Result<[u64; 1], Duration> {
     let full = now + leak.every * leak.burst;
     let empty = empty.map_or(now, Duration::from_nanos);
-    // Further ahead than a full bucket can be: written before the clock was set back.
+    // A time beyond that of a full bucket was written before the clock was set back.
     let from = if empty > full + limits::CLOCK_SLACK { now } else { empty.max(now) };
     match (from + leak.every).checked_sub(full) {
         None | Some(Duration::ZERO) => Ok([nanoseconds(from + leak.every)]),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_burst_a_client_waits_and_another_does_not() {
+    fn after_a_burst_a_client_waits_and_other_clients_do_not() {
         let (host, leak) = (FakeHost::at(1_000), limits::CLIENT_FAILURES);
         assert_eq!(charge_many(&host, &CLIENT, leak.burst), leak.burst);
         assert_eq!(charge_one(&host, &CLIENT), Err(leak.every));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_was_too_many_is_not_charged_so_the_wait_does_not_grow() {
+    fn a_refused_attempt_is_not_charged_so_the_wait_does_not_grow() {
         let (host, leak) = (FakeHost::at(1_000), limits::CLIENT_FAILURES);
         assert_eq!(charge_many(&host, &CLIENT, 10 * leak.burst), leak.burst);
         assert_eq!(charge_one(&host, &CLIENT), Err(leak.every));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn good_credentials_are_refunded_and_never_add_up() {
+    fn attempts_with_valid_credentials_are_refunded_and_never_add_up() {
         let host = FakeHost::at(1_000);
         for _ in 0..10 * limits::ALL_FAILURES.burst {
             assert_eq!(charge_one(&host, &CLIENT), Ok(()));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_gives_no_more_than_the_whole_burst() {
+    fn refunds_never_exceed_the_burst() {
         let (host, leak) = (FakeHost::at(1_000), limits::CLIENT_FAILURES);
         assert_eq!(charge_one(&host, &CLIENT), Ok(()));
         host.pass(leak.every * leak.burst);
@@ -160,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_a_known_client_is_charged_up_to_the_limit() {
+    fn failures_of_a_known_client_are_charged_up_to_the_limit() {
         let (host, leak) = (FakeHost::at(1_000), limits::CLIENT_FAILURES);
         (0..3 * leak.burst).for_each(|_| throttle().charge_known(&host, &CLIENT, host.now()));
         assert_eq!(charge_one(&host, &CLIENT), Err(leak.every));
     }
 
     #[test]
-    fn an_attempt_that_is_too_many_for_all_clients_is_not_charged_to_its_own() {
+    fn an_attempt_refused_by_the_limit_of_all_clients_is_not_charged_to_its_client() {
         let host = FakeHost::at(1_000);
         fill_all(&host);
         assert!(charge_many(&host, &CLIENT, limits::CLIENT_FAILURES.burst) == 0);
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(charge_many(&host, &CLIENT, 2 * burst), burst);
     }
 
-    /// Charges many clients, until it is too much for all together.
+    /// Charges many clients, until the limit of all clients is reached.
     fn fill_all(host: &FakeHost) {
         for number in 0..2_u32 * u32::try_from(limits::CLIENT_COUNTS).unwrap() {
             let mut tag = [0; TAG];
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn many_clients_together_are_slowed_down_and_take_a_bounded_room() {
+    fn many_clients_together_are_limited_and_their_counts_are_bounded() {
         let (host, leak) = (FakeHost::at(1_000), limits::ALL_FAILURES);
         fill_all(&host);
         assert_eq!(charge_one(&host, &Tag([9; TAG])), Err(leak.every));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_makes_nobody_wait() {
+    fn a_clock_that_was_set_back_makes_no_client_wait() {
         let (host, burst) = (FakeHost::at(100_000), limits::CLIENT_FAILURES.burst);
         assert_eq!(charge_many(&host, &CLIENT, burst), burst);
         host.now.set(Duration::from_secs(1_000));
@@ -205,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_stored_the_wait_is_short(empty: u64, now in 0..1_u64 << 62) {
+        fn an_arbitrary_stored_value_never_causes_a_long_wait(empty: u64, now in 0..1_u64 << 62) {
             let now = Duration::from_nanos(now);
             for leak in [limits::CLIENT_FAILURES, limits::ALL_FAILURES] {
                 if let Err(wait) = charged(Some(empty), leak, now) {
@@ -214,9 +214,9 @@ mod tests {
             }
         }
 
-        /// Charges and refunds in any order: in any time no more than the burst and what leaked out are charged at once.
+        /// Charges and refunds in any order: at any time the charges are at most the burst and what leaked out.
         #[test]
-        fn charges_never_exceed_what_is_promised(steps in proptest::collection::vec((0..4_u8, 0..3_000_u64), 1..400)) {
+        fn charges_never_exceed_the_burst_and_what_leaked_out(steps in proptest::collection::vec((0..4_u8, 0..3_000_u64), 1..400)) {
             let (host, leak) = (FakeHost::at(1_000), limits::CLIENT_FAILURES);
             let (mut under_way, mut failed) = (0_u32, 0_u32);
             for (step, pause) in steps {

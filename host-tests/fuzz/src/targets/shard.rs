@@ -1,9 +1,10 @@
-//! A shard in shared data, as another VM or another plugin of the same `vm_id` left it.
+//! A shard in shared data, as another VM or another plugin with the same `vm_id` may write it.
 //!
-//! The result is that of a second implementation, complete or nothing; absorbing it keeps every total.
+//! The filter reads what a second reader reads, and all of it or nothing. Absorbing the shard keeps every total.
 
-use awx_metrics_filter::shared::codec::{BOUNDED, BUCKETS, Entry, HISTOGRAM, MAX_COUNT, ShardView};
-use awx_metrics_filter::shared::shard::Shard;
+use awx_metrics_filter::shared::shard::{
+    BOUNDED, BUCKETS, Entry, HISTOGRAM, MAX_COUNT, Shard, ShardView,
+};
 use std::collections::BTreeMap;
 
 use crate::{PLANTED, Target};
@@ -21,9 +22,9 @@ pub(crate) const TARGET: Target = Target {
 const SERIES: usize = 10;
 /// Bytes of a histogram: its key, its counts and its sum.
 const HISTOGRAM_BYTES: usize = 4 + BUCKETS * 6 + 8;
-/// The number of series that are absorbed under their own keys.
+/// The most series that are absorbed under their own keys.
 const MOST: usize = 4;
-/// The key of all others.
+/// The key under which the others are absorbed.
 const OVERFLOW: u32 = 7;
 
 /// A key and its numbers: one count, or the counts and the sum.
@@ -61,7 +62,7 @@ fn subject(whole: &[u8]) -> Option<ShardView<'_>> {
 const SHORT: &[u8] =
     b"AWS\x01\x28\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
-/// The entries after a matching header, as far as they are valid.
+/// The entries with a header that is valid for them, if they can be read.
 fn seal(entries: &[u8], rows: &[Row]) -> Vec<u8> {
     let numbers = rows.iter().flat_map(|(_, numbers)| numbers.iter().copied());
     let keys = rows.iter().map(|(key, _)| u64::from(*key));

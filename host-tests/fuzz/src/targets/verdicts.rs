@@ -1,8 +1,8 @@
-//! Verdicts in shared data: permits and refusals in their order, three bytes each, and after a `#` the bytes that
-//! another writer leaves in every bucket.
+//! Verdicts in shared data: a sequence of permits and refusals, three bytes each. A `#` and the bytes after it replace the
+//! value of every bucket, as another writer could.
 //!
-//! The last verdict on credentials is the one in effect, no refusal affects the permits of others, and buckets do not
-//! exceed their bound. Among foreign bytes, the filter finds the same as a second implementation.
+//! The last verdict on credentials is kept, no refusal removes other permits, and buckets stay within their bound. In the
+//! bytes of another writer the filter finds what a second reader finds.
 
 use awx_metrics_filter::auth::{Refusal, TAG, Tag};
 use awx_metrics_filter::host::{Call, CallId, Host, HostError, Level, Shared, Time, Write};
@@ -41,7 +41,7 @@ fn run(bytes: &[u8]) {
     }
 }
 
-/// One verdict. The first byte is its kind, the second identifies the client, the third is the time.
+/// One verdict. The first byte is the verdict, the second the credentials, the third the time.
 fn take(step: &[u8], verdicts: &Verdicts, host: &Memory, permits: &mut BTreeMap<u8, Time>) {
     let (client, at) = (tag(step[1]), Duration::from_nanos(step[2].into()));
     if step[0].is_multiple_of(2) {
@@ -74,7 +74,7 @@ fn take(step: &[u8], verdicts: &Verdicts, host: &Memory, permits: &mut BTreeMap<
     assert!(host.0.borrow().values().all(|value| value.len() <= most));
 }
 
-/// Foreign bytes are a permit only if they fill a whole bucket with them.
+/// Bytes of another writer contain a permit only if they are a whole bucket of permits that contains it.
 fn read(tag: &Tag, left: &[u8], verdicts: &Verdicts, host: &Memory) {
     let entries = left.strip_prefix(b"\x02").filter(|entries| entries.len().is_multiple_of(PERMIT));
     let mut entries = entries.unwrap_or_default().chunks(PERMIT).take(limits::BUCKET_PERMITS);
@@ -91,14 +91,14 @@ fn read(tag: &Tag, left: &[u8], verdicts: &Verdicts, host: &Memory) {
     );
 }
 
-/// The first bytes choose the bucket: all tags share one, so that it overflows.
+/// The first bytes select the bucket. All tags have the same, so that it overflows.
 fn tag(client: u8) -> Tag {
     let mut tag = [client; TAG];
     tag[..8].fill(0);
     Tag(tag)
 }
 
-/// Shared data and nothing else.
+/// A host that has shared data and nothing else.
 #[derive(Default)]
 struct Memory(RefCell<BTreeMap<String, Vec<u8>>>);
 

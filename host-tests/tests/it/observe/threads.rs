@@ -229,7 +229,7 @@ impl Crowd {
         }
         self.shards.leave();
         if self.round.wait().is_leader() {
-            self.world.clock.advance(limits::BEAT);
+            self.world.clock.advance(limits::HEARTBEAT);
         }
     }
 }
