@@ -4,6 +4,7 @@ mod bad_input;
 mod changes;
 mod deaths;
 mod exact;
+mod platform;
 mod rewritten;
 mod scopes;
 mod threads;

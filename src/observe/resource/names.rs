@@ -1,224 +1,111 @@
-//! The names of all resources, and how one is found.
-//!
-//! By a perfect hash made at compile time: finding a name costs one pass over it, one load and one comparison.
+//! The names of all resources, and how a name is found: by a binary search for its hash, in a table for each service that
+//! the compiler sorts. Finding a name takes one pass over it, the search, and one comparison.
 
-use super::Meaning::{self, Launch, Login, Plain, Token};
 use super::Resource;
+use super::table::TABLE;
 
-/// All resources. A resource's place is its number in shared data, which outlives a change of the module: add at the
-/// end, and never move or reuse a place.
-pub(super) const TABLE: [(&str, Meaning); COUNT] = [
-    ("other", Plain),
-    ("ui", Plain),
-    ("websocket", Plain),
-    ("login", Login),
-    ("logout", Plain),
-    ("o/token", Token),
-    ("activity_stream", Plain),
-    ("ad_hoc_command_events", Plain),
-    ("ad_hoc_commands", Plain),
-    ("ad_hoc_commands/cancel", Plain),
-    ("ad_hoc_commands/relaunch", Launch),
-    ("analytics", Plain),
-    ("applications", Plain),
-    ("applications/tokens", Token),
-    ("bulk", Plain),
-    ("bulk/host_create", Plain),
-    ("bulk/host_delete", Plain),
-    ("bulk/job_launch", Launch),
-    ("config", Plain),
-    ("constructed_inventories", Plain),
-    ("credential_input_sources", Plain),
-    ("credential_types", Plain),
-    ("credential_types/test", Plain),
-    ("credentials", Plain),
-    ("credentials/copy", Plain),
-    ("credentials/test", Plain),
-    ("dashboard", Plain),
-    ("execution_environments", Plain),
-    ("execution_environments/copy", Plain),
-    ("groups", Plain),
-    ("host_metric_summary_monthly", Plain),
-    ("host_metrics", Plain),
-    ("hosts", Plain),
-    ("instance_groups", Plain),
-    ("instances", Plain),
-    ("instances/health_check", Plain),
-    ("inventories", Plain),
-    ("inventories/copy", Plain),
-    ("inventories/update_inventory_sources", Plain),
-    ("inventory_sources", Plain),
-    ("inventory_sources/update", Plain),
-    ("inventory_updates", Plain),
-    ("inventory_updates/cancel", Plain),
-    ("job_events", Plain),
-    ("job_host_summaries", Plain),
-    ("job_templates", Plain),
-    ("job_templates/bitbucket_dc", Plain),
-    ("job_templates/callback", Launch),
-    ("job_templates/copy", Plain),
-    ("job_templates/github", Plain),
-    ("job_templates/gitlab", Plain),
-    ("job_templates/launch", Launch),
-    ("jobs", Plain),
-    ("jobs/cancel", Plain),
-    ("jobs/create_schedule", Plain),
-    ("jobs/relaunch", Launch),
-    ("labels", Plain),
-    ("me", Plain),
-    ("mesh_visualizer", Plain),
-    ("metrics", Plain),
-    ("notification_templates", Plain),
-    ("notification_templates/copy", Plain),
-    ("notification_templates/test", Plain),
-    ("notifications", Plain),
-    ("organizations", Plain),
-    ("ping", Plain),
-    ("project_updates", Plain),
-    ("project_updates/cancel", Plain),
-    ("projects", Plain),
-    ("projects/copy", Plain),
-    ("projects/update", Plain),
-    ("receptor_addresses", Plain),
-    ("role_definitions", Plain),
-    ("role_team_assignments", Plain),
-    ("role_user_assignments", Plain),
-    ("roles", Plain),
-    ("schedules", Plain),
-    ("service-index", Plain),
-    ("settings", Plain),
-    ("system_job_templates", Plain),
-    ("system_job_templates/launch", Launch),
-    ("system_jobs", Plain),
-    ("system_jobs/cancel", Plain),
-    ("teams", Plain),
-    ("tokens", Token),
-    ("unified_job_templates", Plain),
-    ("unified_jobs", Plain),
-    ("users", Plain),
-    ("users/authorized_tokens", Token),
-    ("users/personal_tokens", Token),
-    ("users/tokens", Token),
-    ("workflow_approval_templates", Plain),
-    ("workflow_approvals", Plain),
-    ("workflow_approvals/approve", Plain),
-    ("workflow_approvals/deny", Plain),
-    ("workflow_job_nodes", Plain),
-    ("workflow_job_template_nodes", Plain),
-    ("workflow_job_template_nodes/create_approval_template", Plain),
-    ("workflow_job_templates", Plain),
-    ("workflow_job_templates/bitbucket_dc", Plain),
-    ("workflow_job_templates/copy", Plain),
-    ("workflow_job_templates/github", Plain),
-    ("workflow_job_templates/gitlab", Plain),
-    ("workflow_job_templates/launch", Launch),
-    ("workflow_jobs", Plain),
-    ("workflow_jobs/cancel", Plain),
-    ("workflow_jobs/relaunch", Launch),
-];
+/// What follows `/api/v2/`.
+pub(super) static CONTROLLER: Names<101> = Names::of(6, "");
+/// What follows `/api/gateway/v1/`.
+pub(super) static GATEWAY: Names<41> = Names::of(107, "gateway/");
+/// What follows `/api/eda/v1/`.
+pub(super) static EDA: Names<25> = Names::of(148, "eda/");
+/// What follows `/api/galaxy/` and a version.
+pub(super) static GALAXY: Names<44> = Names::of(173, "galaxy/");
 
-pub(super) const COUNT: usize = 107;
-/// FNV-1a, of which any state can be gone on from.
-pub(super) const FNV_BASIS: u32 = 0x811c_9dc5;
-/// Names that can follow `/api/v2/` begin here in [`TABLE`].
-pub(super) const FIRST_COLLECTION: usize = 6;
-/// Longer segments need not be hashed: no name is as long.
-const LONGEST: usize = longest();
-/// Chosen so that no two names meet in [`PLACES`].
-const MULTIPLIER: u32 = multiplier();
-const BITS: u32 = 10;
-const FREE: u8 = u8::MAX;
-const PLACES: [u8; 1 << BITS] = places(MULTIPLIER).0;
+/// The names of one service.
+pub(super) struct Names<const N: usize> {
+    /// The part of the labels that is not in the path.
+    prefix: usize,
+    /// The hashes of all names, and the numbers of the resources, sorted. The compiler checks that hashes differ.
+    hashes: [(u32, u8); N],
+}
 
-/// The hash of a collection's name.
+impl<const N: usize> Names<N> {
+    /// The resources from `first` on, whose labels begin with `prefix`.
+    #[expect(clippy::indexing_slicing, reason = "only evaluated by the compiler")]
+    const fn of(first: usize, prefix: &str) -> Self {
+        let mut hashes = [(0, 0); N];
+        let mut count = 0;
+        while count < N {
+            let number = first + count;
+            let (_, name) = TABLE[number].0.as_bytes().split_at(prefix.len());
+            let Hash(hash) = Hash::EMPTY.then(name);
+            let mut at = count;
+            while at > 0 && hash < hashes[at - 1].0 {
+                hashes[at] = hashes[at - 1];
+                at -= 1;
+            }
+            assert!(at == 0 || hash != hashes[at - 1].0, "two names have the same hash");
+            hashes[at] = (hash, number as u8);
+            count += 1;
+        }
+        Self { prefix: prefix.len(), hashes }
+    }
+
+    /// The collection with this name, and the hash of the name.
+    pub(super) fn collection(&self, name: &[u8]) -> Option<(Resource, Hash)> {
+        let hash = Hash::EMPTY.then(name);
+        let (resource, found) = self.find(hash)?;
+        (found == name).then_some((resource, hash))
+    }
+
+    /// The action with this name on a collection.
+    pub(super) fn action(
+        &self,
+        (collection, hash): (&[u8], Hash),
+        name: &[u8],
+    ) -> Option<Resource> {
+        let (resource, found) = self.find(hash.then(b"/").then(name))?;
+        let action = found.strip_prefix(collection)?.strip_prefix(b"/")?;
+        (action == name).then_some(resource)
+    }
+
+    /// The only resource whose name can have this hash, and its name.
+    fn find(&self, hash: Hash) -> Option<(Resource, &'static [u8])> {
+        let index = self.hashes.binary_search_by_key(&hash.0, |(hash, _)| *hash).ok()?;
+        let (_, number) = *self.hashes.get(index)?;
+        let (label, _) = TABLE.get(usize::from(number))?;
+        Some((Resource(number), label.as_bytes().get(self.prefix..)?))
+    }
+}
+
+/// The FNV-1a hash of the bytes so far.
 #[derive(Clone, Copy)]
 pub(super) struct Hash(u32);
 
-/// The collection of this name, and its hash.
-pub(super) fn collection(name: &[u8]) -> Option<(Resource, Hash)> {
-    let (number, label, hash) = look_up(FNV_BASIS, name)?;
-    (label.as_bytes() == name).then_some((Resource(number), Hash(hash)))
-}
+impl Hash {
+    const EMPTY: Self = Self(0x811c_9dc5);
 
-/// The action of this name on a collection of that one.
-pub(super) fn action((collection, hash): (&[u8], Hash), name: &[u8]) -> Option<Resource> {
-    let (number, label, _) = look_up(fnv(hash.0, b"/"), name)?;
-    let found = label.as_bytes().strip_prefix(collection)?.strip_prefix(b"/")?;
-    (found == name).then_some(Resource(number))
-}
-
-/// The only resource whose name can hash like what led to `hash` followed by `rest`.
-fn look_up(hash: u32, rest: &[u8]) -> Option<(u8, &'static str, u32)> {
-    if rest.len() > LONGEST {
-        return None;
-    }
-    let hash = fnv(hash, rest);
-    let number = *PLACES.get(place(hash, MULTIPLIER))?;
-    let (label, _) = TABLE.get(usize::from(number))?;
-    Some((number, label, hash))
-}
-
-#[expect(clippy::indexing_slicing, reason = "the index is below the length, also in a const")]
-pub(super) const fn fnv(mut hash: u32, bytes: &[u8]) -> u32 {
-    let mut at = 0;
-    while at < bytes.len() {
-        hash = (hash ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
-        at += 1;
-    }
-    hash
-}
-
-const fn place(hash: u32, multiplier: u32) -> usize {
-    (hash.wrapping_mul(multiplier) >> (u32::BITS - BITS)) as usize
-}
-
-const fn multiplier() -> u32 {
-    let mut multiplier = 0x9e37_79b1;
-    while !places(multiplier).1 {
-        multiplier = multiplier.wrapping_add(2);
-    }
-    multiplier
-}
-
-/// Where each name is found, and whether all have a place of their own.
-#[expect(clippy::indexing_slicing, reason = "only evaluated by the compiler")]
-const fn places(multiplier: u32) -> ([u8; 1 << BITS], bool) {
-    let mut places = [FREE; 1 << BITS];
-    let mut number = FIRST_COLLECTION;
-    while number < COUNT {
-        let place = place(fnv(FNV_BASIS, TABLE[number].0.as_bytes()), multiplier);
-        if places[place] != FREE {
-            return (places, false);
+    /// The hash of the bytes so far and these.
+    #[expect(clippy::indexing_slicing, reason = "the index is below the length")]
+    const fn then(mut self, bytes: &[u8]) -> Self {
+        let mut at = 0;
+        while at < bytes.len() {
+            self.0 = (self.0 ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
+            at += 1;
         }
-        places[place] = number as u8;
-        number += 1;
+        self
     }
-    (places, true)
-}
-
-#[expect(clippy::indexing_slicing, reason = "only evaluated by the compiler")]
-const fn longest() -> usize {
-    let (mut longest, mut number) = (0, 0);
-    while number < COUNT {
-        let length = TABLE[number].0.len();
-        longest = if length > longest { length } else { longest };
-        number += 1;
-    }
-    longest
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::COUNT;
     use super::*;
 
-    /// A number that changed would count one resource's requests as another's after a change of the module.
+    fn hash_of_first(count: usize) -> u32 {
+        let names = TABLE.iter().take(count);
+        let Hash(hash) =
+            names.fold(Hash::EMPTY, |hash, (label, _)| hash.then(label.as_bytes()).then(b"\n"));
+        hash
+    }
+
+    /// If a number changed, a new module would count requests of one resource as requests of another.
     #[test]
     fn resources_keep_their_numbers() {
-        let first_107 = TABLE
-            .iter()
-            .take(107)
-            .fold(FNV_BASIS, |hash, (label, _)| fnv(fnv(hash, label.as_bytes()), b"\n"));
-        assert_eq!(first_107, 3_591_212_621);
+        assert_eq!(hash_of_first(107), 3_591_212_621);
+        assert_eq!(hash_of_first(217), 3_241_559_638);
         for resource in Resource::all() {
             assert_eq!(Resource::from_number(resource.number()), Some(resource));
         }
@@ -226,8 +113,20 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_unique() {
+    fn labels_are_unique_and_each_belongs_to_its_service() {
         let labels: std::collections::BTreeSet<_> = Resource::all().map(Resource::label).collect();
         assert_eq!(labels.len(), COUNT);
+        let numbers = |service: &[(u32, u8)]| service.iter().map(|(_, number)| *number).collect();
+        let services: [(&str, Vec<u8>); 3] = [
+            ("gateway/", numbers(&GATEWAY.hashes)),
+            ("eda/", numbers(&EDA.hashes)),
+            ("galaxy/", numbers(&GALAXY.hashes)),
+        ];
+        for (prefix, numbers) in services {
+            let labelled = Resource::all().filter(|resource| resource.label().starts_with(prefix));
+            let mut numbers = numbers;
+            numbers.sort_unstable();
+            assert_eq!(labelled.map(Resource::number).collect::<Vec<_>>(), numbers, "{prefix}");
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! A shard, as another VM, or another plugin of the same `vm_id`, left it in shared data.
+//! A shard in shared data, as another VM or another plugin with the same `vm_id` may write it.
 //!
-//! What is read is what a second reading says, whole or not at all; absorbing it keeps every total.
+//! The filter reads what a second reader reads, and all of it or nothing. Absorbing the shard keeps every total.
 
 use awx_metrics_filter::shared::shard::{
     BOUNDED, BUCKETS, Entry, HISTOGRAM, MAX_COUNT, Shard, ShardView,
@@ -22,9 +22,9 @@ pub(crate) const TARGET: Target = Target {
 const SERIES: usize = 10;
 /// Bytes of a histogram: its key, its counts and its sum.
 const HISTOGRAM_BYTES: usize = 4 + BUCKETS * 6 + 8;
-/// Series that are absorbed under keys of their own.
+/// The most series that are absorbed under their own keys.
 const MOST: usize = 4;
-/// What the others are absorbed under.
+/// The key under which the others are absorbed.
 const OVERFLOW: u32 = 7;
 
 /// A key and its numbers: one count, or the counts and the sum.
@@ -62,7 +62,7 @@ fn subject(whole: &[u8]) -> Option<ShardView<'_>> {
 const SHORT: &[u8] =
     b"AWS\x01\x28\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
-/// The entries under a header that fits them, as far as they are any.
+/// The entries with a header that is valid for them, if they can be read.
 fn seal(entries: &[u8], rows: &[Row]) -> Vec<u8> {
     let numbers = rows.iter().flat_map(|(_, numbers)| numbers.iter().copied());
     let keys = rows.iter().map(|(key, _)| u64::from(*key));

@@ -1,8 +1,8 @@
-//! Verdicts in shared data: permits and refusals as they come, three bytes each, and behind a `#` what another writer
-//! leaves in every bucket.
+//! Verdicts in shared data: a sequence of permits and refusals, three bytes each. A `#` and the bytes after it replace the
+//! value of every bucket, as another writer could.
 //!
-//! The last verdict on credentials counts, no refusal touches the permits of others, and buckets stay within their
-//! bound. What is found among bytes of others is what a second reading finds there.
+//! The last verdict on credentials is kept, no refusal removes other permits, and buckets stay within their bound. In the
+//! bytes of another writer the filter finds what a second reader finds.
 
 use awx_metrics_filter::auth::{Refusal, TAG, Tag};
 use awx_metrics_filter::host::{Call, CallId, Host, HostError, Level, Shared, Time, Write};
@@ -41,7 +41,7 @@ fn run(bytes: &[u8]) {
     }
 }
 
-/// One verdict. The first byte says which, the second on whom, the third when.
+/// One verdict. The first byte is the verdict, the second the credentials, the third the time.
 fn take(step: &[u8], verdicts: &Verdicts, host: &Memory, permits: &mut BTreeMap<u8, Time>) {
     let (who, at) = (tag(step[1]), Duration::from_nanos(step[2].into()));
     if step[0].is_multiple_of(2) {
@@ -73,7 +73,7 @@ fn take(step: &[u8], verdicts: &Verdicts, host: &Memory, permits: &mut BTreeMap<
     assert!(host.0.borrow().values().all(|value| value.len() <= most));
 }
 
-/// What another writer left is a permit only where a whole bucket of them has it.
+/// Bytes of another writer contain a permit only if they are a whole bucket of permits that contains it.
 fn read(tag: &Tag, left: &[u8], verdicts: &Verdicts, host: &Memory) {
     let entries = left.strip_prefix(b"\x02").filter(|entries| entries.len().is_multiple_of(PERMIT));
     let mut entries = entries.unwrap_or_default().chunks(PERMIT).take(limits::BUCKET_PERMITS);
@@ -90,14 +90,14 @@ fn read(tag: &Tag, left: &[u8], verdicts: &Verdicts, host: &Memory) {
     );
 }
 
-/// The first bytes choose the bucket: all have one, so that it overflows.
+/// The first bytes select the bucket. All tags have the same, so that it overflows.
 fn tag(who: u8) -> Tag {
     let mut tag = [who; TAG];
     tag[..8].fill(0);
     Tag(tag)
 }
 
-/// Shared data and nothing else.
+/// A host that has shared data and nothing else.
 #[derive(Default)]
 struct Memory(RefCell<BTreeMap<String, Vec<u8>>>);
 
