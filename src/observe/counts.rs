@@ -43,8 +43,7 @@ const BOUNDS: [&str; 14] = [
 impl Counts {
     pub(super) fn new(gathered: Gathered) -> Self {
         let mut derived = Derived::default();
-        let launching = Resource::all().filter(|it| it.meaning() == Meaning::Launch);
-        derived.launches.extend(launching.map(|resource| (resource, [0; 2])));
+        derived.launches.extend(Resource::launching().map(|resource| (resource, [0; 2])));
         // Zeros for pages only: the status of a refusal is not known in advance.
         let json = Format::Json { indent: None };
         let pages = [Format::Text, Format::OpenMetrics, json, Format::Html];

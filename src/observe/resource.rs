@@ -15,7 +15,7 @@
 mod names;
 mod table;
 
-use table::{COUNT, TABLE};
+use table::{COUNT, LAUNCHING, TABLE};
 
 /// The label `resource`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +52,11 @@ impl Resource {
     /// All of them, in the order of their numbers.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..COUNT).filter_map(|number| u8::try_from(number).ok().map(Self))
+    }
+
+    /// The resources that launch jobs.
+    pub fn launching() -> impl Iterator<Item = Self> {
+        LAUNCHING.into_iter().map(Self)
     }
 
     /// The resource of a request's `:path`, with or without its query.
@@ -350,6 +355,12 @@ mod tests {
             }
         }
         assert_eq!(labels.next(), None);
+    }
+
+    #[test]
+    fn the_resources_that_launch_jobs_are_those_with_this_meaning() {
+        let launching = Resource::all().filter(|it| it.meaning() == Meaning::Launch);
+        assert_eq!(Resource::launching().collect::<Vec<_>>(), launching.collect::<Vec<_>>());
     }
 
     #[test]

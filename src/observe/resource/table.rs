@@ -225,3 +225,21 @@ pub(super) const TABLE: [(&str, Meaning); COUNT] = [
     ("galaxy/teams", Plain),
     ("galaxy/users", Plain),
 ];
+
+/// The numbers of the resources that launch jobs. Each gather needs them.
+pub(super) const LAUNCHING: [u8; 8] = launching();
+
+#[expect(clippy::indexing_slicing, reason = "only evaluated by the compiler")]
+const fn launching() -> [u8; 8] {
+    let mut numbers = [0; 8];
+    let (mut number, mut count) = (0, 0);
+    while number < COUNT {
+        if matches!(TABLE[number].1, Launch) {
+            numbers[count] = number as u8;
+            count += 1;
+        }
+        number += 1;
+    }
+    assert!(count == numbers.len(), "fewer resources launch jobs");
+    numbers
+}

@@ -3,15 +3,15 @@
 /// A hash table with open addressing. Clients do not choose the keys, so they cannot make keys collide.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Index {
-    /// Keys and offsets. Their number is a power of two, and at least a quarter of them is free. The offset 0, at which
-    /// the header is, marks a free one.
+    /// Keys and offsets. Their number is a power of two, and at least an eighth of them is free. The offset 0, at which
+    /// the header is, marks a free one. A gather copies them, so they must not be more than necessary.
     slots: Vec<(u32, u32)>,
     len: usize,
 }
 
 impl Index {
     pub(super) fn with_capacity(entries: usize) -> Self {
-        let slots = (entries * 4).div_ceil(3).next_power_of_two().max(16);
+        let slots = (entries * 8).div_ceil(7).next_power_of_two().max(16);
         Self { slots: vec![(0, 0); slots], len: 0 }
     }
 
@@ -28,7 +28,7 @@ impl Index {
 
     /// Adds a key that it does not have.
     pub(super) fn insert(&mut self, key: u32, offset: usize) {
-        if (self.len + 1) * 4 > self.slots.len() * 3 {
+        if (self.len + 1) * 8 > self.slots.len() * 7 {
             self.grow();
         }
         let free = self.probe(key).find(|(_, (_, offset))| *offset == 0).map(|(slot, _)| slot);

@@ -64,11 +64,9 @@ on_both_hosts! {
         for by in STYLES {
             let (_upstream, gateway) = gateway(host, by, 1).await;
             send_all(&gateway.client()).await;
-            let all = SENT.len() as u64;
-            let page = until(&gateway.client().bearer(TOKEN), "?gateway=only", |page| {
-                counted(page).values().sum::<u64>() == all
-            });
-            let page = page.await;
+            let client = gateway.client().bearer(TOKEN);
+            let has_all = |page: &str| counted(page).values().sum::<u64>() == SENT.len() as u64;
+            let page = until(&client, "?gateway=only", has_all).await;
             assert_eq!(counted(&page), expected(), "{by}");
             let logins = |outcome| sample(&page, "awx_gateway_logins_total", &[("outcome", outcome)]);
             assert_eq!(logins("success"), Some(2.0), "{by}");
