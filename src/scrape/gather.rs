@@ -112,11 +112,19 @@ impl Gatherer {
             return None;
         }
         self.load(host, &heads, usize::MAX);
-        let (mut job, sources) = self.begin(host, wanted, heads);
-        if sources.bytes() <= limits::INLINE_BYTES {
-            job.advance(Slice::All, encoding == Encoding::Gzip);
-        } else if !job.is_complete(encoding == Encoding::Gzip) {
-            self.keep_unless_rendering(job);
+        let sources = self.sources(host, heads);
+        let is_small = sources.bytes() <= limits::INLINE_BYTES;
+        let compress = encoding == Encoding::Gzip;
+        let kept = self.rendered.borrow_mut().take(&wanted, &sources.generations());
+        let mut job = match kept {
+            Some(rendering) => Job::of(rendering),
+            None if is_small => self.render(wanted, &sources),
+            None => return None,
+        };
+        if is_small {
+            job.advance(Slice::All, compress);
+        } else if !job.is_complete(compress) {
+            self.rendered.borrow_mut().keep(job.into_rendering());
             return None;
         }
         Some(self.complete(host, recorder, job.into_rendering(), &sources, encoding))
@@ -140,7 +148,10 @@ impl Gatherer {
                 if self.load(host, &heads, limits::SLICE_LOADED) > 0 {
                     return None;
                 }
-                self.begin(host, wanted, heads)
+                let sources = self.sources(host, heads);
+                let kept = self.rendered.borrow_mut().take(&wanted, &sources.generations());
+                let job = kept.map_or_else(|| self.render(wanted, &sources), Job::of);
+                (job, sources)
             }
         };
         if !job.advance(Slice::One, encoding == Encoding::Gzip) {
@@ -183,22 +194,14 @@ impl Gatherer {
         Sources { served: self.served(&heads, now), heads, now }
     }
 
-    /// Begins a rendering, or takes the one that is kept.
-    fn begin(&self, host: &dyn Host, wanted: Wanted, heads: Vec<Option<Head>>) -> (Job, Sources) {
-        let sources = self.sources(host, heads);
-        let generations = sources.generations();
-        let job = match self.rendered.borrow_mut().take(&wanted, &generations) {
-            Some(rendering) => Job::of(rendering),
-            None => Job::new(wanted, generations, merge(&self.parts(&sources, |_| false))),
-        };
-        (job, sources)
+    /// Begins to render the pages of these sources.
+    fn render(&self, wanted: Wanted, sources: &Sources) -> Job {
+        Job::new(wanted, sources.generations(), merge(&self.parts(sources, |_| false)))
     }
 
-    /// Keeps a rendering that is complete but for its compression.
-    fn keep_unless_rendering(&self, job: Job) {
-        if job.is_complete(false) {
-            self.rendered.borrow_mut().keep(job.into_rendering());
-        }
+    /// Discards the work that no scrape waits for any more: it would give an old page to a later one.
+    pub fn discard_job(&self) {
+        self.job.take();
     }
 
     /// Adds the gateway's families to a rendering of the sources', and keeps it.

@@ -135,7 +135,12 @@ impl Pages {
 
     /// Discards a stream that ended.
     pub(super) fn forget(&self, stream: StreamId) {
-        self.pending.borrow_mut().retain(|pending| pending.stream != stream);
+        let mut pending = self.pending.borrow_mut();
+        let waited = !pending.is_empty();
+        pending.retain(|pending| pending.stream != stream);
+        if waited && pending.is_empty() {
+            self.gatherer.discard_job();
+        }
     }
 
     fn attempt(
