@@ -35,8 +35,11 @@ fn files(folder: &Path, top: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The source file of a test's module, and the name of its function. A scenario of a macro has a module of its own.
+/// The source file of a test's module, and the name of its function. A unit test is named with its file.
 fn source_of(test: &str) -> (PathBuf, &str) {
+    if let Some((file, function)) = test.split_once(".rs::") {
+        return (tools::repository().join(format!("{file}.rs")), function);
+    }
     let mut modules: Vec<_> = test.split("::").collect();
     let function = modules.pop().unwrap();
     let file = format!("host-tests/tests/it/{}.rs", modules.join("/"));
