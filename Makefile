@@ -71,7 +71,7 @@ test: wasm tools ## runs all tests: unit, integration and doc tests
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) + 4))} cargo test --locked
 
 # The files whose sentences are checked.
-PLAIN := CONTRIBUTING.md host-tests/fixtures host-tests/fuzz host-tests/src host-tests/tests/harness
+PLAIN := $(wildcard *.md) envoy host-tests src
 
 .PHONY: lint
 lint: toolchain ## checks the format, runs clippy for the host's target and for the module's, and checks how sentences begin

@@ -19,8 +19,8 @@
 //! | How is a scrape answered? | [`scrape`], which lists its steps |
 //! | Which credentials open which part of the page? | [`auth`] |
 //! | What did the operator configure? | [`config`] |
-//! | What is a metric family, and how are pages merged? | [`metrics`] |
-//! | How is a format parsed or rendered? | [`exposition`] |
+//! | What is a metric family, and how are pages stored and merged? | [`metrics`] |
+//! | How is a format parsed or rendered? | [`exposition`]: [`exposition::parse`], [`exposition::render`](mod@exposition::render) |
 //! | What do VMs store in shared data? | [`shared`] |
 //! | How does the filter call Envoy? | [`host`] |
 //! | Why is an upstream's answer not a metrics page? | [`upstream`] |

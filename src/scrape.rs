@@ -5,11 +5,12 @@
 //! | Is the request a scrape? | [`route`] |
 //! | What does it ask for? | [`query`] (the URL's), [`accept`] (format), [`encoding`] (gzip), with `header` for both |
 //! | May it be answered? | `admission`, by the rules of [`crate::auth`] |
-//! | The page | [`gather`] |
+//! | The page, at once or after some ticks | [`gather`], called by `pages` |
 //! | The reply, with its status | [`reply`] |
 //!
 //! Runs in a worker's VM, on a request for the metrics page, and reads only shared data. A scrape waits ([`Step::Wait`])
-//! while its password is hashed or the controller is asked; every other scrape is answered at once.
+//! while its password is hashed, the controller is asked, a source is pulled for the first time, or a large page is
+//! rendered. Every other scrape is answered at once.
 
 pub mod accept;
 mod admission;

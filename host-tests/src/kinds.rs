@@ -69,7 +69,7 @@ pub fn check(manifests: &[Manifest<'_>]) -> Result<Refusals, CheckError> {
     Ok(refusals)
 }
 
-/// What the files of the manifests need beside them.
+/// Places beside the files of the manifests what they need.
 fn prepare(folder: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(tools::kinds().join("node_modules"), folder.join("node_modules"))?;
     let own = tools::repository().join("host-tests/fixtures/kinds");
@@ -147,7 +147,7 @@ fn types(api_version: &str) -> Option<Types> {
     })
 }
 
-/// What the compiler prints: a line for each error, with the file first.
+/// Returns the compiler's output: a line for each error, with the file first.
 fn compiler(folder: &Path) -> Result<String, CheckError> {
     let compiler = tools::kinds().join("node_modules/typescript/bin/tsc");
     let mut command = Command::new(tools::node());
@@ -155,12 +155,12 @@ fn compiler(folder: &Path) -> Result<String, CheckError> {
     printed(&mut command, folder)
 }
 
-/// What the validators print, in the same form.
+/// Returns the validators' output, in the same form.
 fn validators(folder: &Path) -> Result<String, CheckError> {
     printed(Command::new(tools::node()).arg("validate.mjs"), folder)
 }
 
-/// What a program prints. One that fails without a word has checked nothing.
+/// Returns a program's output. A program that fails and prints nothing has checked nothing.
 fn printed(command: &mut Command, folder: &Path) -> Result<String, CheckError> {
     let output = command.current_dir(folder).output()?;
     let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();

@@ -10,7 +10,7 @@ use super::error::{ConfigError, ConfigErrors, Problem};
 use super::json::Json;
 use crate::limits;
 
-/// What a text must be, and what is made of it.
+/// Checks a text and converts it.
 pub(super) type Rule<'a, T> = &'a dyn Fn(String) -> Result<T, Problem>;
 
 /// The mistakes that were found so far.

@@ -21,7 +21,7 @@ use table::{COUNT, LAUNCHING, TABLE};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Resource(u8);
 
-/// What a successful POST to a resource means for the derived families.
+/// The meaning of a successful POST to a resource for the derived families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// Nothing more.
@@ -100,7 +100,7 @@ impl Resource {
         TABLE.get(usize::from(self.0)).map_or("other", |(label, _)| label)
     }
 
-    /// What a successful POST to it means.
+    /// The meaning of a successful POST to this resource.
     #[must_use]
     pub fn meaning(self) -> Meaning {
         TABLE.get(usize::from(self.0)).map_or(Meaning::Plain, |(_, meaning)| *meaning)
@@ -117,7 +117,7 @@ const fn is_end(path: &[u8]) -> bool {
     matches!(path.first(), None | Some(b'?' | b'#'))
 }
 
-/// What follows `/api/v2/`: `<collection>/<key>/<action>/`, or a part of it.
+/// Reads the path after `/api/v2/`: `<collection>/<key>/<action>/`, or a part of it.
 fn controller(path: &[u8]) -> Resource {
     let (name, rest) = segment(path);
     if name == b"websocket" && is_end(rest) {
@@ -135,7 +135,7 @@ fn controller(path: &[u8]) -> Resource {
     names::CONTROLLER.action((name, hash), action).unwrap_or(collection)
 }
 
-/// What follows `/api/` or `/api/controller/`, if that is not `v2/`.
+/// Reads the path after `/api/` or `/api/controller/`, if that is not `v2/`.
 fn beside_v2(path: &[u8]) -> Resource {
     let path = without_query(path);
     match path.strip_suffix(b"/").unwrap_or(path) {
@@ -153,7 +153,7 @@ fn collection<const N: usize>(names: &names::Names<N>, path: Option<&[u8]>) -> R
     found.map_or(Resource::OTHER, |(resource, _)| resource)
 }
 
-/// What follows `/api/galaxy/`. Its collections follow a version, or the name of a plugin. The rest has no version.
+/// Reads the path after `/api/galaxy/`. Its collections follow a version, or the name of a plugin. The rest has no version.
 fn galaxy(path: &[u8]) -> Resource {
     const ROOTS: [&[u8]; 6] =
         [b"v3/plugin/ansible/", b"v3/plugin/", b"v3/", b"_ui/v1/", b"_ui/v2/", b"v1/"];
@@ -165,7 +165,7 @@ fn galaxy(path: &[u8]) -> Resource {
     collection(&names::GALAXY, versioned.or(is_unversioned.then_some(path)))
 }
 
-/// What follows the first segment, which is an object's key. Nothing follows an empty key.
+/// Returns the path after its first segment, which is an object's key. Nothing follows an empty key.
 fn after_key(path: &[u8]) -> &[u8] {
     match segment(path) {
         (b"", _) => b"",

@@ -18,7 +18,7 @@ use super::resource::Resource;
 use crate::auth::{AuthOutcome, Scheme};
 use crate::exposition::Format;
 
-/// What a counter counts.
+/// The subject of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Series {
     /// Requests that ended.

@@ -22,7 +22,7 @@
 //! written before it began, none twice, and no later gather sees less. If a VM dies between any two steps, its slot is
 //! evicted eventually, whether or not its shard was written.
 //!
-//! # What it assumes
+//! # Assumption
 //! A live VM sends heartbeats. As long as no other VM begins [`limits::PATIENCE`]` / 2` heartbeats between the ends of two
 //! of its own, its objection is in time, in any interleaving; a single pause, anywhere, may last twice
 //! [`limits::PATIENCE`]. The assumption is necessary: writes are blind and keys are few, so a writer that is paused for

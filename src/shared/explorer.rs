@@ -39,7 +39,7 @@ enum Fault {
     GathersBlindly,
 }
 
-/// What the VMs do.
+/// The operations of the VMs.
 struct Scenario {
     /// The operations before, one after the other.
     before: Vec<(usize, Operation)>,
@@ -56,7 +56,7 @@ struct Scenario {
     may_lose: bool,
 }
 
-/// What the exploration found.
+/// The result of an exploration.
 #[derive(Debug, Default)]
 struct Explored {
     states: usize,

@@ -35,7 +35,7 @@ pub(super) struct Slot {
     pub(super) state: SlotState,
 }
 
-/// What is known about a slot's owner.
+/// The knowledge about a slot's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum SlotState {
     /// It has no owner.

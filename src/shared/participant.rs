@@ -41,7 +41,7 @@ struct Monitor {
     unchanged: u8,
 }
 
-/// What changes with every heartbeat of a slot's owner.
+/// The part of a slot that changes with every heartbeat of its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct SlotStatus {
     owner: u64,

@@ -27,10 +27,10 @@ pub struct Keys {
     wanted: String,
 }
 
-/// What is known of a source, and who sees to it.
+/// The state of a source: its last pull, and the pull under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// Whether a pull is under way, since `attempted`.
+    /// True if a pull is under way, since `attempted`.
     pub pulling: bool,
     /// How the last pull ended: with a page, or why without.
     pub ended: Option<Result<(), Cause>>,
@@ -62,7 +62,7 @@ impl Head {
     /// Why a sample of a single page is dropped, in the order in which the counts are stored.
     pub const DROPPED: [Reason; Reason::OF_READING.len()] = Reason::OF_READING;
 
-    /// What the last pull counts as.
+    /// The outcome of the last pull, as counted.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.ended.map(|ended| ended.map_or_else(Outcome::of, |()| Outcome::Ok))
@@ -92,7 +92,7 @@ impl Outcome {
     pub const ALL: [Self; 6] =
         [Self::Ok, Self::Timeout, Self::Refused, Self::Status, Self::Unreadable, Self::TooLarge];
 
-    /// What a pull that brought no page counts as.
+    /// The outcome of a pull that returned no page, as counted.
     #[must_use]
     pub const fn of(cause: Cause) -> Self {
         match cause {
@@ -172,10 +172,10 @@ impl Keys {
         let _ = host.share(&self.head, &encode_head(&Head::default()), Write::Always);
     }
 
-    /// Writes `head` where nobody has since `read`.
+    /// Writes `head` if no VM has written it since `read`.
     ///
     /// # Errors
-    /// [`HostError::Changed`] where somebody has.
+    /// [`HostError::Changed`] if a VM has written it.
     pub fn swap_head(
         &self,
         host: &dyn Host,

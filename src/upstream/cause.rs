@@ -135,7 +135,7 @@ const TIMEOUT: u8 = 128;
 const STATUS: u8 = 129;
 
 impl Cause {
-    /// What an operator can do about it.
+    /// Tells an operator what to do about it.
     #[must_use]
     pub fn remedy(self) -> &'static str {
         match self {

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as text
 
 
 def controllers(page):
-    """The controller's JSON. A sample has no name there: its type stands for it."""
+    """The controller's JSON. A sample has a type there in place of its name."""
     for name, members in json.loads(page).items():
         family = Metric(name, members["help_text"], members["type"])
         for each in members["samples"]:

@@ -159,7 +159,7 @@ fn each_rule_that_the_schema_leaves_out_is_needed() {
     assert_eq!(named.len(), Inexpressible::Ipv6Address as usize + 1, "every rule has an example");
 }
 
-/// Whether the schema accepts the text in this field of the second source.
+/// Returns true if the schema accepts the text in this field of the second source.
 fn accepts(field: &str, text: &str) -> bool {
     let json = with_source(&json!({field: text}));
     let _ = parse(&json);

@@ -6,7 +6,7 @@ use super::*;
 use crate::config::tests::full;
 use crate::config::{Config, ConfigErrors, Problem, document, json};
 
-/// What the module got from Envoy 1.36.2 and 1.40.0 alike for
+/// The bytes that the module received, from Envoy 1.36.2 and 1.40.0 alike, for
 /// `{"z": [1.5, null, true, false, "ä\n", [], {}], "a": {"b": "c"}}`.
 const FROM_ENVOY: &[u8] = b"\n-\n\x01z\x12(2&\n\t\x11\0\0\0\0\0\0\xf8?\n\x02\x08\0\n\x02 \x01\n\x02 \0\
     \n\x05\x1a\x03\xc3\xa4\n\n\x022\0\n\x02*\0\n\x11\n\x01a\x12\x0c*\n\n\x08\n\x01b\x12\x03\x1a\x01c";

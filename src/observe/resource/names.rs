@@ -4,13 +4,13 @@
 use super::Resource;
 use super::table::TABLE;
 
-/// What follows `/api/v2/`.
+/// The names below `/api/v2/`.
 pub(super) static CONTROLLER: Names<101> = Names::of(6, "");
-/// What follows `/api/gateway/v1/`.
+/// The names below `/api/gateway/v1/`.
 pub(super) static GATEWAY: Names<41> = Names::of(107, "gateway/");
-/// What follows `/api/eda/v1/`.
+/// The names below `/api/eda/v1/`.
 pub(super) static EDA: Names<25> = Names::of(148, "eda/");
-/// What follows `/api/galaxy/` and a version.
+/// The names below `/api/galaxy/` and a version.
 pub(super) static GALAXY: Names<44> = Names::of(173, "galaxy/");
 
 /// The names of one service.

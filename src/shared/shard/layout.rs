@@ -62,7 +62,7 @@ pub struct Stamp {
 /// A shard as read. Its bytes are consistent.
 #[derive(Clone, Copy, Debug)]
 pub struct ShardView<'a> {
-    /// Who wrote it.
+    /// Its writer.
     pub stamp: Stamp,
     entries: &'a [u8],
 }
@@ -72,14 +72,14 @@ pub struct ShardView<'a> {
 pub enum Entry<'a> {
     /// A counter.
     Series {
-        /// What it counts.
+        /// Identifies the counter.
         key: u32,
         /// The count.
         count: u64,
     },
     /// Counters by duration, and the sum of the durations.
     Histogram {
-        /// What it measures; [`HISTOGRAM`] is set.
+        /// Identifies the histogram; [`HISTOGRAM`] is set.
         key: u32,
         /// The counters, not cumulative.
         buckets: BucketCounts<'a>,
@@ -89,7 +89,7 @@ pub enum Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// What it counts or measures.
+    /// Identifies the counter or histogram.
     #[must_use]
     pub const fn key(&self) -> u32 {
         match self {

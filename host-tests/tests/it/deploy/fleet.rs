@@ -1,4 +1,4 @@
-//! What operators have: a gateway from `https.yaml` on real Envoy in front of two controllers, a third controller that does
+//! A typical deployment: a gateway from `https.yaml` on real Envoy in front of two controllers, a third controller that does
 //! not answer, and clients with traffic; and a Prometheus from `prometheus.yaml` that scrapes the gateway.
 
 use std::collections::BTreeMap;

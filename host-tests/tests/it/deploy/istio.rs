@@ -2,7 +2,7 @@
 //!
 //! The configuration is built from the manifests as Istio's translators build it (`pilot/pkg/networking/core`,
 //! `pilot/pkg/model/extensions.go`, `pilot/pkg/security/authz`), and the plugin's configuration comes from the manifest. The
-//! controller, the module's file and all ports are the test's own. What Istio's agent pulls is a file here.
+//! controller, the module's file and all ports are the test's own. A file replaces the image that Istio's agent pulls.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -67,7 +67,7 @@ impl Proxy {
     }
 }
 
-/// What the ConfigMap of `gateway.yaml` merges into the Deployment: the container of Envoy.
+/// Envoy's container, as the ConfigMap of `gateway.yaml` merges it into the Deployment.
 fn overlay() -> Value {
     let map = only("istio/gateway.yaml", "ConfigMap");
     let gateway = only("istio/gateway.yaml", "Gateway");

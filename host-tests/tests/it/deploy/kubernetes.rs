@@ -285,7 +285,7 @@ fn only_prometheus_reaches_the_metrics_port() {
     }
 }
 
-/// What a kustomization names: files, and folders with a kustomization.
+/// The names in a kustomization: files, and folders with a kustomization.
 fn named(kustomization: &Value) -> Vec<String> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut named: Vec<Value> =

@@ -390,5 +390,5 @@ fn hostile_paths_methods_and_codes_grow_nothing_and_all_are_counted() {
 const RESOURCES: [&str; 6] =
     ["jobs/", "hosts/", "job_templates/", "inventories/", "unknown-", "\u{202e}"];
 
-/// Methods. The empty one stands for a different method each time.
+/// Methods. The empty one becomes a different method each time.
 const METHODS: [&str; 5] = ["GET", "POST", "PROPFIND", "get", ""];
