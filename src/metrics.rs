@@ -14,8 +14,8 @@
 //!   is not legal in text 0.0.4 and is not copied into it;
 //! - no series occurs twice.
 //!
-//! Label values are kept escaped. The three escapes (`\\`, `\"`, `
-//! `) are the only spelling of the characters that they represent, so equal bytes mean equal label sets.
+//! Label values are kept escaped. The three escapes (`\\`, `\"`, `\n`) are the only spelling of the characters that
+//! they represent, so equal bytes mean equal label sets.
 
 pub mod builder;
 pub mod conformance;

@@ -38,7 +38,7 @@ pub struct Numbers {
     shape: Vec<u32>,
 }
 
-/// Separates families from their numbers: the page has the index of each number in its place.
+/// Separates families from their numbers: on the page, each number is replaced by its index.
 #[derive(Debug, Default)]
 pub struct Draft {
     page: PageBuilder,

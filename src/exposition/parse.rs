@@ -2,7 +2,7 @@
 //!
 //! An unreadable line is counted and affects no other line. No input panics. Time is linear in the page, except for
 //! sorting samples that are out of order. Memory is at most six times the page and 200 bytes for each of its samples
-//! and names, all capped in [`limits`]. The result keeps the page, 24 bytes a sample and 44 a family.
+//! and names, all capped in [`limits`]. The result is the text and 44 bytes a family.
 //!
 //! ```text
 //! page      = *( line LF ) [ line ]                      ; 1
@@ -37,7 +37,7 @@
 //!
 //! Names in quotes (Prometheus 3, "UTF-8 guide") cannot be written in four of the gateway's five formats, and other
 //! characters have no substitute that every reader knows. Samples with such a name are dropped and counted; their help
-//! and type are ignored. Labels and lines beyond [`limits`] are dropped and counted too.
+//! and type are ignored. Samples with labels or lines beyond [`limits`] are dropped and counted too.
 //!
 //! The differences of OpenMetrics are in `parse/openmetrics.rs`.
 
@@ -85,8 +85,8 @@ pub fn text(bytes: Vec<u8>) -> Result<Page, Refused> {
     text_of(bytes, &|_| true)
 }
 
-/// Reads the families of a page in text format 0.0.4 whose names are accepted. Other families do not count towards
-/// limits.
+/// Reads the families of a page in text format 0.0.4 whose names are accepted. Other families are neither kept
+/// nor counted.
 ///
 /// # Errors
 /// If the accepted families are beyond the limits.
@@ -110,8 +110,8 @@ pub fn openmetrics(bytes: Vec<u8>) -> Result<Page, Refused> {
     openmetrics_of(bytes, &|_| true)
 }
 
-/// Reads the families of a page in OpenMetrics whose names, in text, are accepted. Other families do not count towards
-/// limits.
+/// Reads the families of a page in OpenMetrics whose names, in text, are accepted. Other families are neither kept
+/// nor counted.
 ///
 /// # Errors
 /// If the accepted families are beyond the limits, or the page is incomplete.

@@ -2,7 +2,7 @@
 //! each preceded by its length.
 //!
 //! A histogram or summary is one message with a sum and a count there. A histogram or summary that breaks the rules of
-//! its type, or lacks its sum and count (see [`crate::metrics::conformance`]), is written as untyped families of its
+//! its type, or lacks its sum or count (see [`crate::metrics::conformance`]), is written as untyped families of its
 //! parts: no series is invented, none is lost. A bound or quantile is written as a number, and its spelling is lost.
 //! Prometheus has its own spelling: `le="1"` of text is `le="1.0"` of protobuf there, as for every program that exposes
 //! both.

@@ -53,7 +53,7 @@ pub(crate) fn block_len(bytes: &[u8]) -> usize {
     }
 }
 
-/// The length of an escaped value: up to the first quote without a backslash before it.
+/// The length of an escaped value: up to the first unescaped quote.
 fn value_len(bytes: &[u8]) -> usize {
     let mut at = 0;
     loop {

@@ -147,7 +147,7 @@ impl<'a> Added<'a> {
     }
 }
 
-/// Removes the lines after `body` that repeat the series of an earlier line. Returns their number.
+/// From `body` on, removes the lines that repeat the series of an earlier line. Returns their number.
 fn remove_repeats(text: &mut String, body: usize, family_len: usize) -> u32 {
     let lines = text.split_off(body);
     let (mut ink, mut keys, mut spans) = (String::new(), Vec::new(), Vec::new());

@@ -23,7 +23,7 @@ pub enum Reason {
     /// It is the creation time of a source's series, which the gateway's pages do not contain.
     Created,
     /// An exemplar rather than a sample: it is too long, belongs to neither a counter nor a bucket, or has labels that
-    /// some reader of a format rejects.
+    /// the reader of some format rejects.
     Exemplar,
     /// The value of a label exceeds `limits::LABEL_VALUE_BYTES`.
     LongValue,

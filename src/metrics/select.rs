@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 pub struct Selection {
     /// The controller's group of families: `dbonly`, `subsystemonly`.
     pub group: Group,
-    /// `metric`: only these families of the subsystem group. Empty means all.
+    /// `metric`: in the subsystem group, only these families. Empty means all.
     pub metrics: BTreeSet<String>,
-    /// `node`: only samples of the subsystem group whose page gave them such a label `node`. The gateway's families
-    /// have no nodes and are left out. Empty means all.
+    /// `node`: in the subsystem group, only samples with such a label `node` from their page. The gateway's families have
+    /// no nodes and are left out. Empty means all.
     pub nodes: BTreeSet<String>,
     /// `name[]`: only these families, of either group. Empty means all.
     pub names: BTreeSet<String>,

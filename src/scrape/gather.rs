@@ -344,7 +344,7 @@ impl Gatherer {
         statuses.filter_map(status).collect()
     }
 
-    /// Tells the VM that pulls that the sources are wanted.
+    /// Notifies the pulling VM that the sources are in use.
     fn want(&self, host: &dyn Host, now: Time) {
         let since = now.checked_sub(self.wanted.get());
         if since.is_none_or(|since| since >= limits::WANTED_EVERY) {

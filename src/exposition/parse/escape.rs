@@ -11,8 +11,7 @@ pub(super) enum Escapes {
     Label,
     /// In a help text of text 0.0.4: `\\`, `\n`.
     Help,
-    /// In a help text of OpenMetrics: `\\`, `\"`, `
-    /// `. In canonical spelling a quote is not escaped.
+    /// In a help text of OpenMetrics: `\\`, `\"`, `\n`. In canonical spelling a quote is not escaped.
     OpenHelp,
 }
 

@@ -66,7 +66,7 @@ impl Rendered {
         self.0.remove(index).filter(|have| have.generations == generations)
     }
 
-    /// Adds a rendering, or returns one.
+    /// Stores a new rendering, or puts back one that was taken.
     pub(super) fn keep(&mut self, rendering: Rendering) {
         // Clients that may see other sources have other generations.
         self.0.retain(|have| {
