@@ -1,21 +1,21 @@
 //! The model of metric families: one model, many encoders.
 //!
-//! A [`Page`] owns one string, its own canonical text exposition, and an index of its families. That makes a page cheap
-//! to hold (44 bytes per family beside its text, nothing per sample), to store in shared data and to read back
-//! ([`Page::into_stored`]), and most of the time to render: a family that does not change is copied whole.
+//! A [`Page`] owns one string, its own canonical text exposition, and an index of its families. Such a page is cheap to
+//! keep in memory (44 bytes per family beside its text, nothing per sample), to store in shared data and to read back
+//! ([`Page::into_stored`]). It is usually cheap to render too: a family that does not change is copied whole.
 //!
-//! A canonical page keeps these rules:
+//! A canonical page follows these rules:
 //! - each family occurs once, with its HELP (if any) and TYPE once, then its samples;
-//! - the order of samples does not depend on the order they came in: they are sorted by their labels; the series of one
-//!   histogram or summary are together, its buckets (quantiles) sorted by bound, then `_sum`, `_count`;
-//! - labels are sorted by name, but labels of the source that [`Page::with_labels`] adds come first; tokens are separated
-//!   by one blank; values are spelt as they came, except `NaN`, `+Inf`, `-Inf`;
-//! - a sample of a counter and a bucket of a histogram may have an exemplar behind ` # `, as in OpenMetrics; such a line
+//! - the order of samples does not depend on the order of the input: samples are sorted by their labels; the series of
+//!   one histogram or summary are together, its buckets (quantiles) sorted by bound, then `_sum`, `_count`;
+//! - labels are sorted by name, but labels of the source that [`Page::with_labels`] adds come first; tokens are
+//!   separated by one blank; values keep the spelling of the input, except `NaN`, `+Inf`, `-Inf`;
+//! - a sample of a counter and a bucket of a histogram may have an exemplar after ` # `, as in OpenMetrics; such a line
 //!   is not legal in text 0.0.4 and is not copied into it;
 //! - no series occurs twice.
 //!
-//! Label values are kept escaped. The three escapes (`\\`, `\"`, `\n`) are the only spelling of the characters that they
-//! stand for, so equal bytes mean equal label sets.
+//! Label values are kept escaped. The three escapes (`\\`, `\"`, `\n`) are the only spelling of the characters that
+//! they represent, so equal bytes mean equal label sets.
 
 pub mod builder;
 pub mod conformance;
@@ -46,14 +46,14 @@ pub use sample::{Sample, Samples};
 pub use select::{GatewaySelection, Group, Selection};
 pub use sink::Sink;
 
-/// The names of the gateway's own families begin with it.
+/// The prefix of the names of the gateway's own families.
 pub const GATEWAY_PREFIX: &str = "awx_gateway_";
 
-/// The names of those about a source begin with it. They count from when somebody first asked for the source, whichever
-/// scope that was in.
+/// The prefix of the names of the families about a source. These families count from the first request for the source,
+/// in any scope.
 pub(crate) const SOURCE_PREFIX: &str = "awx_gateway_source_";
 
-/// What a family's samples mean.
+/// The type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Only ever goes up.
@@ -85,7 +85,7 @@ impl Kind {
         }
     }
 
-    /// Whether its samples bear this suffix behind the family's name.
+    /// True if samples of this type may have this suffix after the family's name.
     #[must_use]
     pub fn has(self, suffix: &str) -> bool {
         match suffix {
@@ -97,7 +97,7 @@ impl Kind {
     }
 }
 
-/// A parsed or built page. See the module for its promises.
+/// A parsed or built page. The module documentation lists its guarantees.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     text: String,
@@ -114,7 +114,7 @@ impl PartialEq for Page {
 }
 
 impl Page {
-    /// The samples that were read, and those that were dropped.
+    /// The number of samples kept, and of those dropped.
     #[must_use]
     pub const fn report(&self) -> &Report {
         &self.report
@@ -126,7 +126,7 @@ impl Page {
         &self.text
     }
 
-    /// The families, in the order they came.
+    /// The families, in the order of the input.
     pub fn families(&self) -> impl ExactSizeIterator<Item = Family<'_>> {
         self.families.iter().map(|span| Family { text: &self.text, span })
     }
@@ -178,7 +178,7 @@ impl<'a> Family<'a> {
         },
     };
 
-    /// Its name.
+    /// The family's name.
     #[must_use]
     pub fn name(&self) -> &'a str {
         self.slice(self.span.name.0, self.span.name.1)
@@ -190,25 +190,25 @@ impl<'a> Family<'a> {
         self.slice(self.span.help.0, self.span.help.1)
     }
 
-    /// Its type.
+    /// The family's type.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.span.kind
     }
 
-    /// True for one of the gateway's own.
+    /// True for one of the gateway's own families.
     #[must_use]
     pub fn is_gateway(&self) -> bool {
         self.name().starts_with(GATEWAY_PREFIX)
     }
 
-    /// The number of its samples.
+    /// The number of samples.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.span.samples as usize
     }
 
-    /// True without samples.
+    /// True if the family has no samples.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
@@ -226,19 +226,19 @@ impl<'a> Family<'a> {
         self.span.has_timestamps
     }
 
-    /// How far its samples follow the rules of its type.
+    /// The degree to which the samples follow the rules of their type.
     #[must_use]
     pub const fn conformance(&self) -> Conformance {
         self.span.conformance
     }
 
-    /// Its samples, in order.
+    /// The samples, in order.
     #[must_use]
     pub fn samples(&self) -> Samples<'a> {
         Samples::of(self.lines(), self.name().len())
     }
 
-    /// The samples from this byte of its lines on.
+    /// The samples that begin at or after this byte of the family's lines.
     pub(crate) fn samples_from(&self, offset: usize) -> Samples<'a> {
         Samples::of(self.lines().get(offset..).unwrap_or_default(), self.name().len())
     }
@@ -255,7 +255,7 @@ impl<'a> Family<'a> {
         self.slice(self.span.body, self.span.end)
     }
 
-    /// Not inlined: everything that reads a page asks for many slices.
+    /// Not inlined: readers of a page request slices in many places.
     #[inline(never)]
     fn slice(&self, from: u32, to: u32) -> &'a str {
         self.text.get(from as usize..to as usize).unwrap_or_default()

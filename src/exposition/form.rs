@@ -1,6 +1,6 @@
-//! [`Form`]: families in a text format with blanks in place of the numbers. Where only numbers change from one page to the
-//! next, filling it in is all there is to do; and most of them do not change, so that the page of the last time needs only
-//! those that did.
+//! [`Form`]: families in a text format with blanks in place of the numbers. If only numbers change from one page to the
+//! next, filling in the blanks completes the page. Most numbers do not change, so the last page is kept and only the
+//! changed numbers are overwritten.
 
 use crate::metrics::builder::Value;
 use crate::metrics::number::Repr;
@@ -19,26 +19,26 @@ pub struct Form {
     is_filled: bool,
 }
 
-/// Where a number belongs.
+/// The position of a number.
 #[derive(Debug)]
 struct Blank {
-    /// In the text.
+    /// The position in the text.
     at: usize,
-    /// Its place in [`Numbers`].
+    /// The index in [`Numbers`].
     number: usize,
-    /// What was filled in last, none at first; and where its digits stand in that page.
+    /// The value of the last page, `None` at first; and the range of its digits in that page.
     value: Option<Value>,
     digits: Range<usize>,
 }
 
-/// What families say beside their text: a [`Sink`] that costs next to nothing.
+/// The numbers of families without their text: a [`Sink`] that costs next to nothing.
 #[derive(Debug, Default)]
 pub struct Numbers {
     values: Vec<Value>,
     shape: Vec<u32>,
 }
 
-/// The families and the numbers apart: in place of each number stands its place among them.
+/// Separates families from their numbers: on the page, each number is replaced by its index.
 #[derive(Debug, Default)]
 pub struct Draft {
     page: PageBuilder,
@@ -46,8 +46,8 @@ pub struct Draft {
 }
 
 impl Form {
-    /// A form of what a text format made of a [`Draft`]'s page: a line that does not begin with `#` is a sample and ends
-    /// in its number, or in one with a point, which stays.
+    /// Makes a form from the rendering of a [`Draft`]'s page in a text format. A line that does not begin with `#` is a
+    /// sample. It ends with the index of its number; a number with a point stays as it is.
     #[must_use]
     pub fn new(rendered: &[u8], numbers: &Numbers) -> Self {
         let mut form = Self {
@@ -63,13 +63,14 @@ impl Form {
         form
     }
 
-    /// Whether it is a form for these numbers.
+    /// Returns true if the form is for these numbers: their count and their shape are the same.
     #[must_use]
     pub fn fits(&self, numbers: &Numbers) -> bool {
         self.numbers == numbers.values.len() && self.shape == numbers.shape
     }
 
-    /// Writes the text, filled in, behind the first bytes of a page: of the same page and as many bytes each time.
+    /// Writes the filled text after the first `behind` bytes of a page. Every call must pass the same page and the same
+    /// `behind`.
     pub fn fill(&mut self, numbers: &Numbers, page: &mut Vec<u8>, behind: usize) {
         if !self.is_filled || !self.mend(numbers, page) {
             self.write(numbers, page, behind);
@@ -77,7 +78,7 @@ impl Form {
         }
     }
 
-    /// Overwrites the numbers that changed; false where one is not as long as before.
+    /// Overwrites the numbers that changed. Returns false if a number has another length than before.
     fn mend(&mut self, numbers: &Numbers, page: &mut [u8]) -> bool {
         let mut digits = Vec::new();
         self.blanks.iter_mut().all(|blank| {
@@ -108,7 +109,7 @@ impl Form {
         page.extend_from_slice(self.text.get(from..).unwrap_or_default());
     }
 
-    /// Room for the numbers of the next page, which will be as many as of the last.
+    /// Empty numbers, with capacity for as many as on the last page.
     #[must_use]
     pub fn numbers(&self) -> Numbers {
         Numbers {
@@ -130,7 +131,7 @@ impl Form {
     }
 }
 
-/// A sample's line up to its number, and that.
+/// Splits a sample's line into the part before its number and the number.
 fn split_number(line: &[u8]) -> Option<(&[u8], usize)> {
     let line = line.strip_suffix(b"\n").filter(|line| !line.starts_with(b"#"))?;
     let blank = line.iter().rposition(|&byte| byte == b' ')?;
@@ -164,7 +165,7 @@ impl Sink for Numbers {
 }
 
 impl Draft {
-    /// The page, with places for numbers, and the numbers.
+    /// The page, which has indices in place of its numbers, and the numbers.
     #[must_use]
     pub fn finish(self) -> (Page, Numbers) {
         (self.page.build_conforming(), self.numbers)
@@ -190,8 +191,8 @@ impl Sink for Draft {
 mod tests {
     use super::*;
 
-    /// Series in an order of their own, one of them twice, with text that looks like a number.
-    fn tell(sink: &mut dyn Sink, of: &[u32], from: u64) {
+    /// Writes series in an order other than that of the page, one of them twice, with text that looks like a number.
+    fn write_families(sink: &mut dyn Sink, of: &[u32], from: u64) {
         sink.family("up", Kind::Gauge, "Whether it is 1");
         for (value, shape) in (from..).zip(of) {
             sink.shape(*shape);
@@ -208,26 +209,26 @@ mod tests {
 
     fn page(of: &[u32], from: u64) -> String {
         let mut page = PageBuilder::new();
-        tell(&mut page, of, from);
+        write_families(&mut page, of, from);
         page.build().as_text().to_owned()
     }
 
     fn form(of: &[u32]) -> (Form, Numbers) {
         let mut draft = Draft::default();
-        tell(&mut draft, of, 7);
+        write_families(&mut draft, of, 7);
         let (page, numbers) = draft.finish();
         (Form::new(page.as_text().as_bytes(), &numbers), numbers)
     }
 
     #[test]
-    fn a_form_that_is_filled_in_is_the_page() {
+    fn a_filled_form_equals_the_page() {
         let (mut form, _) = form(&[3, 1, 2]);
         let before = "before\n";
         let mut out = before.as_bytes().to_vec();
-        // As long as before, equal, longer, shorter.
+        // Values with as many digits as before, the same values, more digits, fewer digits.
         for from in [5, 6, 6, 9, 98, 99, 7] {
             let mut numbers = form.numbers();
-            tell(&mut numbers, &[3, 1, 2], from);
+            write_families(&mut numbers, &[3, 1, 2], from);
             assert!(form.fits(&numbers));
             form.fill(&numbers, &mut out, before.len());
             let expected = format!("{before}{}", page(&[3, 1, 2], from));
@@ -244,11 +245,11 @@ mod tests {
     }
 
     #[test]
-    fn a_form_fits_no_other_series() {
+    fn a_form_does_not_fit_other_series() {
         let (form, _) = form(&[3, 1, 2]);
         for other in [&[3, 2, 1][..], &[3, 1], &[3, 1, 2, 4]] {
             let mut numbers = form.numbers();
-            tell(&mut numbers, other, 7);
+            write_families(&mut numbers, other, 7);
             assert!(!form.fits(&numbers), "{other:?}");
         }
     }

@@ -1,11 +1,12 @@
-//! Compresses pages of which only the end changes: one gzip member (RFC 1952) whose beginning is compressed once.
+//! Compresses pages in which only the end changes: one gzip member (RFC 1952) with a beginning that is compressed once.
 //!
 //! The blocks of the beginning end on a byte boundary, with an empty stored block as in zlib's full flush, and no later
-//! block refers back to them. So each page consists of the same bytes with other blocks, checksum and length behind them.
-//! It is one member, since some clients stop after the first.
+//! block refers back to them. Each page therefore consists of the same bytes, followed by its own blocks, checksum and
+//! length. It is one member, since some clients stop after the first.
 //!
-//! A large beginning is compressed in steps ([`Compression`]). The compressor takes some 320 kB while it runs, and clearing
-//! them costs a tenth of compressing 20 kB: none is kept. Its output is a few bytes longer than the page at most.
+//! A large beginning is compressed in steps ([`Compression`]). The compressor uses about 320 kB while it runs. Clearing
+//! this memory takes a tenth of the time of compressing 20 kB, so no compressor is kept. Its output is at most a few
+//! bytes longer than the page.
 
 mod crc;
 
@@ -20,23 +21,24 @@ use std::rc::Rc;
 /// The value of Content-Encoding.
 pub const CODING: &str = "gzip";
 
-/// Deflate, no name, no time, made on an unknown system.
+/// Deflate, no name, no time, unknown operating system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
-/// How hard miniz_oxide tries: of a controller's page of 23 kB 1 makes 4.9 kB, 4 makes 3.9 kB in three times the time,
-/// and 6 saves 60 bytes more in five times the time. Of the gateway's own 21 kB 1 makes 2.4 kB, 4 makes 2.0 kB.
+/// The levels of miniz_oxide. Level 1 compresses a controller's page of 23 kB to 4.9 kB; level 4 to 3.9 kB in three
+/// times the time; level 6 saves 60 more bytes in five times the time. Of the gateway's own 21 kB level 1 makes 2.4 kB,
+/// level 4 2.0 kB.
 const FAST: u8 = 1;
 const WELL: u8 = 4;
 
-/// The deflate window: the largest that there is.
+/// The largest window of deflate.
 const WINDOW_BITS: u8 = 15;
 
 /// The unchanged beginning of a page, compressed.
 #[derive(Debug)]
 pub struct Prefix {
-    /// The last page: the prefix, and then its tail.
+    /// The last page: the prefix, followed by the last tail.
     member: Rc<Vec<u8>>,
-    /// The length of the prefix in it.
+    /// The length of the prefix in `member`.
     end: usize,
     crc: Crc,
     /// The uncompressed length, modulo 2^32.
@@ -55,11 +57,11 @@ pub struct Compression {
 /// The result of a step.
 #[derive(Debug)]
 pub enum Progress {
-    /// More is to be compressed.
+    /// The prefix is not complete.
     Continues,
-    /// All is compressed.
+    /// The prefix is complete.
     Complete(Prefix),
-    /// The compressor failed. It has no reason to; the page is then served uncompressed.
+    /// The compressor failed. No failure is expected; the page is then served uncompressed.
     Failed,
 }
 
@@ -77,7 +79,7 @@ impl Compression {
         Self { compressor: compressor(level), member: HEADER.to_vec(), crc: Crc::new(), done: 0 }
     }
 
-    /// Compresses about this many bytes more of the prefix, which is the same in each step.
+    /// Compresses about this many more bytes of the prefix, which must be the same in each step.
     pub fn step(&mut self, prefix: &[u8], bytes: usize) -> Progress {
         let end = self.done.saturating_add(bytes).min(prefix.len());
         let part = prefix.get(self.done..end).unwrap_or_default();
@@ -109,8 +111,8 @@ impl Prefix {
         }
     }
 
-    /// The whole page, with this tail in place of the last one, and in the same memory unless someone still holds the last
-    /// page. Returns `None` if the compressor fails.
+    /// The whole page, with this tail in place of the last one. The memory is reused unless the last page is still
+    /// referenced. Returns `None` if the compressor fails.
     #[must_use]
     pub fn with_tail(&mut self, tail: &[u8]) -> Option<Rc<Vec<u8>>> {
         let member = Rc::make_mut(&mut self.member);
@@ -128,7 +130,7 @@ fn compressor(level: u8) -> Box<CompressorOxide> {
     Box::new(CompressorOxide::with_params(DataFormat::Raw, level, strategy, WINDOW_BITS))
 }
 
-/// Appends bytes as blocks, which end as `flush` says.
+/// Appends bytes as blocks. `flush` determines their end.
 fn deflate(
     compressor: &mut CompressorOxide,
     bytes: &[u8],
@@ -156,7 +158,7 @@ mod tests {
 
     const PAGE: &[u8] = include_bytes!("../../host-tests/fixtures/captures/m/m-admin-text.body");
 
-    /// By zlib's code, not ours; nothing may stand behind the first member.
+    /// Decompresses with zlib, not with the gateway's code. The first member must be the last.
     fn read(member: &[u8]) -> Vec<u8> {
         let mut decoder = flate2::bufread::GzDecoder::new(member);
         let mut page = Vec::new();
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_comes_back_as_it_was() {
+    fn a_page_decompresses_to_itself() {
         let (prefix, tail) = PAGE.split_at(PAGE.len() / 2);
         let member = whole(prefix, tail);
         assert_eq!(read(&member), PAGE);
@@ -178,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_is_a_member_too() {
+    fn an_empty_page_is_a_valid_member() {
         assert_eq!(read(&whole(b"", b"")), b"");
         assert_eq!(read(&whole(PAGE, b"")), PAGE);
         assert_eq!(read(&whole(b"", PAGE)), PAGE);
     }
 
     #[test]
-    fn a_page_that_is_compressed_fast_comes_back_too() {
+    fn a_page_compressed_at_the_fast_level_decompresses_to_itself() {
         let page = PAGE.repeat(limits::COMPRESSED_WELL_BYTES / PAGE.len() + 1);
         assert_eq!(read(&whole(&page, &page)), page.repeat(2));
     }
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_somebody_holds_stays_as_it_is() {
+    fn a_page_that_is_still_referenced_is_not_overwritten() {
         let mut prefix = Prefix::new(PAGE).unwrap();
         let first = prefix.with_tail(b"first").unwrap();
         let second = prefix.with_tail(b"second").unwrap();
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compressed_grows_by_little() {
+    fn incompressible_data_grows_by_a_few_bytes() {
         let mut state = 1_u32;
         let noise = std::iter::repeat_with(|| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -228,7 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_page_comes_back_as_it_was(
+        fn every_page_decompresses_to_itself(
             prefix in "(ab|x|[a-z0-9{}=\",\n ]){0,300}",
             tails: Vec<Vec<u8>>,
         ) {

@@ -1,13 +1,13 @@
-//! Writes JSON in the controller's shape: what it makes of its own text page (`awx/api/renderers.py`,
-//! `PrometheusJSONRenderer`) with Python's prometheus_client.
+//! Writes JSON in the controller's shape: the result of its renderer (`awx/api/renderers.py`,
+//! `PrometheusJSONRenderer`), which reads its own text page with Python's prometheus_client.
 //!
 //! ```text
 //! {"<family>": {"help_text": "", "type": "", "samples": [{"labels": {}, "value": 1.0, "sample_type": "bucket"}]}}
 //! ```
 //!
-//! A counter's family is named without `_total` (unless another family has that name), `untyped` is `unknown`, floats are
-//! printed as Python prints them, only a histogram's samples have a `sample_type`, and timestamps are left out. NaN and the
-//! infinities, with which the controller fails, are the strings of the text format.
+//! A counter's family is named without `_total` (unless another family has that name), `untyped` is `unknown`, floats
+//! are printed as Python prints them, only samples of histograms have a `sample_type`, and timestamps are left out. NaN
+//! and the infinities, for which the controller fails, are the strings of the text format.
 
 mod writer;
 
@@ -26,13 +26,13 @@ pub const CONTENT_TYPE: &str = "application/json";
 #[derive(Debug)]
 pub(super) struct Json {
     writer: Writer,
-    /// The state before the current block, and whether that has a sample.
+    /// The state before the current block, and true if the block has a sample.
     block: Option<(Mark, bool)>,
 }
 
 impl Json {
-    /// As in the controller, an indent is 8 blanks at most, and 0 means a single line. A page whose blanks alone might
-    /// exceed [`limits::RENDERED_BYTES`] is written on one line.
+    /// As in the controller, an indent is at most 8 blanks, and 0 means a single line. A page in which the blanks alone
+    /// might exceed [`limits::RENDERED_BYTES`] is written on one line.
     pub(super) fn new(merged: &Merged, indent: Option<usize>) -> Self {
         let indent = indent.filter(|_| merged.indented_by_at_most() <= limits::RENDERED_BYTES);
         let mut writer = Writer::new(indent.unwrap_or_default().min(8));
@@ -120,7 +120,7 @@ pub fn refusal(sentence: &str) -> Vec<u8> {
     json.out
 }
 
-/// The names of families, if a counter's may be cut.
+/// The names of families; determines if a counter's may be shortened.
 pub(super) struct Names<'m> {
     taken: HashMap<&'m str, Kind>,
 }
@@ -140,7 +140,7 @@ impl<'m> Names<'m> {
     }
 }
 
-/// A counter's name as prometheus_client has it.
+/// The name of a counter in prometheus_client.
 fn cut(family: &MergedFamily) -> &str {
     match (family.kind, family.name.strip_suffix("_total")) {
         (Kind::Counter, Some(cut)) if !cut.is_empty() => cut,

@@ -1,16 +1,16 @@
-//! Writes OpenMetrics 1.0.0: exactly the series of text; timestamps are in seconds.
+//! Writes OpenMetrics 1.0.0: exactly the series of text, with timestamps in seconds.
 //!
-//! A family that this format has no room for loses its type, never a series or its name, and is `unknown` then:
-//! - a counter whose name does not end in `_total`: its name would change;
-//! - samples that break the rules of their type (see [`crate::metrics::conformance`]): a negative counter, a histogram that
-//!   is not cumulative or has no bucket `+Inf`;
+//! A family that is illegal in this format loses its type and becomes `unknown`, but keeps its name and all series:
+//! - a counter with a name that does not end in `_total`: its name would change;
+//! - samples that break the rules of their type (see [`crate::metrics::conformance`]): a negative counter, a histogram
+//!   that is not cumulative or has no bucket `+Inf`;
 //! - a family with a name that another family has or reserves. A counter `x` reserves `x_total` and `x_created`, a
 //!   histogram or summary the names with its suffixes and with `_created`. The controller has gauges called `*_total`,
-//!   which are no counters and clash with nothing.
+//!   which are not counters and conflict with nothing.
 //!
-//! The parts of a histogram or summary that lost its type are families of their own. A family that loses its type loses its
-//! exemplars. Only the gateway's own counters have `_created` samples, if that is configured, and only the gateway's own
-//! families have a `UNIT`: of other families the name only hints at it.
+//! The parts of a histogram or summary that lost its type are separate families. A family that loses its type loses its
+//! exemplars. Only the gateway's own counters have `_created` samples, if the configuration enables them, and only the
+//! gateway's own families have a `UNIT`: the names of other families only suggest one.
 
 mod names;
 
@@ -29,7 +29,7 @@ pub const CONTENT_TYPE_0: &str = "application/openmetrics-text; version=0.0.1; c
 /// The end of a page, which is not part of a rendering.
 pub const END: &[u8] = b"# EOF\n";
 
-/// The units that names of the gateway's families end with.
+/// The units in which names of the gateway's families end.
 const UNITS: [&str; 1] = ["seconds"];
 
 /// A page in OpenMetrics, without its end.
@@ -72,7 +72,7 @@ impl Encoder for OpenMetrics {
         }
         if !help.is_empty() {
             out.push(&["# HELP ", name, " "]);
-            // Escaped as in text, but quotes are escaped too.
+            // The help text is already escaped as in text; OpenMetrics escapes quotes too.
             for (at, part) in help.split('"').enumerate() {
                 out.push(&[if at > 0 { "\\\"" } else { "" }, part]);
             }

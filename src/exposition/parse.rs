@@ -1,8 +1,8 @@
-//! Reads text format 0.0.4, and OpenMetrics, into a [`Page`]: as strict as Prometheus, line by line.
+//! Reads text format 0.0.4, and OpenMetrics, into a [`Page`]: line by line, as strictly as Prometheus.
 //!
-//! A line that cannot be read is counted and costs nothing but itself. No input panics; time is linear in the page, but
-//! for sorting what does not stand in order; memory is at most six times the page and 200 bytes for each of its samples
-//! and names, all capped in [`limits`]. What stays is the page, 24 bytes a sample and 44 a family.
+//! An unreadable line is counted and affects no other line. No input panics. Time is linear in the page, except for
+//! sorting samples that are out of order. Memory is at most six times the page and 200 bytes for each of its samples
+//! and names, all capped in [`limits`]. The result is the text and 44 bytes a family.
 //!
 //! ```text
 //! page      = *( line LF ) [ line ]                      ; 1
@@ -22,24 +22,24 @@
 //! CHAR      = any code point but LF, and in quotes but DQUOTE, and where escapes are but "\"
 //! ```
 //!
-//! The source is "Exposition formats" of the Prometheus documentation, "Text format details", and where it is silent
-//! what Prometheus's own parsers do: `model/textparse` of the server, `expfmt/text_parse.go` of prometheus/common.
-//! 1. A last line without LF is read, as the server reads it. CR is no blank and no part of a line's end, in either
-//!    parser: a value followed by it is none.
-//! 2. Blanks around a help text are no part of it. An empty one is none.
-//! 3. Lower case, as the server has it; `unknown` is what other parsers call `untyped`. Any other kind is refused.
-//! 4. A comma may follow the last label; it neither begins a block nor stands alone.
-//! 5. A backslash that escapes nothing stands for itself, as in the server, and is written as `\\`: what is escaped has
-//!    one spelling (see `parse/escape.rs`). prometheus/common refuses it.
-//! 6. See [`crate::metrics::number`]. Hexadecimal digits and underscores are refused, as the server does.
-//! 7. The server keeps such labels; prometheus_client gives up the page.
-//! 8. A sample from before 1970 is dropped: Prometheus 2 and 3 give up the whole scrape at the sign, in text 0.0.4.
+//! The source is "Exposition formats" of the Prometheus documentation, "Text format details". Where it is silent,
+//! Prometheus's own parsers decide: `model/textparse` of the server, `expfmt/text_parse.go` of prometheus/common.
+//! 1. A last line without LF is read, as in the server. CR is neither a blank nor part of a line's end in either
+//!    parser: a value followed by it is not a value.
+//! 2. Blanks around a help text are not part of it. An empty help text counts as none.
+//! 3. Lower case, as in the server; `unknown` is the name of `untyped` in other parsers. Any other kind is refused.
+//! 4. A comma may follow the last label; it neither begins a block nor occurs alone.
+//! 5. A backslash that escapes nothing is a literal backslash, as in the server, and is written as `\\`: escaped text
+//!    has one spelling (see `parse/escape.rs`). prometheus/common refuses it.
+//! 6. See [`crate::metrics::number`]. Hexadecimal digits and underscores are refused, as in the server.
+//! 7. The server keeps such labels; prometheus_client rejects the page.
+//! 8. A sample from before 1970 is dropped: Prometheus 2 and 3 reject the whole scrape at the sign, in text 0.0.4.
 //!
-//! Names in quotes (Prometheus 3, "UTF-8 guide") have no place in four of our five formats, and for other characters no
-//! name that every reader knows: samples that bear one are dropped and counted, what describes one is passed over.
-//! Labels and lines beyond [`limits`] too.
+//! Names in quotes (Prometheus 3, "UTF-8 guide") cannot be written in four of the gateway's five formats, and other
+//! characters have no substitute that every reader knows. Samples with such a name are dropped and counted; their help
+//! and type are ignored. Samples with labels or lines beyond [`limits`] are dropped and counted too.
 //!
-//! What is different in OpenMetrics stands in `parse/openmetrics.rs`.
+//! The differences of OpenMetrics are in `parse/openmetrics.rs`.
 
 mod cursor;
 mod escape;
@@ -57,10 +57,10 @@ use crate::metrics::{Kind, Page, Reason, name};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// A page that is refused whole.
+/// The reason for refusing a whole page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Beyond [`limits::PAGE_BYTES`], as it came or in canonical spelling.
+    /// Beyond [`limits::PAGE_BYTES`], on input or in canonical spelling.
     #[error("the page has more than {} bytes", limits::PAGE_BYTES)]
     Bytes,
     /// Beyond [`limits::RENDERED_BYTES`].
@@ -72,20 +72,21 @@ pub enum Refused {
     /// Beyond [`limits::SOURCE_NAMES`].
     #[error("the page has more than {} names", limits::SOURCE_NAMES)]
     Names,
-    /// In OpenMetrics, without `# EOF`: this is only its beginning.
+    /// OpenMetrics without `# EOF`: the page is incomplete.
     #[error("the page is cut off")]
     CutOff,
 }
 
-/// Reads a page in text format 0.0.4. What could not be read is in its report.
+/// Reads a page in text format 0.0.4. Its report counts the unreadable lines.
 ///
 /// # Errors
-/// Where the page is beyond the limits.
+/// If the page is beyond the limits.
 pub fn text(bytes: Vec<u8>) -> Result<Page, Refused> {
     text_of(bytes, &|_| true)
 }
 
-/// Reads the families of a page in text format 0.0.4 whose names are accepted. The others count for nothing.
+/// Reads the families of a page in text format 0.0.4 whose names are accepted. Other families are neither kept
+/// nor counted.
 ///
 /// # Errors
 /// If the accepted families are beyond the limits.
@@ -93,34 +94,35 @@ pub fn text_of(bytes: Vec<u8>, takes: Takes<'_>) -> Result<Page, Refused> {
     read(readable(bytes)?, Format::Text, takes)
 }
 
-/// Reads back what [`Page::as_text`] gave: text format 0.0.4, but for exemplars.
+/// Reads back the result of [`Page::as_text`]: text format 0.0.4 with exemplars.
 ///
 /// # Errors
-/// Where the page is beyond the limits.
+/// If the page is beyond the limits.
 pub fn canonical(bytes: Vec<u8>) -> Result<Page, Refused> {
     read(readable(bytes)?, Format::Canonical, &|_| true)
 }
 
-/// Reads a page in OpenMetrics 1.0.0, or 0.0.1. What could not be read is in its report.
+/// Reads a page in OpenMetrics 1.0.0, or 0.0.1. Its report counts the unreadable lines.
 ///
 /// # Errors
-/// Where the page is beyond the limits, or does not end as it should.
+/// If the page is beyond the limits or incomplete.
 pub fn openmetrics(bytes: Vec<u8>) -> Result<Page, Refused> {
     openmetrics_of(bytes, &|_| true)
 }
 
-/// Reads the families of a page in OpenMetrics whose names, in text, are accepted. The others count for nothing.
+/// Reads the families of a page in OpenMetrics whose names, in text, are accepted. Other families are neither kept
+/// nor counted.
 ///
 /// # Errors
-/// If the accepted families are beyond the limits, or the page does not end as it should.
+/// If the accepted families are beyond the limits, or the page is incomplete.
 pub fn openmetrics_of(bytes: Vec<u8>, takes: Takes<'_>) -> Result<Page, Refused> {
     read(readable(bytes)?, Format::OpenMetrics(OpenMetrics::default()), takes)
 }
 
-/// Returns true for the name of a family that is to be read.
+/// Returns true if the family with this name is to be read.
 pub type Takes<'a> = &'a dyn Fn(&str) -> bool;
 
-/// What is read, and what is known beyond text.
+/// The input format, with the state that it needs in addition to that of text.
 enum Format {
     Text,
     Canonical,
@@ -137,7 +139,7 @@ fn read(
     ink.reserve_exact(fresh.len());
     ink.push_str(&fresh);
     drop(fresh);
-    // What is stored is read back, within the same limits.
+    // A stored page must be readable again within the same limits.
     let mut page = draft.arrange(&ink, limits::PAGE_BYTES).ok_or(Refused::Bytes)?;
     page.measure();
     page.check_conformance();
@@ -147,7 +149,7 @@ fn read(
     Ok(page)
 }
 
-/// The page without the lines that are not UTF-8, and how many these are.
+/// The page without the lines that are not UTF-8, and the number of these.
 fn readable(bytes: Vec<u8>) -> Result<(String, u64), Refused> {
     if bytes.len() > limits::PAGE_BYTES {
         return Err(Refused::Bytes);
@@ -167,24 +169,24 @@ fn readable(bytes: Vec<u8>) -> Result<(String, u64), Refused> {
     Ok((text, unreadable))
 }
 
-/// A line is no line of the format.
+/// The line is invalid in the format.
 struct Unreadable;
 
-/// Goes through a page once.
+/// Reads a page in one pass.
 struct Reader<'a> {
     cursor: Cursor<'a>,
     draft: Draft,
-    /// Families by name. Keyed with random keys, since whoever writes the page chooses the names.
+    /// Families by name. The hash keys are random, since the source chooses the names.
     ids: HashMap<&'a str, u32>,
-    /// The name of the sample before, for most samples have the same.
+    /// The name of the previous sample, since most samples have the same name.
     last: (&'a str, u32),
-    /// Where the line at hand begins.
+    /// The start of the current line.
     line_start: usize,
-    /// The lines that were not in canonical spelling, in canonical spelling. They stand behind the page.
+    /// The canonical spelling of the lines that were not in it. It follows the page.
     fresh: String,
-    /// The labels of the line at hand.
+    /// The labels of the current line.
     labels: Vec<Label<'a>>,
-    /// The exemplar of the line at hand, in canonical spelling; empty where there is none.
+    /// The exemplar of the current line, in canonical spelling; empty without one.
     exemplar: String,
     format: Format,
     takes: Takes<'a>,
@@ -192,7 +194,7 @@ struct Reader<'a> {
     taken: Vec<bool>,
 }
 
-/// A metric's name, and where it stands in the page.
+/// A metric's name, and its position in the page.
 #[derive(Clone, Copy)]
 struct Name<'a> {
     text: &'a str,
@@ -283,7 +285,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Where a help text stands in canonical spelling, if it is not spelt so on the page.
+    /// The position of a help text in canonical spelling, if its spelling on the page differs.
     fn help_in_canonical_spelling(&mut self, words: &str) -> Option<(u32, u32)> {
         let escapes = if self.open().is_some() { Escapes::OpenHelp } else { Escapes::Help };
         let Cow::Owned(words) = escapes.in_canonical_spelling(words) else { return None };
@@ -293,7 +295,7 @@ impl<'a> Reader<'a> {
         Some((start, base + offset(&self.fresh)))
     }
 
-    /// Whether the line that was read is longer than one may be. Of what we wrote ourselves none is.
+    /// Returns true if the line that was read exceeds the limit. A line that the gateway wrote itself never does.
     const fn is_line_too_long(&self) -> bool {
         !matches!(self.format, Format::Canonical)
             && self.cursor.at - self.line_start > limits::LINE_BYTES
@@ -319,7 +321,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Ends a page in OpenMetrics. Whatever stands behind its end is one line that cannot be read.
+    /// Ends a page in OpenMetrics. Everything after its end counts as one unreadable line.
     fn end(&mut self) -> Result<(), Unreadable> {
         if let Some(open) = self.open() {
             open.is_finished = true;
@@ -336,7 +338,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name that a HELP or TYPE is about. None where it stands in quotes: such a line is passed over.
+    /// The name in a HELP or TYPE line. Returns `None` if the name is in quotes: such a line is ignored.
     fn described(&mut self) -> Result<Option<Name<'a>>, Unreadable> {
         self.cursor.blanks();
         if self.cursor.eat(b'"') {
@@ -360,7 +362,7 @@ impl<'a> Reader<'a> {
         let (families, taken, takes) = (&mut self.draft.families, &mut self.taken, self.takes);
         *self.ids.entry(name.text).or_insert_with(|| {
             let id = count(families);
-            // `x_sum` may turn out to be a sample of the histogram `x`.
+            // `x_sum` may be a sample of the histogram `x`, if that is declared later.
             let base = draft::split_suffix(name.text).map(|(base, _)| base);
             taken.push(takes(name.text) || base.is_some_and(takes));
             families.push(DraftFamily { name: name.span(), help: None, kind: None });
@@ -375,7 +377,7 @@ impl Name<'_> {
     }
 }
 
-/// A place in the page, which [`limits::PAGE_BYTES`] keeps far from the end of `u32`.
+/// A position in the page, which [`limits::PAGE_BYTES`] keeps far below the maximum of `u32`.
 #[expect(clippy::cast_possible_truncation, reason = "see above")]
 const fn place(at: usize) -> u32 {
     at as u32

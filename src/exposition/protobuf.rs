@@ -1,10 +1,11 @@
 //! Writes Prometheus protobuf: messages `io.prometheus.client.MetricFamily` (prometheus/client_model, `metrics.proto`),
-//! each behind its length.
+//! each preceded by its length.
 //!
-//! A histogram or summary is one message with a sum and a count there. One that breaks the rules of its type or has not both
-//! (see [`crate::metrics::conformance`]) is written as untyped families of its parts: no series is made up, none is lost.
-//! A bound or quantile is written as a number, not as it was spelt, and Prometheus spells it in its own way: `le="1"` of
-//! text is `le="1.0"` of protobuf there, as with every program that has both.
+//! A histogram or summary is one message with a sum and a count there. A histogram or summary that breaks the rules of
+//! its type, or lacks its sum or count (see [`crate::metrics::conformance`]), is written as untyped families of its
+//! parts: no series is invented, none is lost. A bound or quantile is written as a number, and its spelling is lost.
+//! Prometheus has its own spelling: `le="1"` of text is `le="1.0"` of protobuf there, as for every program that exposes
+//! both.
 
 use self::wire::{close, open, push_bytes, push_float, push_whole};
 use super::render::{Block, Encoder, Extras, Output, Presented, without_type};
@@ -31,10 +32,10 @@ mod field {
     pub(super) const METRIC_TIMESTAMP: u8 = 6;
     pub(super) const LABEL_NAME: u8 = 1;
     pub(super) const LABEL_VALUE: u8 = 2;
-    /// Of a counter, a gauge or an untyped value.
+    /// The value of a counter, a gauge or an untyped metric.
     pub(super) const VALUE: u8 = 1;
     pub(super) const COUNTER_EXEMPLAR: u8 = 2;
-    /// Of a histogram and of a summary alike.
+    /// The fields of a histogram and of a summary.
     pub(super) const COUNT: u8 = 1;
     pub(super) const SUM: u8 = 2;
     pub(super) const POINT: u8 = 3;
@@ -54,7 +55,7 @@ pub(super) fn blocks(family: &MergedFamily) -> Vec<Presented> {
         Kind::Histogram | Kind::Summary if family.conformance < Conformance::Whole => {
             without_type(family)
         }
-        // Counters may be negative here.
+        // Counters may be negative in protobuf.
         kind => vec![(family.name.clone(), kind, None)],
     }
 }
@@ -67,7 +68,7 @@ pub(super) struct Protobuf {
     group: Option<Group>,
 }
 
-/// A histogram or summary to which samples may follow.
+/// A histogram or summary that may receive more samples.
 #[derive(Debug)]
 struct Group {
     metric: usize,
@@ -207,7 +208,7 @@ const fn value_field(kind: Kind) -> u8 {
     }
 }
 
-/// The field of a value that says when it began.
+/// The field of a value with the time at which it began.
 const fn created_field(kind: Kind) -> Option<u8> {
     match kind {
         Kind::Counter => Some(3),
@@ -217,7 +218,7 @@ const fn created_field(kind: Kind) -> Option<u8> {
     }
 }
 
-/// Writes the labels, without that of the bound or quantile.
+/// Writes the labels, except the label of the bound or quantile.
 fn push_labels(sample: Sample<'_>, kind: Kind, out: &mut Vec<u8>) {
     let point = match kind {
         Kind::Histogram | Kind::Summary => conformance::point_label(kind),
@@ -228,7 +229,7 @@ fn push_labels(sample: Sample<'_>, kind: Kind, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes a label whose value is escaped.
+/// Writes a label with an escaped value.
 fn push_label(field: u8, name: &str, value: &str, out: &mut Vec<u8>) {
     let pair = open(field, out);
     push_bytes(field::LABEL_NAME, name, out);

@@ -1,7 +1,8 @@
-//! Renders a merged page step by step, in any format: a large page takes longer than the requests beside it can wait.
+//! Renders a merged page step by step, in any format: rendering a large page at once would delay other requests too
+//! long.
 //!
 //! A [`Renderer`] walks over the families, their parts and their samples, and keeps its position between steps; an
-//! [`Encoder`] writes what it is given. A family that a format writes as it is on its page is copied whole.
+//! [`Encoder`] writes them. A family that is the same in the format as on its page is copied whole.
 
 use super::Format;
 use super::{json, openmetrics, protobuf, text};
@@ -11,10 +12,10 @@ use crate::metrics::select::Share;
 use crate::metrics::{Family, Kind, Merged, NativeHistogram, Sample, Selection};
 use std::rc::Rc;
 
-/// What the first page has beyond its samples: the gateway's own families are the first page.
+/// Data of the first page in addition to its samples: the gateway's own families are the first page.
 #[derive(Clone, Debug, Default)]
 pub struct Extras {
-    /// Families that are native histograms too, by name. Only protobuf has them.
+    /// Families that are also native histograms, by name. Only protobuf has them.
     pub natives: Vec<(&'static str, NativeHistogram)>,
     /// The time at which its counters began, except those about sources. Text and JSON do not have it.
     pub created: Option<Time>,
@@ -41,7 +42,7 @@ pub(super) trait Encoder {
     /// Begins a block.
     fn begin(&mut self, block: &Block, help: &str);
 
-    /// Returns true if the lines of a part can be copied, which has no samples left out.
+    /// Returns true if the lines of a part, of which no sample is left out, can be copied.
     fn copies(&self, _block: &Block, _part: &FamilyPart, _family: Family<'_>) -> bool {
         false
     }
@@ -55,7 +56,7 @@ pub(super) trait Encoder {
     /// Ends the samples of a part.
     fn end_part(&mut self, _block: &Block, _part: &FamilyPart) {}
 
-    /// Ends a block. One whose samples are all filtered out leaves no trace.
+    /// Ends a block. A block without samples after filtering is removed.
     fn end(&mut self, block: &Block);
 
     /// Bytes written so far.
@@ -145,8 +146,8 @@ impl Renderer {
         Current { block, part: 0, place: Place::default() }
     }
 
-    /// Writes from a position on until the block ends or so many bytes are written. Returns the position, unless the block
-    /// ended.
+    /// Writes from a position on until the block ends or this many bytes are written. Returns the position, unless the
+    /// block ended.
     fn advance(&mut self, mut current: Current, stop: usize) -> Option<Current> {
         let Self { merged, selection, encoder, .. } = self;
         let family = merged.families().get(current.block.family)?;
@@ -200,7 +201,7 @@ fn plan_blocks(
     blocks
 }
 
-/// The blocks of a family that cannot keep its type: untyped, and the parts of a histogram or summary each on its own.
+/// The blocks of a family that cannot keep its type: untyped, and each part of a histogram or summary separately.
 pub(super) fn without_type(family: &MergedFamily) -> Vec<Presented> {
     match family.kind {
         Kind::Histogram | Kind::Summary => ["", "_bucket", "_sum", "_count"]
@@ -210,7 +211,7 @@ pub(super) fn without_type(family: &MergedFamily) -> Vec<Presented> {
     }
 }
 
-/// A buffer that a block is written to, and the position to which it is cut if the block stays without samples.
+/// A buffer for blocks, and the position to which it is truncated if the current block has no samples.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     pub(super) bytes: Vec<u8>,
@@ -227,7 +228,7 @@ impl Output {
         self.header_end = self.bytes.len();
     }
 
-    /// Cuts off a block without samples. A whole family without samples keeps its header, unless `always`.
+    /// Removes a block without samples. A whole family without samples keeps its header, unless `always`.
     pub(super) fn end(&mut self, block: &Block, always: bool) -> bool {
         let is_part = block.is_filtered || block.suffix.is_some();
         let is_empty = self.bytes.len() == self.header_end;

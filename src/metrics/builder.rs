@@ -1,4 +1,4 @@
-//! Builds a [`Page`] from our own numbers.
+//! Builds a [`Page`] from the gateway's own numbers.
 
 use super::draft::{Draft, DraftFamily, DraftSample, SampleSpan, count, offset, piece};
 use super::number::Repr;
@@ -27,12 +27,12 @@ impl From<f64> for Value {
     }
 }
 
-/// A page under construction: families one after another, each with its samples behind it.
+/// A page under construction: families one after another, each followed by its samples.
 ///
-/// Costs about what writing the text costs. Samples may come in any order, labels too.
+/// The cost is about that of writing the text. Samples may be added in any order; so may labels.
 ///
-/// A name that is none, a label that stands twice: these cannot stand on a page, and what bears them is counted there
-/// as unreadable lines.
+/// An invalid name or a repeated label is illegal on a page. A family or sample that has one is left out, and the
+/// page's report counts it as an unreadable line.
 #[derive(Debug, Default)]
 pub struct PageBuilder {
     draft: Draft,
@@ -47,7 +47,7 @@ impl PageBuilder {
         Self::default()
     }
 
-    /// Begins a family, or goes on with it where the name has one: its first help and type stand.
+    /// Begins a family, or continues an existing one with this name, which keeps its first help and type.
     pub fn family(&mut self, name: &str, kind: Kind, help: &str) -> &mut Self {
         self.family = None;
         if !name::is_metric_name(name) {
@@ -68,7 +68,7 @@ impl PageBuilder {
         self
     }
 
-    /// Adds a sample to the family at hand: `suffix` is empty, `_bucket`, `_sum` or `_count`.
+    /// Adds a sample to the current family: `suffix` is empty, `_bucket`, `_sum` or `_count`.
     pub fn sample(
         &mut self,
         suffix: &str,
@@ -82,7 +82,7 @@ impl PageBuilder {
         self
     }
 
-    /// The page.
+    /// Completes the page.
     #[must_use]
     pub fn build(self) -> Page {
         let mut page = self.build_conforming();
@@ -90,7 +90,8 @@ impl PageBuilder {
         page
     }
 
-    /// The page, whose samples follow the rules of their types: nothing checks that.
+    /// Completes the page. The caller guarantees that samples follow the rules of their types; this function does not
+    /// check them.
     #[must_use]
     pub(crate) fn build_conforming(self) -> Page {
         self.draft.arrange(&self.ink, usize::MAX).unwrap_or_default()
@@ -131,7 +132,7 @@ impl Value {
     }
 }
 
-/// The labels by name. None where a name is none or stands twice.
+/// The labels, sorted by name. Returns `None` if a name is invalid or repeated.
 fn sorted<'a, 'b>(labels: &'a [(&'b str, &'b str)]) -> Option<Cow<'a, [(&'b str, &'b str)]>> {
     if !labels.iter().all(|(name, _)| name::is_label_name(name)) {
         return None;
@@ -167,7 +168,7 @@ mod tests {
     use crate::metrics::Reason;
 
     #[test]
-    fn a_page_is_written_as_it_is_read() {
+    fn a_built_page_has_the_text_of_a_parsed_one() {
         let mut page = PageBuilder::new();
         page.family("up", Kind::Gauge, "Whether \"it\"\nis \\up.")
             .sample("", &[("source", "a\"b\\c\nd")], 1_u64)
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_stands_in_the_order_of_its_bounds() {
+    fn the_buckets_of_a_histogram_are_in_the_order_of_their_bounds() {
         let mut page = PageBuilder::new();
         page.family("h", Kind::Histogram, "");
         for (bound, count) in [("+Inf", 3_u64), ("0.5", 1), ("10", 2)] {
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_family_that_comes_again_goes_on() {
+    fn a_repeated_family_is_continued() {
         let mut page = PageBuilder::new();
         page.family("a", Kind::Gauge, "First.").sample("", &[("x", "1")], 1_u64);
         page.family("b", Kind::Gauge, "").sample("", &[], 2_u64);
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_on_a_page_is_counted() {
+    fn illegal_names_and_repeated_labels_are_counted() {
         let mut page = PageBuilder::new();
         page.sample("", &[], 1_u64);
         page.family("a", Kind::Gauge, "")

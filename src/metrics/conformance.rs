@@ -1,25 +1,26 @@
-//! [`Conformance`]: how far the samples of a family follow the rules of its type. Text only names the type, but OpenMetrics
-//! and protobuf have rules for each (OpenMetrics 1.0, "Metric Types"), and the controller's pages break some of them.
+//! [`Conformance`]: the degree to which the samples of a family follow the rules of its type. Text only names the type,
+//! but OpenMetrics and protobuf have rules for each (OpenMetrics 1.0, "Metric Types"), and the controller's pages break
+//! some of them.
 //!
-//! It is determined once per page, where the page is read or stored, and is part of the page's index.
+//! It is determined once per page, when the page is read or stored, and is part of the page's index.
 
 use super::{Family, FamilySpan, Kind, Page, Sample, number};
 
-/// How far samples follow the rules of their type.
+/// The degree to which samples follow the rules of their type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Conformance {
-    /// They do not, and are only legal without a type.
+    /// The samples break a rule, and are only legal without a type.
     Broken,
-    /// They do, but some histogram or summary has neither sum nor count.
+    /// The samples follow the rules, but some histogram or summary has neither sum nor count.
     Partial,
-    /// They do.
+    /// The samples follow the rules.
     Whole,
 }
 
 use Conformance::{Broken, Partial, Whole};
 
 impl Conformance {
-    /// All of them, in the order in which they are stored.
+    /// All values, in the order of their stored numbers.
     pub(super) const ALL: [Self; 3] = [Broken, Partial, Whole];
 }
 
@@ -30,7 +31,7 @@ impl Page {
         families.iter_mut().for_each(|span| check(text, span));
     }
 
-    /// Determines the conformance of the last family again, whose labels changed.
+    /// Determines the conformance of the last family again after a change of its labels.
     pub(super) fn check_last_family(&mut self) {
         let Self { text, families, .. } = self;
         families.last_mut().into_iter().for_each(|span| check(text, span));
@@ -41,7 +42,7 @@ fn check(text: &str, span: &mut FamilySpan) {
     span.conformance = of_family(Family { text, span }, |_| true);
 }
 
-/// How far those samples of a family do that are not left out.
+/// The conformance of the family's samples, without those that are left out.
 pub(crate) fn of_family<'a>(
     family: Family<'a>,
     is_served: impl FnMut(&Sample<'a>) -> bool,
@@ -129,7 +130,7 @@ impl<'a> Group<'a> {
             }
             _ if kind == Kind::Summary => {
                 let (_, quantile) = point_of(sample, kind)?;
-                // A summary that observed nothing of late has NaN.
+                // A summary without recent observations has NaN.
                 (0.0..=1.0).contains(&quantile) && (value >= 0.0 || value.is_nan())
             }
             _ => is_count && self.add_bucket(point_of(sample, kind)?, value),
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn gauges_have_any_value_and_counters_none_below_zero() {
+    fn gauges_have_any_value_and_counters_no_negative_one() {
         assert_eq!(of("gauge", "a NaN\na{b=\"\"} -1\n"), Whole);
         assert_eq!(of("counter", "a 0\na{b=\"\"} +Inf\n"), Whole);
         assert_eq!(of("counter", "a 0\na{b=\"\"} -1\n"), Broken);
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_histogram_of_a_family_counts() {
+    fn the_worst_histogram_determines_the_conformance_of_a_family() {
         let whole = "a_bucket{b=\"1\",le=\"+Inf\"} 3\na_sum{b=\"1\"} 1\na_count{b=\"1\"} 3\n";
         assert_eq!(of("histogram", whole), Whole);
         for (last, expected) in [("+Inf", Partial), ("1", Broken)] {

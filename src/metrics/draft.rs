@@ -1,13 +1,13 @@
-//! From what was read or built, in whatever order, to a canonical [`Page`].
+//! Makes a canonical [`Page`] from families and samples in any order.
 //!
-//! Linear but for the sorting (see [`super::order`]), and even that only where samples do not stand in order already.
+//! The time is linear except for sorting (see [`super::order`]), and only samples that are not in order yet are sorted.
 
 mod arrange;
 
 use self::arrange::Arranger;
 use super::{Kind, Page, Report};
 
-/// Families and samples in the order they came, as spans into a text that stands elsewhere.
+/// Families and samples in the order of the input, as spans into a text that the caller keeps.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) families: Vec<DraftFamily>,
@@ -15,7 +15,7 @@ pub(crate) struct Draft {
     pub(crate) report: Report,
 }
 
-/// A name of which something is known: its help, its type, or only that samples bear it.
+/// A name with a known help text or type, or a name that only occurs in samples.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DraftFamily {
     pub(crate) name: (u32, u32),
@@ -23,7 +23,7 @@ pub(crate) struct DraftFamily {
     pub(crate) kind: Option<Kind>,
 }
 
-/// A line in canonical spelling, up to its line feed at `end`, and the family it belongs to.
+/// A line in canonical spelling, up to its line feed at `end`, and its family.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DraftSample {
     pub(crate) span: SampleSpan,
@@ -42,8 +42,8 @@ pub(crate) struct SampleSpan {
 }
 
 impl Draft {
-    /// Gives the samples of `x_bucket`, `x_sum` and `x_count` to `x` where that is a histogram (a summary has no
-    /// buckets) and nothing else is known of their own name. `find` knows the families by name.
+    /// Moves the samples of `x_bucket`, `x_sum` and `x_count` to `x` if that is a histogram (a summary has no buckets)
+    /// and their own name has neither help nor type. `find` returns the index of a family by name.
     pub(crate) fn adopt_suffixed(&mut self, ink: &str, find: impl Fn(&str) -> Option<u32>) {
         let homes: Vec<Option<u32>> =
             self.families.iter().map(|family| self.home(ink, family, &find)).collect();
@@ -84,7 +84,8 @@ impl Draft {
         self.families.get(home as usize)?.kind?.has(suffix).then_some(home)
     }
 
-    /// Puts everything in its place. None where the page would have more bytes than `most`.
+    /// Writes the families and samples in canonical order. Returns `None` if the page would have more than `most`
+    /// bytes.
     pub(crate) fn arrange(self, ink: &str, most: usize) -> Option<Page> {
         let (members, ends) = self.by_family();
         let mut arranger = Arranger::new(&self, ink, most);
@@ -101,7 +102,7 @@ impl Draft {
         Some(page)
     }
 
-    /// How long the page will be at most, so that it need not be moved as it grows.
+    /// An upper bound on the length of the page; reserving it avoids moving the page as it grows.
     fn text_len(&self) -> usize {
         let len = |(from, to): (u32, u32)| (to - from) as usize;
         let header = |family: &DraftFamily| {
@@ -114,7 +115,7 @@ impl Draft {
             + self.samples.iter().map(line).sum::<usize>()
     }
 
-    /// The samples of each family, in the order they came, and where each family's end: a counting sort.
+    /// The samples of each family, in the order of the input, and the end of each family's samples: a counting sort.
     fn by_family(&self) -> (Vec<u32>, Vec<usize>) {
         let mut places = vec![0_usize; self.families.len()];
         for sample in &self.samples {
@@ -138,7 +139,7 @@ impl Draft {
     }
 }
 
-/// The suffixes that names of samples have beyond that of their family.
+/// The suffixes that follow the family's name in names of samples.
 pub(crate) const SUFFIXES: [&str; 3] = ["_bucket", "_sum", "_count"];
 
 /// `x` and the suffix of `x_bucket`, `x_sum`, `x_count`.
@@ -151,12 +152,12 @@ pub(crate) fn piece(ink: &str, (from, to): (u32, u32)) -> &str {
     ink.get(from as usize..to as usize).unwrap_or_default()
 }
 
-/// A place in a text, which `limits::PAGE_BYTES` keeps far from the end of `u32`.
+/// The length of a text as a position; `limits::PAGE_BYTES` keeps it far below the maximum of `u32`.
 pub(crate) fn offset(text: &str) -> u32 {
     u32::try_from(text.len()).unwrap_or(u32::MAX)
 }
 
-/// A number of things, which `limits` keeps far from the end of `u32`.
+/// The number of items; `limits` keeps it far below the maximum of `u32`.
 pub(crate) fn count<T>(things: &[T]) -> u32 {
     u32::try_from(things.len()).unwrap_or(u32::MAX)
 }

@@ -1,9 +1,10 @@
-//! Exemplars: what a source gives as an example of what a counter or a bucket counted (OpenMetrics 1.0, "Exemplars").
+//! Exemplars: a source's examples of the observations that a counter or a bucket counted (OpenMetrics 1.0,
+//! "Exemplars").
 
 use super::label::Labels;
 use super::number;
 
-/// Divides what stands behind a sample's labels or value: up to ` # `, and the exemplar.
+/// Splits the rest of a line after the labels or the value into the part before ` # ` and the exemplar.
 pub(crate) fn split(tail: &str) -> (&str, Option<&str>) {
     let parts = tail.split_once('#');
     parts.map_or((tail, None), |(before, after)| {
@@ -11,7 +12,7 @@ pub(crate) fn split(tail: &str) -> (&str, Option<&str>) {
     })
 }
 
-/// An exemplar, as it is spelt: `{trace_id="1"} 0.5 1700000000.25`.
+/// An exemplar in its spelling on the page: `{trace_id="1"} 0.5 1700000000.25`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exemplar<'a>(&'a str);
 
@@ -20,7 +21,7 @@ impl<'a> Exemplar<'a> {
         Self(text)
     }
 
-    /// As OpenMetrics writes it.
+    /// The exemplar in the spelling of OpenMetrics.
     #[must_use]
     pub const fn as_str(&self) -> &'a str {
         self.0
@@ -38,13 +39,13 @@ impl<'a> Exemplar<'a> {
         self.numbers().next().unwrap_or(f64::NAN)
     }
 
-    /// When it was seen, in seconds since the epoch.
+    /// The time of its observation, in seconds since the epoch.
     #[must_use]
     pub fn timestamp(&self) -> Option<f64> {
         self.numbers().nth(1)
     }
 
-    /// What stands behind the labels, where there is no brace.
+    /// The numbers after the labels, which contain no brace.
     fn numbers(&self) -> impl Iterator<Item = f64> {
         let (_, numbers) = self.0.rsplit_once("} ").unwrap_or_default();
         numbers.split(' ').filter_map(|token| Some(number::read(token)?.value))

@@ -1,8 +1,8 @@
-//! How large a page may become: an upper bound on its size in every format, found in one pass over its text.
+//! An upper bound on the size of a page in every format, found in one pass over its text.
 //!
-//! The formats repeat what a page says once. JSON escapes a control character with six bytes, and has words of its own for
-//! every sample; OpenMetrics and protobuf give the parts of an illegal histogram a header each. So a page that is small as
-//! text may be large as something else, and is refused before anything renders it.
+//! Other formats repeat parts of a page. JSON escapes a control character with six bytes, and adds words of its own to
+//! every sample; OpenMetrics and protobuf write a header for each part of an illegal histogram. A page that is small as
+//! text may therefore be large in another format, and is refused before it is rendered.
 //!
 //! ```text
 //! each format <= text + text / 16                                   ; lengths in protobuf
@@ -13,12 +13,12 @@
 
 use super::{Family, Kind, Page};
 
-/// Bytes of a label, a sample and a family's header beyond those of its text.
+/// Bytes of a label, a sample and a family's header in addition to those of its text.
 const LABEL: usize = 4;
 const SAMPLE: usize = 96;
 const HEADER: usize = 96;
 
-/// Bytes of a label that is added to a sample, beyond its name and its value.
+/// Bytes of a label that is added to a sample, in addition to its name and its value.
 const ADDED: usize = 18;
 
 /// Blanks and line feeds of indented JSON before a label, a sample's other members, and a family's.
@@ -26,7 +26,7 @@ const INDENTED_LINE: usize = 1 + 8 * 5;
 const SAMPLE_LINES: usize = 6;
 const FAMILY_LINES: usize = 6;
 
-/// What a page's size in other formats depends on.
+/// The counts that a page's size in other formats depends on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Extent {
     pub(super) labels: usize,
@@ -45,7 +45,7 @@ impl Extent {
 }
 
 impl Page {
-    /// Determines the upper bounds on the page's size.
+    /// Determines the upper bound on the page's size.
     pub(crate) fn measure(&mut self) {
         self.extent = Extent::of(self);
     }
@@ -76,17 +76,17 @@ fn headers(family: &Family<'_>) -> usize {
     parts * (3 * family.name().len() + 2 * family.help().len() + HEADER)
 }
 
-/// What a text has of what takes more room elsewhere.
+/// Counts of the things in a text that take more bytes in another format.
 #[derive(Default)]
 struct Found {
-    /// Places where a quote follows an equals sign: labels, and perhaps some words of help.
+    /// Positions of a quote after an equals sign: labels, and possibly parts of help texts.
     labels: usize,
     controls: usize,
     separators: usize,
 }
 
 impl Found {
-    /// Eight bytes at a time: most have nothing to be found.
+    /// Reads eight bytes at a time, since most words contain nothing to count.
     fn in_text(text: &[u8]) -> Self {
         let mut found = Self::default();
         let (words, _) = text.as_chunks::<8>();
@@ -112,7 +112,7 @@ impl Found {
     }
 }
 
-/// Whether a byte of a word is below 0x20, or an equals sign, or 0xe2.
+/// Returns true if a byte of a word is below 0x20, or an equals sign, or 0xe2.
 const fn may_have_some(word: u64) -> bool {
     let below = word.wrapping_sub(repeat(0x20)) & !word & repeat(0x80);
     below | zero_byte(word ^ repeat(b'=')) | zero_byte(word ^ repeat(0xe2)) != 0
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn each_thing_that_takes_more_room_elsewhere_is_found_wherever_it_stands() {
+    fn each_thing_that_takes_more_bytes_in_another_format_is_found_at_any_position() {
         for at in 0..20 {
             let text = format!("{}=\"\u{1}\u{2028}=x\u{e9}\"=\"\n", "x".repeat(at));
             let Found { labels, controls, separators } = Found::in_text(text.as_bytes());
@@ -156,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_format_takes_more_than_was_said(
+        fn no_format_exceeds_the_upper_bound(
             kind in prop_oneof![Just("counter"), Just("histogram"), Just("summary"), Just("gauge")],
             help in "[\"a\\\\\u{1}\u{2028}]{0,40}",
             values in proptest::collection::vec("[a\u{1}\u{2028}\u{e9}\t]{0,300}", 0..6),

@@ -1,7 +1,7 @@
 //! Label blocks as the text format writes them, and the three escapes.
 //!
-//! A block is `{name="value",...}`, or nothing where there are no labels. Values stay escaped: an unescaped quote ends
-//! them, so the bytes `="` never stand inside a value, and names can be found without reading values.
+//! A block is `{name="value",...}`, or empty without labels. Values stay escaped: an unescaped quote ends a value, so
+//! the bytes `="` never occur inside one, and names can be found without reading values.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ impl<'a> Labels<'a> {
 impl<'a> Iterator for Labels<'a> {
     type Item = (&'a str, &'a str);
 
-    /// Not inlined, as there are many loops over labels.
+    /// Not inlined: the module has many loops over labels.
     #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
         let pair = self.rest.get(1..)?;
@@ -33,8 +33,8 @@ impl<'a> Iterator for Labels<'a> {
     }
 }
 
-/// The length of the label block at the beginning of a line's rest; 0 without labels. A block that is cut off ends with
-/// the line.
+/// The length of the label block at the beginning of the rest of a line; 0 without labels. A block without its closing
+/// brace ends with the line.
 pub(crate) fn block_len(bytes: &[u8]) -> usize {
     if bytes.first() != Some(&b'{') {
         return 0;
@@ -53,7 +53,7 @@ pub(crate) fn block_len(bytes: &[u8]) -> usize {
     }
 }
 
-/// The length of an escaped value: up to the first quote that no backslash escapes.
+/// The length of an escaped value: up to the first unescaped quote.
 fn value_len(bytes: &[u8]) -> usize {
     let mut at = 0;
     loop {
@@ -65,7 +65,8 @@ fn value_len(bytes: &[u8]) -> usize {
     }
 }
 
-/// How many bytes come before the first quote, backslash or line feed. Eight at a time: most of a page is values.
+/// The number of bytes before the first quote, backslash or line feed. Reads eight bytes at a time, since values are
+/// most of a page.
 pub(crate) fn plain_len(bytes: &[u8]) -> usize {
     let (words, tail) = bytes.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
@@ -85,20 +86,20 @@ const fn repeat(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// Marks the lowest zero byte of a word by its highest bit (bits above the first mark may be wrong).
+/// Marks the lowest zero byte of a word with its highest bit (bits above the first mark may be wrong).
 const fn zero_byte(word: u64) -> u64 {
     word.wrapping_sub(repeat(1)) & !word & repeat(0x80)
 }
 
-/// Sorts labels by name; false where a name stands twice. It stands alone since each further sorting of a type of its own
-/// costs 3 kB of module.
+/// Sorts labels by name; returns false if a name is repeated. It is a function of its own because each sort of another
+/// type adds 3 kB to the module.
 #[inline(never)]
 pub(crate) fn put_in_order(labels: &mut [(&str, &str)]) -> bool {
     labels.sort_unstable();
     labels.is_sorted_by(|a, b| a.0 < b.0)
 }
 
-/// Appends a label's value, escaped.
+/// Appends the value of a label, escaped.
 pub(crate) fn push_escaped(value: &str, out: &mut String) {
     for part in value.split_inclusive(['\\', '"', '\n']) {
         let Some((last, escape)) = part.as_bytes().last().and_then(|&byte| escape(byte)) else {
@@ -119,7 +120,7 @@ const fn escape(byte: u8) -> Option<(char, &'static str)> {
     }
 }
 
-/// Appends a help text, escaped: quotes stay as they are there, line feed and backslash do not.
+/// Appends a help text, escaped: line feeds and backslashes are escaped, quotes are not.
 pub(crate) fn push_escaped_help(help: &str, out: &mut String) {
     for (at, quoted) in help.split('"').enumerate() {
         if at > 0 {
@@ -129,7 +130,7 @@ pub(crate) fn push_escaped_help(help: &str, out: &mut String) {
     }
 }
 
-/// What an escaped value stands for.
+/// The text that an escaped value represents.
 pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
     if !raw.contains('\\') {
         return Cow::Borrowed(raw);
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_ends_at_the_brace_behind_its_last_value() {
+    fn a_block_ends_at_the_brace_after_its_last_value() {
         for (line, length) in [
             (r#"{a="1",b="}""} 5"#, 13),
             (" 5", 0),
@@ -170,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_escaped_value_stands_for_the_value(value in r#"([\\"\nan]|.){0,12}"#) {
+        fn an_escaped_value_unescapes_to_the_value(value in r#"([\\"\nan]|.){0,12}"#) {
             let mut raw = String::new();
             push_escaped(&value, &mut raw);
             prop_assert_eq!(unescape(&raw), value);
@@ -180,7 +181,7 @@ mod tests {
         }
 
         #[test]
-        fn plain_bytes_end_where_a_search_byte_by_byte_says(text in "[a\"\\\\\n]{0,40}") {
+        fn the_length_of_plain_bytes_is_that_of_a_byte_by_byte_search(text in "[a\"\\\\\n]{0,40}") {
             let expected = text.find(['"', '\\', '\n']).unwrap_or(text.len());
             prop_assert_eq!(plain_len(text.as_bytes()), expected);
         }

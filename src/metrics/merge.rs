@@ -1,8 +1,9 @@
-//! Several pages as one: each family once, with the samples of all pages, without copying any of them.
+//! Merges several pages into one: each family once, with the samples of all pages, without copying any of them.
 //!
-//! The first page that has a family gives its type, the first with a help text that. If a later page gives it another type,
-//! all keep their series, but the family loses its type; these samples are counted as [`Reason::TypeConflict`]. If several
-//! pages have a series, the first page's is kept, and the others are counted as [`Reason::Duplicate`].
+//! The first page that has a family gives its type, and the first page with a help text for it gives that. If a later
+//! page gives the family another type, all pages keep their series, but the family loses its type; these samples are
+//! counted as [`Reason::TypeConflict`]. If several pages have a series, the first page's is kept, and the others are
+//! counted as [`Reason::Duplicate`].
 
 mod duplicates;
 mod part;
@@ -19,8 +20,8 @@ use std::rc::Rc;
 pub struct Part<'a> {
     /// The page.
     pub page: Rc<Page>,
-    /// Labels that each of its samples has. They only save work: no series of one part is one of another's if some label
-    /// has another value in each.
+    /// Labels that each of its samples has. They only save work: two parts share no series if some label has a
+    /// different value in each.
     pub labels: &'a [(String, String)],
     /// True if its `awx_gateway_*` families are merged too.
     pub gateway_families: bool,
@@ -46,8 +47,8 @@ pub(crate) struct MergedFamily {
 
 /// Merges pages, in this order.
 ///
-/// A page with which the scrape would exceed [`limits::SCRAPE_SAMPLES`], or might exceed [`limits::SCRAPE_BYTES`], is left
-/// out whole.
+/// A page that would take the scrape over [`limits::SCRAPE_SAMPLES`], or might take it over [`limits::SCRAPE_BYTES`],
+/// is left out as a whole.
 #[must_use]
 pub fn merge(parts: &[Part<'_>]) -> Merged {
     let mut merged = Merged {
@@ -66,7 +67,7 @@ pub fn merge(parts: &[Part<'_>]) -> Merged {
 }
 
 impl Merged {
-    /// The samples of a part that are left out or lose their type, beyond those that its own report counts.
+    /// The samples of a part that are left out or lose their type, in addition to those in its own report.
     #[must_use]
     pub fn dropped(&self, part: usize) -> Dropped {
         self.dropped.get(part).copied().unwrap_or_default()
@@ -82,7 +83,7 @@ impl Merged {
         self.indented_by
     }
 
-    /// The families, in the order they came.
+    /// The families, in the order of the input.
     pub(crate) fn families(&self) -> &[MergedFamily] {
         &self.families
     }
@@ -101,7 +102,7 @@ impl Merged {
         helps.find(|help| !help.is_empty()).unwrap_or_default()
     }
 
-    /// The family of a page that a part is of. A part is only made of a family that exists.
+    /// The family that a part belongs to. A part is only made from an existing family.
     fn family(&self, part: &FamilyPart) -> Family<'_> {
         self.pages.get(part.page).and_then(|page| page.family(part.family)).unwrap_or(Family::EMPTY)
     }
@@ -124,7 +125,7 @@ impl Merged {
         fitting
     }
 
-    /// Puts the families of these parts together by name.
+    /// Groups the families of these parts by name.
     fn collect(&mut self, parts: &[Part<'_>], fitting: &[usize]) {
         let parts = || fitting.iter().filter_map(|&index| Some((index, parts.get(index)?)));
         let most = parts().map(|(_, part)| part.page.families().len()).max();
@@ -136,7 +137,7 @@ impl Merged {
                     continue;
                 }
                 let part = FamilyPart::whole(page, index);
-                // With one page each name is new.
+                // With a single page every name is new.
                 let found = (fitting.len() > 1).then(|| known.get(family.name()).copied());
                 match found.flatten().and_then(|at| self.families.get_mut(at)) {
                     Some(merged) => merged.add(part, family),
@@ -157,7 +158,7 @@ impl Merged {
         }
     }
 
-    /// Takes their types from families that cannot keep them.
+    /// Removes the types of families that cannot keep them.
     fn resolve_conflicts(&mut self) {
         let conflicts = self.conflicts();
         if !conflicts.contains(&true) {
@@ -181,7 +182,7 @@ impl Merged {
         self.families = joined(resolved);
     }
 
-    /// True for each family with several types, or with a sample whose name is that of another page's family.
+    /// True for each family with several types, or with a sample that has the name of another page's family.
     fn conflicts(&self) -> Vec<bool> {
         let ids: HashMap<&str, usize> = self
             .families
@@ -288,7 +289,7 @@ impl MergedFamily {
         self.parts.insert(at, part);
     }
 
-    /// Returns true if no series of one part can be another's: some label has another value in each.
+    /// Returns true if no series of one part can equal a series of another: some label has a different value in each.
     fn is_apart(&self, parts: &[Part<'_>]) -> bool {
         let value_of = |part: &FamilyPart, name: &str| {
             let labels = parts.get(part.page)?.labels;
@@ -304,7 +305,8 @@ impl MergedFamily {
     }
 }
 
-/// Families with each name once. The parts are in the order of their pages, since the first page's series is kept.
+/// Merges families with the same name. The parts are in the order of their pages, since the first page's series is
+/// kept.
 fn joined(families: Vec<MergedFamily>) -> Vec<MergedFamily> {
     let mut ids: HashMap<&str, usize> = HashMap::new();
     let mut distinct = 0;

@@ -1,24 +1,24 @@
 //! Names of metrics and labels (Prometheus documentation, "Metric names and labels").
 
-/// Whether it is `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+/// Returns true if the name matches `[a-zA-Z_:][a-zA-Z0-9_:]*`.
 #[must_use]
 pub fn is_metric_name(name: &str) -> bool {
     metric_name_len(name.as_bytes()) == name.len() && !name.is_empty()
 }
 
-/// Whether it is `[a-zA-Z_][a-zA-Z0-9_]*`, and not reserved: `__name__` is the metric's name, and prometheus_client gives
-/// up a page with another label that begins so.
+/// Returns true if the name matches `[a-zA-Z_][a-zA-Z0-9_]*` and is not reserved. Names that begin with `__` are
+/// reserved: `__name__` is the metric's name, and prometheus_client rejects a page with any other such label.
 #[must_use]
 pub fn is_label_name(name: &str) -> bool {
     label_name_len(name.as_bytes()) == name.len() && !name.is_empty() && !name.starts_with("__")
 }
 
-/// The bytes at the beginning that are a metric's name.
+/// The length of the metric name at the beginning.
 pub(crate) fn metric_name_len(bytes: &[u8]) -> usize {
     name_len(bytes, |byte| is_name_byte(byte) || byte == b':')
 }
 
-/// The bytes at the beginning that are a label's name, reserved or not.
+/// The length of the label name at the beginning, reserved or not.
 pub(crate) fn label_name_len(bytes: &[u8]) -> usize {
     name_len(bytes, is_name_byte)
 }

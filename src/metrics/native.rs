@@ -1,22 +1,22 @@
-//! Native histograms: what Prometheus takes in protobuf alone (Prometheus, "Native Histograms").
+//! Native histograms, which Prometheus only reads from protobuf (Prometheus, "Native Histograms").
 
-/// A native histogram of values that are not negative.
+/// A native histogram of non-negative values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NativeHistogram {
-    /// How many buckets there are to each doubling: 2 to the power of this.
+    /// The resolution: each doubling of the value has 2 to the power of this many buckets.
     pub schema: i32,
-    /// Values up to this count as zero.
+    /// Values up to this threshold count as zero.
     pub zero_threshold: f64,
-    /// How many did.
+    /// The number of values that count as zero.
     pub zero_count: u64,
-    /// Buckets by index, ascending, each with its own count. Those that are missing are empty.
+    /// Buckets by index, ascending, each with its own count. A missing bucket is empty.
     pub buckets: Vec<(i32, u64)>,
     /// The sum of all values.
     pub sum: f64,
 }
 
 impl NativeHistogram {
-    /// How many values there are.
+    /// The number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.zero_count + self.buckets.iter().map(|(_, count)| count).sum::<u64>()

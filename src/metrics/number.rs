@@ -1,4 +1,4 @@
-//! Values: reading the tokens that Prometheus reads, and writing floats as Python does.
+//! Values: reads the tokens that Prometheus reads, and writes floats as Python does.
 
 use std::fmt::{self, Write};
 
@@ -6,12 +6,12 @@ use std::fmt::{self, Write};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Number {
     pub(crate) value: f64,
-    /// The one spelling of what is not a decimal number.
+    /// The canonical spelling if the value is not a decimal number.
     pub(crate) spelling: Option<&'static str>,
 }
 
-/// Reads a value: what Go's `strconv.ParseFloat` takes, without the hexadecimal digits and underscores that Prometheus
-/// refuses (`model/textparse`, `parseFloat`). A decimal beyond the range of a float is none, as there.
+/// Reads a value: a token that Go's `strconv.ParseFloat` accepts, without the hexadecimal digits and underscores that
+/// Prometheus rejects (`model/textparse`, `parseFloat`). A decimal beyond the range of a float is rejected, as in Go.
 pub(crate) fn read(token: &str) -> Option<Number> {
     match token.as_bytes() {
         [b'0'..=b'9', ..] if token.len() <= 15 => integer(token).or_else(|| decimal(token)),
@@ -20,7 +20,7 @@ pub(crate) fn read(token: &str) -> Option<Number> {
     }
 }
 
-/// Up to 15 digits are exact in a float: no need of the long way.
+/// Up to 15 digits are exact in a float and need no general parser.
 fn integer(token: &str) -> Option<Number> {
     let mut value = 0_u64;
     for byte in token.bytes() {
@@ -56,28 +56,28 @@ fn special(token: &str) -> Option<Number> {
     })
 }
 
-/// A float as Python's `repr` prints it: the fewest digits that read back as the same float (where two numbers of so
-/// many digits are equally near, not always the same of the two). Legal in every exposition format; `NaN`, `+Inf` and
-/// `-Inf` as these have it.
+/// A float in the spelling of Python's `repr`: the shortest digits that read back as the same float (if two such
+/// numbers are equally near, the choice may differ from Python's). The spelling is legal in every exposition format;
+/// `NaN`, `+Inf` and `-Inf` are spelt as in these formats.
 pub struct Repr {
     bytes: [u8; Self::CAPACITY],
     len: usize,
 }
 
 impl Repr {
-    /// Sign, 17 digits, point, exponent: 24. The same before it is laid out: no more.
+    /// The result has at most 24 bytes: sign, 17 digits, point, exponent. The input of `lay_out` has no more.
     const CAPACITY: usize = 32;
 
     /// Formats a float.
     #[must_use]
     pub fn of(value: f64) -> Self {
         let mut repr = Self { bytes: [0; Self::CAPACITY], len: 0 };
-        // The buffer holds what any float needs, so writing to it does not fail.
+        // The buffer is large enough for any float, so writing to it does not fail.
         let _ = repr.write(value);
         repr
     }
 
-    /// The digits.
+    /// The formatted number.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.bytes.get(..self.len).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default()
@@ -109,8 +109,8 @@ impl Repr {
         self.lay_out(first, more, exponent)
     }
 
-    /// Writes `first.more * 10^exponent` as Python does: plain from 1e-4 up to 1e16, else with an exponent of two
-    /// digits at least.
+    /// Writes `first.more * 10^exponent` as Python does: without an exponent from 1e-4 up to 1e16, otherwise with an
+    /// exponent of at least two digits.
     fn lay_out(&mut self, first: &str, more: &str, exponent: i32) -> fmt::Result {
         match exponent {
             -4..0 => {
@@ -134,8 +134,8 @@ impl Repr {
     }
 }
 
-/// The significant digits of a positive decimal (`0.00123`, `120.0`, `1.2e-7`), and the power of ten that the first of
-/// them stands for.
+/// The significant digits of a positive decimal (`0.00123`, `120.0`, `1.2e-7`), and the power of ten of the first
+/// digit.
 fn shortest(decimal: &str) -> Option<(Repr, i32)> {
     let (mantissa, exponent) = decimal.split_once('e').unwrap_or((decimal, "0"));
     let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_prometheus_takes_for_a_value_is_read() {
+    fn values_that_prometheus_accepts_are_read() {
         for (token, value) in [
             ("1", 1.0),
             ("007", 7.0),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_prometheus_refuses_as_a_value_is_refused() {
+    fn values_that_prometheus_rejects_are_refused() {
         for token in [
             "", ".", "-", "+", "e5", "1e", "1e999", "-1e999", "0x1p3", "1_000", "1,5", "+nan",
             "-NaN", "in", "infinit", "--1", "1.2.3", "１", "None", "1d",

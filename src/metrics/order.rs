@@ -1,34 +1,34 @@
-//! Sorting by strings, in time linear in their bytes but for the sorting of integers.
+//! Sorts strings in time linear in their bytes, except for sorting integers.
 //!
-//! Strings are compared seven bytes at a time: a whole slice is sorted by the first seven, then each run of equals by
-//! the next seven, and so on. No prefix is read twice, whatever somebody puts in the labels, and equal strings end side
-//! by side, which finds duplicates without a hash table.
+//! Strings are compared seven bytes at a time: a whole slice is sorted by the first seven, then each run of equal keys
+//! by the next seven, and so on. No prefix is read twice, for any labels. Equal strings end up next to each other, so
+//! duplicates are found without a hash table.
 
 use std::cmp::Ordering;
 
-/// A string to sort by, and what it belongs to.
+/// A string to sort by, and the index of its item.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
     chunk: u64,
     start: u32,
     end: u32,
-    /// What the caller sorts.
+    /// The index of the caller's item.
     pub(crate) index: u32,
 }
 
 impl Key {
-    /// A key that is `ink[start..end]`.
+    /// A key for the string `ink[start..end]`.
     pub(crate) const fn new(start: u32, end: u32, index: u32) -> Self {
         Self { chunk: 0, start, end, index }
     }
 
-    /// The string.
+    /// The key's string.
     pub(crate) fn of<'a>(&self, ink: &'a [u8]) -> &'a [u8] {
         ink.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 
-    /// Seven bytes from `depth` on, and in the lowest byte how many there are, so that an end sorts before anything.
-    /// 8 stands for seven and more to come.
+    /// Seven bytes from `depth` on, with their number in the lowest byte, so that the end of a string sorts before any
+    /// byte. The number 8 means seven bytes with more after them.
     fn chunk_at(&self, ink: &[u8], depth: usize) -> u64 {
         let rest = self.of(ink).get(depth..).unwrap_or_default();
         if let Some(word) = rest.first_chunk::<8>() {
@@ -46,9 +46,9 @@ impl Key {
     }
 }
 
-/// Sorts keys by their strings, and keys of equal strings by `tie`, which gets their indices.
+/// Sorts keys by their strings, and keys of equal strings by `tie`, which receives their indices.
 ///
-/// `tie` is dynamic since each further type of it costs 9 kB of module, and it is called for equal strings only.
+/// `tie` is dynamic because each further type of it adds 9 kB to the module, and it is only called for equal strings.
 pub(crate) fn sort(ink: &[u8], keys: &mut [Key], tie: &mut dyn FnMut(u32, u32) -> Ordering) {
     let mut work = vec![(0, keys.len(), 0)];
     while let Some((from, to, depth)) = work.pop() {
@@ -90,13 +90,13 @@ mod tests {
     }
 
     #[test]
-    fn an_end_sorts_before_a_zero_byte() {
+    fn the_end_of_a_string_sorts_before_a_zero_byte() {
         assert_eq!(sorted(&[b"a\0", b"a", b"a\0\0\0\0\0\0", b"a\0\0\0\0\0\0\0"]), [1, 0, 2, 3]);
     }
 
     proptest! {
         #[test]
-        fn the_order_is_that_of_the_strings_then_of_the_tie(
+        fn keys_are_sorted_by_their_strings_and_then_by_the_tie(
             strings in proptest::collection::vec("[ab\0]{0,20}", 0..60),
         ) {
             let bytes: Vec<&[u8]> = strings.iter().map(|string| string.as_bytes()).collect();

@@ -1,24 +1,24 @@
 //! Adds a source's labels to each sample of its page.
 //!
-//! They come first, in the order of the configuration. A label of the page with the name of an added one gets
-//! `exported_` before its name, as often as it takes until the name is free in that series, shorter names first
-//! (Prometheus, `scrape.resolveConflictingExposedLabels`). Two series of a page may become equal by that; then the first
-//! one is kept, and the other is counted as a duplicate.
+//! The added labels come first, in the order of the configuration. A label of the page with the name of an added label
+//! gets the prefix `exported_`, repeated until the name is free in that series; shorter names are renamed first
+//! (Prometheus, `scrape.resolveConflictingExposedLabels`). Two series of a page may become equal in this way; then the
+//! first one is kept, and the other is counted as a duplicate.
 
 use super::draft::{count, offset};
 use super::order::{self, Key};
 use super::{Family, FamilySpan, Page, Reason, Sample, label};
 use crate::limits;
 
-/// A page would exceed [`limits::RENDERED_BYTES`] with its labels.
+/// The page would exceed [`limits::RENDERED_BYTES`] with the added labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
-/// The prefix of a label whose name is taken by an added one.
+/// The prefix of a label with the name of an added one.
 const EXPORTED: &str = "exported_";
 
 impl Page {
-    /// The page with these labels on each sample: legal names, each once.
+    /// The page with these labels on each sample. The names must be legal and distinct.
     ///
     /// # Errors
     /// If the page may exceed [`limits::RENDERED_BYTES`].
@@ -76,7 +76,7 @@ impl Page {
 /// The labels that each sample gets.
 struct Added<'a> {
     names: Vec<&'a str>,
-    /// The labels as they are written, behind an opening brace.
+    /// The labels in text format, after an opening brace.
     block: String,
 }
 
@@ -147,7 +147,7 @@ impl<'a> Added<'a> {
     }
 }
 
-/// Removes the lines from `body` on whose series an earlier line has. Returns how many.
+/// From `body` on, removes the lines that repeat the series of an earlier line. Returns their number.
 fn remove_repeats(text: &mut String, body: usize, family_len: usize) -> u32 {
     let lines = text.split_off(body);
     let (mut ink, mut keys, mut spans) = (String::new(), Vec::new(), Vec::new());
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_with_the_name_of_an_added_one_is_exported_in_its_series_alone() {
+    fn a_label_with_the_name_of_an_added_one_is_renamed_only_in_its_series() {
         let source =
             "a{source=\"p\",z=\"1\"} 1\na{z=\"2\"} 2\na{exported_source=\"q\",source=\"p\"} 3\n";
         let expected = concat!(
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn series_that_become_equal_are_one_and_the_other_is_counted() {
+    fn the_first_of_two_series_that_become_equal_is_kept_and_the_other_is_counted() {
         let page = relabelled("a{exported_b=\"1\"} 1\na{b=\"1\"} 2\n", &[("b", "x")]);
         assert_eq!(page.as_text(), "# TYPE a untyped\na{b=\"x\",exported_b=\"1\"} 2\n");
         assert_eq!(page.report().dropped.of(Reason::Duplicate), 1);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_exported_hundreds_of_times_over_is_exported_once_more() {
+    fn a_name_with_hundreds_of_prefixes_gets_one_more() {
         let name = |times: usize| "exported_".repeat(times) + "x";
         let labels: Vec<_> = (0..400).map(|times| format!("{}=\"\"", name(times))).collect();
         let page = text(&format!("a{{{}}} 1\n", labels.join(",")), &[("x", "1")]);
@@ -252,13 +252,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_a_value_is_no_label() {
+    fn a_name_inside_a_value_is_not_a_label() {
         let page = text("a{b=\",source=\\\"\"} 1\n", &[("source", "x")]);
         assert_eq!(page, "# TYPE a untyped\na{source=\"x\",b=\",source=\\\"\"} 1\n");
     }
 
     #[test]
-    fn a_label_of_an_exemplar_is_not_renamed_and_takes_no_name() {
+    fn a_label_of_an_exemplar_is_not_renamed_and_reserves_no_name() {
         let line = "a_total{source=\"1\"} 4 # {exported_source=\"2\",source=\"3\"} 5\n";
         let page = format!("# TYPE a counter\n{line}# EOF\n");
         let page = parse::openmetrics(page.into()).unwrap();
@@ -277,7 +277,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_relabelled_page_has_each_series_once_and_loses_none_uncounted(
+        fn a_relabelled_page_has_each_series_once_and_every_lost_series_is_counted(
             series in proptest::collection::vec(
                 proptest::collection::btree_map("[ab]|exported_a", "[\"\\\\xy]?", 0..3), 0..8),
             added in proptest::collection::btree_map("[ab]|exported_a", "[\"\\\\xy]?", 1..3),

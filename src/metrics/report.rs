@@ -1,45 +1,45 @@
-//! What became of a page: counted, so that nothing is lost silently.
+//! Counts the samples and lines of a page that were kept and dropped, so that nothing is lost silently.
 
-/// What reading a page gave.
+/// The result of reading a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Samples kept.
     pub samples: usize,
-    /// Lines that are no line of the format, or not UTF-8.
+    /// Lines that are invalid in the format, or not UTF-8.
     pub unreadable_lines: u64,
-    /// Samples that were readable but could not stand.
+    /// Samples that were readable but were left out.
     pub dropped: Dropped,
 }
 
 /// Why a readable sample was left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// Its series stands already: the first value is kept.
+    /// An earlier sample has the same series: the first value is kept.
     Duplicate,
-    /// Its family's type has no place for it, or an earlier page gave the family another type.
+    /// Its family's type has no such sample, or an earlier page gave the family another type.
     TypeConflict,
     /// Its page would have taken the scrape over `limits::SCRAPE_SAMPLES` or `limits::SCRAPE_BYTES`.
     ScrapeLimit,
-    /// It says when a series of a source began, which no page of ours does.
+    /// It is the creation time of a source's series, which the gateway's pages do not contain.
     Created,
-    /// Not a sample but its exemplar, which is longer than it may be, belongs to no counter and no bucket, or has labels
-    /// that no reader of every format takes.
+    /// An exemplar rather than a sample: it is too long, belongs to neither a counter nor a bucket, or has labels that
+    /// the reader of some format rejects.
     Exemplar,
-    /// A label's value is beyond `limits::LABEL_VALUE_BYTES`.
+    /// The value of a label exceeds `limits::LABEL_VALUE_BYTES`.
     LongValue,
-    /// Its line is beyond `limits::LINE_BYTES`; or not a sample but a help text, whose line is.
+    /// The line of a sample or a help text exceeds `limits::LINE_BYTES`.
     LongLine,
-    /// It was taken before 1970: Prometheus gives up the whole scrape at such a timestamp in text.
+    /// Its timestamp is before 1970: Prometheus rejects the whole scrape at such a timestamp in text.
     Timestamp,
-    /// Its name or that of a label stands in quotes.
+    /// Its name or the name of a label is in quotes.
     QuotedName,
 }
 
 impl Reason {
-    /// How many there are.
+    /// The number of reasons.
     pub(super) const COUNT: usize = 9;
 
-    /// Why something of a single page is.
+    /// The reasons for which a sample of a single page is left out.
     pub const OF_READING: [Self; 8] = [
         Self::Duplicate,
         Self::TypeConflict,
@@ -51,7 +51,7 @@ impl Reason {
         Self::QuotedName,
     ];
 
-    /// Why something is beside other pages.
+    /// The reasons for which a sample is left out when pages are merged.
     pub const OF_MERGING: [Self; 3] = [Self::Duplicate, Self::TypeConflict, Self::ScrapeLimit];
 
     /// The value of the label `reason`.
@@ -76,13 +76,13 @@ impl Reason {
 pub struct Dropped(pub(super) [u64; Reason::COUNT]);
 
 impl Dropped {
-    /// How many for this reason.
+    /// The number of samples left out for this reason.
     #[must_use]
     pub fn of(&self, reason: Reason) -> u64 {
         self.0.get(reason as usize).copied().unwrap_or_default()
     }
 
-    /// How many in all.
+    /// The number of samples left out for any reason.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().sum()

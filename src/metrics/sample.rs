@@ -1,7 +1,7 @@
 //! [`Sample`]: a view of one sample's line in a page's canonical text.
 //!
-//! A page keeps no table of its samples: a line is divided into its tokens when something asks for them. Any line can be
-//! divided; one that is not canonical gives tokens without meaning, never a panic.
+//! A page keeps no table of its samples: a line is divided into its tokens on demand. Any line can be divided; a line
+//! that is not canonical gives meaningless tokens, never a panic.
 
 use super::exemplar::{self, Exemplar};
 use super::label::{self, Labels};
@@ -31,7 +31,7 @@ impl<'a> Samples<'a> {
         Self { lines, family_len }
     }
 
-    /// Bytes of the lines that were not read yet.
+    /// Bytes of the lines that are still unread.
     pub(crate) const fn bytes_left(&self) -> usize {
         self.lines.len()
     }
@@ -66,61 +66,61 @@ impl<'a> Sample<'a> {
         Self { line, family_len, name_end, labels_end, value_end }
     }
 
-    /// Its full name, the suffix included.
+    /// The full name, including the suffix.
     #[must_use]
     pub fn name(&self) -> &'a str {
         self.piece(0, self.name_end)
     }
 
-    /// The part of its name behind its family's: empty, `_bucket`, `_sum` or `_count`.
+    /// The part of the name after the family's name: empty, `_bucket`, `_sum` or `_count`.
     #[must_use]
     pub fn suffix(&self) -> &'a str {
         self.piece(self.family_len, self.name_end)
     }
 
-    /// Its labels as the text format writes them, braces included; empty without labels.
+    /// The labels in text format, including the braces; empty without labels.
     #[must_use]
     pub fn label_block(&self) -> &'a str {
         self.piece(self.name_end, self.labels_end)
     }
 
-    /// Its labels: names, and values still escaped.
+    /// The labels: names, and values still escaped.
     #[must_use]
     pub fn labels(&self) -> Labels<'a> {
         Labels::of(self.label_block())
     }
 
-    /// Its value.
+    /// The value.
     #[must_use]
     pub fn value(&self) -> f64 {
         number::read(self.token()).map_or(f64::NAN, |number| number.value)
     }
 
-    /// Its value as it is spelt: as the source wrote it, or `NaN`, `+Inf`, `-Inf`.
+    /// The value in the source's spelling, or `NaN`, `+Inf`, `-Inf`.
     #[must_use]
     pub fn token(&self) -> &'a str {
         self.piece(self.labels_end + 1, self.value_end)
     }
 
-    /// Its timestamp in milliseconds since the epoch, as it is spelt.
+    /// The timestamp in milliseconds since the epoch, in its spelling on the page.
     #[must_use]
     pub fn timestamp(&self) -> Option<&'a str> {
         exemplar::split(self.rest(self.value_end)).0.strip_prefix(' ')
     }
 
-    /// Its exemplar.
+    /// The exemplar.
     #[must_use]
     pub fn exemplar(&self) -> Option<Exemplar<'a>> {
         exemplar::split(self.rest(self.value_end)).1.map(Exemplar::of)
     }
 
-    /// The part of its line behind the labels: a blank, the value, the timestamp if any.
+    /// The part of the line after the labels: a blank, the value, the timestamp if any.
     #[must_use]
     pub fn tail(&self) -> &'a str {
         exemplar::split(self.rest(self.labels_end)).0
     }
 
-    /// The whole line, the exemplar included, without its line feed.
+    /// The whole line, including the exemplar, without the line feed.
     #[must_use]
     pub const fn line(&self) -> &'a str {
         self.line
@@ -137,7 +137,7 @@ impl<'a> Sample<'a> {
         self.line.get(from..).unwrap_or_default()
     }
 
-    /// Not inlined, as there are many uses.
+    /// Not inlined: it has many callers.
     #[inline(never)]
     fn piece(&self, from: usize, to: usize) -> &'a str {
         self.line.get(from..to).unwrap_or_default()
@@ -172,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_lines_make_a_reader_panic(lines in "[a{}\",=\\\\ #1\né]{0,60}", length in 0..70_usize) {
+        fn no_line_makes_a_reader_panic(lines in "[a{}\",=\\\\ #1\né]{0,60}", length in 0..70_usize) {
             for sample in Samples::of(&lines, length) {
                 let tokens = (sample.name(), sample.suffix(), sample.value(), sample.timestamp());
                 let _ = (tokens, sample.exemplar(), sample.tail(), sample.without_exemplar());

@@ -1,26 +1,26 @@
-//! What of a page somebody asked for: the controller's query, and ours.
+//! The families and samples that a query selects, with the controller's parameters and the gateway's own.
 
 use super::{GATEWAY_PREFIX, Sample, label};
 use std::collections::BTreeSet;
 
-/// What to render. The default is all.
+/// The families and samples to render. The default is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selection {
-    /// Which of the controller's two groups: `dbonly`, `subsystemonly`.
+    /// The controller's group of families: `dbonly`, `subsystemonly`.
     pub group: Group,
-    /// `metric`: of the subsystem group, these families only. Empty means all.
+    /// `metric`: in the subsystem group, only these families. Empty means all.
     pub metrics: BTreeSet<String>,
-    /// `node`: of the subsystem group, only samples that their page gave such a label `node`; and not the gateway's
-    /// families, which know no nodes. Empty means all.
+    /// `node`: in the subsystem group, only samples with such a label `node` from their page. The gateway's families have
+    /// no nodes and are left out. Empty means all.
     pub nodes: BTreeSet<String>,
-    /// `name[]`: these families only, whatever their group. Empty means all.
+    /// `name[]`: only these families, of either group. Empty means all.
     pub names: BTreeSet<String>,
-    /// `gateway`: with or without the gateway's own families.
+    /// `gateway`: all families, only the gateway's own, or all others.
     pub gateway: GatewaySelection,
 }
 
-/// The controller has two groups of families: what it counts in its database, `awx_*`, and what its subsystems report,
-/// which is all else, the gateway's families among them.
+/// The controller has two groups of families: the numbers from its database, `awx_*`, and the reports of its
+/// subsystems, which are all other families, including the gateway's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Group {
     /// Both.
@@ -30,33 +30,33 @@ pub enum Group {
     Database,
     /// `subsystemonly=1`.
     Subsystem,
-    /// Both of these at once: nothing is left.
+    /// Both of these at once select nothing.
     Neither,
 }
 
-/// What becomes of the families `awx_gateway_*`.
+/// The selection of the families `awx_gateway_*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum GatewaySelection {
-    /// They are like the others.
+    /// The gateway's families are selected like the others.
     #[default]
     All,
-    /// No others.
+    /// Only the gateway's families.
     Only,
-    /// All others.
+    /// Only the other families.
     None,
 }
 
-/// What of a family.
+/// The selected part of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Share {
     All,
-    /// The samples for which [`Selection::has_node`] says so; without any, not even its header.
+    /// The samples for which [`Selection::has_node`] returns true; without any, the header is left out too.
     Nodes,
     Nothing,
 }
 
 impl Selection {
-    /// Whether any of the gateway's families may be asked for.
+    /// Returns true if the selection may contain a family of the gateway.
     #[must_use]
     pub fn has_gateway_families(&self) -> bool {
         let names_one = |names: &BTreeSet<String>| {
@@ -69,7 +69,7 @@ impl Selection {
             && names_one(&self.metrics)
     }
 
-    /// What of the family of this name is asked for.
+    /// The selected part of the family with this name.
     pub(crate) fn share_of(&self, name: &str) -> Share {
         let is_gateway = name.starts_with(GATEWAY_PREFIX);
         let is_asked_for = match self.gateway {
@@ -104,7 +104,7 @@ impl Selection {
         }
     }
 
-    /// Whether a sample is of a node that is asked for.
+    /// Returns true if the sample belongs to a selected node.
     pub(crate) fn has_node(&self, sample: Sample<'_>) -> bool {
         let node = sample.labels().find(|(name, _)| *name == "node");
         node.is_some_and(|(_, value)| self.nodes.contains(label::unescape(value).as_ref()))

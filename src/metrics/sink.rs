@@ -1,17 +1,18 @@
-//! [`Sink`]: who families are told to, so that what tells them need not know what becomes of them.
+//! [`Sink`]: receives metric families; decouples producers from encoders.
 
 use super::builder::Value;
 use super::{Kind, NativeHistogram, PageBuilder};
 
-/// Takes families one after another, each with its samples behind it. Samples may come in any order.
+/// Receives families one after another, each followed by its samples. Samples may come in any order.
 pub trait Sink {
     /// Begins a family.
     fn family(&mut self, name: &str, kind: Kind, help: &str);
 
-    /// Adds a sample to the family at hand: `suffix` is empty, `_bucket`, `_sum` or `_count`.
+    /// Adds a sample to the current family: `suffix` is empty, `_bucket`, `_sum` or `_count`.
     fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: Value);
 
-    /// Adds a family of one native histogram, if there is one. What has no place for such does not ask.
+    /// Adds a family of one native histogram, if there is one. A sink that does not support native histograms does not
+    /// call `_histogram`.
     fn native(
         &mut self,
         _name: &'static str,
@@ -20,13 +21,13 @@ pub trait Sink {
     ) {
     }
 
-    /// Whether it looks at labels. For one that does not they need not be put together.
+    /// Returns true if the sink reads labels. A producer need not format labels for a sink that ignores them.
     fn reads_labels(&self) -> bool {
         true
     }
 
-    /// Notes what the series depend on. Between equal notes, in the same order, the families, the samples and their
-    /// labels are to be the same too, and only values differ: what is not told of need not be looked at.
+    /// Records a value that the set of series depends on. Two outputs with equal records, in the same order, must have
+    /// the same families, samples and labels, and differ only in values. Everything else need not be compared.
     fn shape(&mut self, _: u32) {}
 }
 

@@ -1,4 +1,4 @@
-//! The stored form of a [`Page`]: its text, and behind it an index of its families, so that a reader parses nothing.
+//! The stored form of a [`Page`]: its text, followed by an index of its families, so that a reader does not parse it.
 //!
 //! ```text
 //! page     text  family*  trailer
@@ -6,9 +6,9 @@
 //! flags    kind | exemplars << 8 | timestamps << 9 | conformance << 16
 //! trailer  labels:u64 rendered:u64 families:u32 version:u32 checksum:u64
 //! ```
-//! All numbers are little-endian. The index is behind the text, so that the text stays at its place in memory. The checksum
-//! covers the index and the trailer. A value that is cut short, has another version, or an index that does not fit its text
-//! is treated as absent. The text itself is not checked: whatever it contains, readers of it do not panic.
+//! All numbers are little-endian. The index follows the text, so the text keeps its position in memory. The checksum
+//! covers the index and the trailer. A value that is cut short, has another version, or has an index that does not fit
+//! its text is treated as absent. The text itself is not checked: readers do not panic on any content.
 
 use super::extent::Extent;
 use super::{Conformance, FamilySpan, Kind, Page, Report};
@@ -23,7 +23,7 @@ const EXEMPLARS: u32 = 1 << 8;
 const TIMESTAMPS: u32 = 1 << 9;
 
 impl Page {
-    /// The page with its index, as it is stored.
+    /// The page with its index, in the stored form.
     #[must_use]
     pub fn into_stored(self) -> Vec<u8> {
         let Self { text, families, extent, .. } = self;
@@ -108,8 +108,8 @@ impl FamilySpan {
     }
 }
 
-/// Returns true if families follow each other without a gap, from the beginning of the text to its end, each with its parts
-/// in order and with its lines ended.
+/// Returns true if the families follow each other without a gap from the beginning of the text to its end, each with
+/// its parts in order and its last line complete.
 fn fit(families: &[FamilySpan], text: &str) -> bool {
     let mut at = 0;
     let all_fit = families.iter().all(|family| {
@@ -130,7 +130,8 @@ fn fit(families: &[FamilySpan], text: &str) -> bool {
     all_fit && at as usize == text.len()
 }
 
-/// FNV-1a. It protects against mistakes, not against writers with intent: these could store any page.
+/// FNV-1a. It protects against accidental damage, not against deliberate changes: an attacker with write access could
+/// store any page.
 fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_page_reads_back_as_it_was() {
+    fn a_stored_page_reads_back_unchanged() {
         let (written, read) = (page(), Page::from_stored(page().into_stored()).unwrap());
         assert_eq!((written.as_text(), &written.families), (read.as_text(), &read.families));
         assert_eq!(written.rendered_at_most(), read.rendered_at_most());
@@ -176,7 +177,7 @@ mod tests {
         assert_eq!(Page::from_stored(newer), None);
     }
 
-    /// The stored page after this change of its index, with a checksum that fits.
+    /// The stored page after a change of its index, with a matching checksum.
     fn with_index(change: impl Fn(&mut [u8])) -> Option<Page> {
         let mut bytes = page().into_stored();
         let index = bytes.len() - TRAILER - page().families.len() * FAMILY;

@@ -1,9 +1,9 @@
-//! Gathers the page of a scrape: the sources' last good pages, and the gateway's own families behind them.
+//! Gathers the page of a scrape: the sources' last good pages, followed by the gateway's own families.
 //!
-//! The sources' pages are stored parsed, labelled and indexed: a VM copies one when its generation changed, selects families
-//! by the index and copies their lines. It keeps its renderings, also compressed, so that nothing is copied, rendered or
-//! compressed again while no page changes. Of the gateway's own families only the numbers are new in every scrape; they are
-//! written behind the sources', over those of the last scrape.
+//! The sources' pages are stored parsed, labelled and indexed: a VM copies a page when its generation changed, selects
+//! families by the index and copies their lines. The VM keeps its renderings, also compressed, so that nothing is
+//! copied, rendered or compressed again while no page changes. Of the gateway's own families only the numbers are new
+//! in every scrape; they are written after the sources' families, over those of the last scrape.
 //!
 //! Work on many samples is done in slices ([`job`]): the scrape then waits for ticks.
 
@@ -50,8 +50,8 @@ pub type Gathered = (Encoding, Rc<Vec<u8>>);
 struct Loaded {
     generation: u64,
     page: Rc<Page>,
-    /// The time of its pull, according to the head that named it first: its age counts from here, whatever the head names
-    /// since.
+    /// The time of its pull, from the first head that named it. Its age counts from this time, even if later heads name
+    /// another.
     succeeded: Time,
 }
 
@@ -94,8 +94,8 @@ impl Gatherer {
         }
     }
 
-    /// The page that a client may see, and its encoding: a small page is not compressed. The next scrape writes into the
-    /// same memory, unless someone still holds the page.
+    /// The page that a client may see, and its encoding: a small page is not compressed. The next scrape writes into
+    /// the same memory, unless the page is still referenced.
     ///
     /// Returns `None` if that takes more work than one callback may do; [`Gatherer::advance`] does it.
     pub fn page(
@@ -178,7 +178,7 @@ impl Gatherer {
         awaited.into_iter().any(|index| permit.view().shows_source(index))
     }
 
-    /// The reason why the only source that a permit opens has no page to serve, if it has none. To be called after its page
+    /// The reason why the only source in a permit has no page to serve, if it has none. Must be called after its page
     /// was gathered.
     pub fn problem(&self, host: &dyn Host, permit: &Permit) -> Option<String> {
         let sources = self.sources(host, self.heads(host, permit.view()));
@@ -228,7 +228,7 @@ impl Gatherer {
         page
     }
 
-    /// Writes the gateway's families behind the sources'.
+    /// Writes the gateway's families after the sources'.
     fn add_own(
         &self,
         host: &dyn Host,
@@ -261,7 +261,7 @@ impl Gatherer {
         let mut numbers = form.numbers();
         write(&mut numbers);
         if !form.fits(&numbers) {
-            // First, so that the new one can have its memory.
+            // The old form is dropped first, so that the new one can reuse its memory.
             *form = Form::default();
             let mut draft = Draft::default();
             write(&mut draft);
@@ -278,7 +278,7 @@ impl Gatherer {
     /// The gateway's families, with those of the same names that the page of a source may contain.
     fn render_own(&self, own: Page, extras: Extras, sources: &Sources, wanted: &Wanted) -> Vec<u8> {
         let own = Part {
-            // Within the limits of what it counts, so its labels fit.
+            // The page is within the limits on the gateway's own series, so its labels fit.
             page: Rc::new(own.with_labels(self.own.labels()).unwrap_or_default()),
             labels: self.own.labels(),
             gateway_families: true,
@@ -347,7 +347,7 @@ impl Gatherer {
         statuses.filter_map(status).collect()
     }
 
-    /// Tells the VM that pulls that the sources are wanted.
+    /// Notifies the pulling VM that the sources are in use.
     fn want(&self, host: &dyn Host, now: Time) {
         let since = now.checked_sub(self.wanted.get());
         if since.is_none_or(|since| since >= limits::WANTED_EVERY) {
@@ -367,7 +367,8 @@ impl Gatherer {
         new.map(|head| head.bytes).sum()
     }
 
-    /// Copies pages with another generation than this VM has, until so many bytes are copied. Returns the number of bytes.
+    /// Copies pages with another generation than this VM has, until this many bytes are copied. Returns the number of
+    /// bytes.
     fn load(&self, host: &dyn Host, heads: &[Option<Head>], most: usize) -> usize {
         let mut loaded = self.loaded.borrow_mut();
         let mut copied = 0;
@@ -380,7 +381,7 @@ impl Gatherer {
             if copied >= most {
                 break;
             }
-            // A page that is stored before the head that names it is read with the next scrape.
+            // A page can be stored before the head that names it; it is then read in the next scrape.
             if let Some((generation, page)) = keys.page(host)
                 && generation == head.generation
             {
@@ -401,19 +402,19 @@ fn keeps(source: &Source) -> bool {
     source.gateway_families == GatewayFamilyPolicy::Keep
 }
 
-/// Returns true if a page of a pull at that time is too old to be served.
+/// Returns true if a page of a pull at that time is too old to serve.
 fn is_old(succeeded: Time, source: &Source, now: Time) -> bool {
-    // A time in the future can only come from a clock that was set back since: the page's age is not known.
+    // A time in the future means that a clock was set back: the page's age is not known.
     let is_of_now = succeeded <= now + limits::CLOCK_SLACK;
     !is_of_now || now.saturating_sub(succeeded) > source.stale_after
 }
 
-/// Returns true for a format of text lines, in which numbers are filled in.
+/// Returns true for a text format with lines, in which numbers are filled in.
 const fn has_forms(format: Format) -> bool {
     matches!(format, Format::Text | Format::OpenMetrics)
 }
 
-/// The bytes behind the last family.
+/// The bytes after the last family.
 const fn end(format: Format) -> &'static [u8] {
     match format {
         Format::OpenMetrics => openmetrics::END,

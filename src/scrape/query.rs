@@ -4,21 +4,21 @@
 use crate::metrics::{GatewaySelection, Group, Selection};
 use std::collections::BTreeSet;
 
-/// What a query asks for.
+/// The parameters of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// `format=`: the last one counts.
+    /// `format=`: the last one is used.
     pub format: Option<String>,
     /// The families and samples.
     pub selection: Selection,
-    /// `source=`: only these sources; empty for all.
+    /// `source=`: only these sources; empty means all.
     pub sources: BTreeSet<String>,
-    /// Whether there is an `access_token=`, which the controller takes and this gateway does not: URLs are logged.
+    /// True if there is an `access_token=`, which the controller accepts and this gateway does not: URLs are logged.
     pub holds_token: bool,
 }
 
 impl Query {
-    /// Reads a query string. Octets that are not UTF-8 become U+FFFD, which no name and no value of ours contains.
+    /// Reads a query string. Octets that are not UTF-8 become U+FFFD, which no name or value of the gateway contains.
     #[must_use]
     pub fn parse(query: &[u8]) -> Self {
         let mut parsed = Self::default();
@@ -27,7 +27,7 @@ impl Query {
             let selection = &mut parsed.selection;
             match &*name {
                 "format" => parsed.format = Some(value.into_owned()),
-                // Only exactly `1` counts for the controller.
+                // The controller only accepts exactly `1`.
                 "dbonly" => database_only = value == "1",
                 "subsystemonly" => subsystem_only = value == "1",
                 "metric" => drop(selection.metrics.insert(value.into_owned())),
@@ -67,13 +67,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asks_for_everything() {
+    fn an_empty_query_selects_everything() {
         assert_eq!(Query::parse(b""), Query::default());
         assert_eq!(Query::parse(b"foo=bar&&=&dbonly=true&subsystemonly"), Query::default());
     }
 
     #[test]
-    fn the_groups_are_the_controllers() {
+    fn the_groups_are_those_of_the_controller() {
         let group = |query: &[u8]| Query::parse(query).selection.group;
         assert_eq!(group(b"dbonly=1"), Group::Database);
         assert_eq!(group(b"subsystemonly=1"), Group::Subsystem);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn names_repeat_and_take_no_lists() {
+    fn names_may_repeat_and_are_not_comma_separated() {
         let query = Query::parse(b"metric=a&metric=b,c&node=awx%2D1&name[]=x&name%5B%5D=y+z");
         assert_eq!(query.selection.metrics, names(&["a", "b,c"]));
         assert_eq!(query.selection.nodes, names(&["awx-1"]));
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gateways_families_are_chosen_apart() {
+    fn the_gateways_families_are_selected_separately() {
         let gateway = |query: &[u8]| Query::parse(query).selection.gateway;
         assert_eq!(gateway(b"gateway=only"), GatewaySelection::Only);
         assert_eq!(gateway(b"gateway=none"), GatewaySelection::None);
@@ -98,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn the_last_format_counts() {
+    fn the_last_format_is_used() {
         assert_eq!(Query::parse(b"format=txt&format=json").format.as_deref(), Some("json"));
         assert_eq!(Query::parse(b"format").format.as_deref(), Some(""));
     }
 
     #[test]
-    fn a_token_is_noticed_and_not_kept() {
+    fn a_token_is_detected_and_not_kept() {
         let query = Query::parse(b"access%5Ftoken=secret&format=txt");
         assert!(query.holds_token && !format!("{query:?}").contains("secret"));
         assert!(!Query::parse(b"x=access_token&access_tokens=1").holds_token);
@@ -112,7 +112,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(query in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn no_query_makes_the_parser_panic(query in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = Query::parse(&query);
         }
     }

@@ -1,33 +1,34 @@
-//! CRC-32 as gzip has it (RFC 1952, section 8).
+//! The CRC-32 of gzip (RFC 1952, section 8).
 //!
-//! Eight bytes at a time by eight tables: a fifth of the time of one table, which waits for each look-up before the next.
-//! They are made when they are first needed, which takes less than checking 20 kB; in the module they would take 8 kB.
+//! Reads eight bytes at a time with eight tables: a fifth of the time of one table, in which each look-up waits for the
+//! one before. The tables are made on first use, in less time than checking 20 kB takes; in the module they would take
+//! 8 kB.
 
 use std::sync::LazyLock;
 
-/// A checksum that goes on.
+/// A checksum that can be continued.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crc {
     /// The remainder, complemented.
     state: u32,
 }
 
-/// The polynomial, its lowest power in the highest bit.
+/// The polynomial, with its lowest power in the highest bit.
 const POLYNOMIAL: u32 = 0xedb8_8320;
 
-/// What a byte leaves behind, with none to seven zero bytes after it.
+/// The remainder of a byte followed by zero to seven zero bytes.
 static TABLES: LazyLock<[Table; 8]> = LazyLock::new(tables);
 
 #[derive(Clone, Copy)]
 struct Table([u32; 256]);
 
 impl Crc {
-    /// Of no bytes.
+    /// The checksum of no bytes.
     pub(super) const fn new() -> Self {
         Self { state: !0 }
     }
 
-    /// Of the bytes so far and these.
+    /// The checksum of the bytes so far followed by these.
     #[must_use]
     pub(super) fn then(self, bytes: &[u8]) -> Self {
         let [t0, t1, t2, t3, t4, t5, t6, t7] = &*TABLES;
@@ -52,7 +53,7 @@ impl Table {
         self.0.get(usize::from(byte)).copied().unwrap_or_default()
     }
 
-    /// What a remainder is a byte later, by the first table.
+    /// The remainder after one more byte, with the first table.
     fn next(&self, state: u32) -> u32 {
         let [lowest, ..] = state.to_le_bytes();
         self.of(lowest) ^ state >> 8
@@ -87,7 +88,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_goes_on_where_it_stopped(bytes: Vec<u8>, at: prop::sample::Index) {
+        fn a_checksum_continues_from_any_position(bytes: Vec<u8>, at: prop::sample::Index) {
             let (first, second) = bytes.split_at(at.index(bytes.len() + 1));
             let whole = Crc::new().then(&bytes).value();
             prop_assert_eq!(Crc::new().then(first).then(second).value(), whole);

@@ -26,7 +26,7 @@ fn parsed(page: &Page) -> Value {
     serde_json::from_str(&rendered(page, None)).unwrap()
 }
 
-/// The samples of each family, in an order of their own: the controller's is not ours.
+/// Sorts the samples of each family, since the controller's order differs from the gateway's.
 fn sorted(mut page: Value) -> Value {
     for family in page.as_object_mut().unwrap().values_mut() {
         let samples = family["samples"].as_array_mut().unwrap();
@@ -38,10 +38,10 @@ fn sorted(mut page: Value) -> Value {
 }
 
 #[test]
-fn the_captured_json_is_what_the_captured_text_gives() {
+fn the_captured_text_renders_as_the_captured_json() {
     let mut ours = sorted(parsed(&page(capture!("m-admin-text"))));
     let theirs = sorted(serde_json::from_str(capture!("m-admin-json")).unwrap());
-    // What the page prints twice: the first value stands, the controller's JSON has the last.
+    // Series that the page prints twice: the gateway keeps the first value, the controller's JSON has the last.
     for name in ["pipe_execute_seconds", "pipe_execute_calls", "send_metrics_seconds"] {
         let name = format!("subsystem_metrics_{name}");
         for (ours, theirs) in ours[&name]["samples"]
@@ -58,8 +58,8 @@ fn the_captured_json_is_what_the_captured_text_gives() {
 }
 
 #[test]
-fn a_captured_page_that_stands_in_our_order_is_rendered_to_the_byte() {
-    // One family of the capture for each thing there is: labels or none, one line or indented.
+fn a_captured_page_in_canonical_order_is_rendered_byte_for_byte() {
+    // Families of the capture with and without labels, on one line and indented.
     let source = "# HELP awx_system_info AWX System Information\n# TYPE awx_system_info gauge\n";
     let line = capture!("m-admin-text").lines().find(|line| line.starts_with("awx_system_info"));
     let page = page(&format!(
@@ -74,7 +74,7 @@ fn a_captured_page_that_stands_in_our_order_is_rendered_to_the_byte() {
 }
 
 #[test]
-fn an_indent_is_eight_at_most_and_zero_is_one_line() {
+fn an_indent_is_at_most_eight_and_zero_means_one_line() {
     let page = page("a{b=\"c\"} 1\n");
     let line =
         r#"{"a":{"help_text":"","type":"unknown","samples":[{"labels":{"b":"c"},"value":1.0}]}}"#;
@@ -87,7 +87,7 @@ fn an_indent_is_eight_at_most_and_zero_is_one_line() {
 }
 
 #[test]
-fn what_is_empty_stays_on_its_line_when_indented() {
+fn empty_objects_and_arrays_stay_on_one_line_when_indented() {
     assert_eq!(rendered(&Page::default(), Some(4)), "{}");
     let expected =
         "{\n \"a\": {\n  \"help_text\": \"\",\n  \"type\": \"gauge\",\n  \"samples\": []\n }\n}";
@@ -95,7 +95,7 @@ fn what_is_empty_stays_on_its_line_when_indented() {
 }
 
 #[test]
-fn what_no_json_number_says_is_a_string() {
+fn values_that_json_numbers_cannot_express_are_strings() {
     let values =
         parsed(&page("a 1\na{b=\"1\"} NaN\na{b=\"2\"} +Inf\na{b=\"3\"} -Inf\na{b=\"4\"} 1e-5\n"));
     let values: Vec<_> =
@@ -116,7 +116,7 @@ fn strings_are_escaped_as_the_controller_escapes_them() {
 }
 
 #[test]
-fn counters_go_without_total_unless_that_name_is_taken() {
+fn counters_lose_total_unless_the_shorter_name_is_taken() {
     let source = "# TYPE a_total counter\na_total 1\n# TYPE b_total counter\nb_total 2\n\
                   # TYPE b gauge\nb 3\n# TYPE c counter\nc 4\n# TYPE d_total gauge\nd_total 5\n";
     let names: Vec<_> = parsed(&page(source)).as_object().unwrap().keys().cloned().collect();
@@ -135,7 +135,7 @@ fn only_samples_of_histograms_have_a_type() {
 
 proptest! {
     #[test]
-    fn strings_mean_in_json_what_they_meant_on_the_page(
+    fn strings_have_the_same_meaning_in_json_as_in_text(
         help in "(?s).{0,20}",
         value in r#"(?s)([\\"n\n\t\u{8}\u{c}\u{2028}\u{2029}\u{202a}é]|.){0,20}"#,
         number: f64,
@@ -146,7 +146,7 @@ proptest! {
         let page = parsed(&built);
         prop_assert_eq!(&page["a"]["help_text"], help.trim_matches([' ', '\t']));
         prop_assert_eq!(&page["a"]["samples"][0]["labels"]["l"], &value);
-        // Not by serde_json, whose floats are off by a bit now and then.
+        // The number is compared as text, since serde_json's floats are occasionally off by one bit.
         let number = Repr::of(number);
         prop_assert!(rendered(&built, None).contains(number.as_str()));
     }

@@ -1,4 +1,4 @@
-//! JSON, token by token, laid out as Python's `json.dumps` lays it out.
+//! Writes JSON, token by token, in the layout of Python's `json.dumps`.
 
 /// Writes JSON.
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub(super) struct Writer {
     is_empty: bool,
 }
 
-/// A state to go back to.
+/// A state to return to.
 #[derive(Debug)]
 pub(super) struct Mark {
     len: usize,
@@ -23,7 +23,7 @@ impl Writer {
         Self { out: Vec::new(), indent, depth: 0, is_empty: true }
     }
 
-    /// Begins an object or an array, by its bracket.
+    /// Begins an object or an array with this bracket.
     pub(super) fn open(&mut self, bracket: u8) {
         self.out.push(bracket);
         self.depth += 1;
@@ -39,7 +39,7 @@ impl Writer {
         self.is_empty = false;
     }
 
-    /// Begins an array's element.
+    /// Begins an element of an array.
     pub(super) fn element(&mut self) {
         if !self.is_empty {
             self.out.push(b',');
@@ -48,7 +48,7 @@ impl Writer {
         self.new_line();
     }
 
-    /// Begins an object's member. A key needs no escapes.
+    /// Begins a member of an object. The key must need no escapes.
     pub(super) fn key(&mut self, key: &str) {
         self.element();
         self.out.push(b'"');
@@ -60,8 +60,9 @@ impl Writer {
         self.out.extend_from_slice(number.as_bytes());
     }
 
-    /// Writes a string that is escaped as in the text format. Its escapes are JSON's too; what JSON escapes beyond them
-    /// is escaped here, and U+2028 and U+2029, as Django REST framework does, for readers that take JSON for JavaScript.
+    /// Writes a string that is escaped as in the text format. Its escapes are also JSON's; the other characters that
+    /// JSON escapes are escaped here. U+2028 and U+2029 are escaped as well, as in Django REST framework, for readers
+    /// that treat JSON as JavaScript.
     pub(super) fn string(&mut self, escaped: &str) {
         self.out.push(b'"');
         let mut rest = escaped.as_bytes();
@@ -75,7 +76,7 @@ impl Writer {
         self.out.push(b'"');
     }
 
-    /// Writes the first character, which is not a plain byte, and returns the number of bytes that it took.
+    /// Writes the first character, which is not a plain byte, and returns its length in bytes.
     fn special(&mut self, bytes: &[u8]) -> usize {
         let (width, escape) = match bytes {
             [b'\\', b'n', ..] => (2, r"\n"),

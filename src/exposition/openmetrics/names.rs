@@ -1,4 +1,4 @@
-//! The names of families, when types reserve some beyond those of their samples.
+//! The names of families in OpenMetrics, in which a type reserves names in addition to those of its samples.
 
 use crate::exposition::render::{Presented, without_type};
 use crate::metrics::merge::MergedFamily;
@@ -16,7 +16,7 @@ impl<'m> Names<'m> {
         Self { kinds: kinds.collect() }
     }
 
-    /// The blocks of a family: one under the name with which it keeps its type, if it can.
+    /// The blocks of a family: one under the name with which it keeps its type, if there is one.
     pub(in crate::exposition) fn blocks(&self, family: &MergedFamily) -> Vec<Presented> {
         match self.typed(family) {
             Some(name) => vec![(name.to_owned(), family.kind, None)],
@@ -37,7 +37,7 @@ impl<'m> Names<'m> {
         (is_free && family.conformance > Conformance::Broken).then_some(name)
     }
 
-    /// Returns true if no family but this one has the name or reserves it.
+    /// Returns true if no other family has or reserves the name.
     fn is_free(&self, name: &str, family: &str) -> bool {
         let kind_of_another = |name: &str| {
             let kind = self.kinds.get(name)?;
@@ -56,7 +56,8 @@ impl<'m> Names<'m> {
     }
 }
 
-/// Returns true if a type reserves its family's name with this suffix. The name of a counter's family is without `_total`.
+/// Returns true if a type reserves its family's name with this suffix. The name of a counter's family excludes
+/// `_total`.
 fn reserves(kind: Kind, suffix: &str) -> bool {
     match kind {
         Kind::Counter => matches!(suffix, "" | "_total" | "_created"),

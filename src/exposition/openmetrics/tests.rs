@@ -15,14 +15,14 @@ fn rendered(source: &str) -> String {
     String::from_utf8(render(merged, &Selection::default(), Format::OpenMetrics)).unwrap()
 }
 
-/// The header lines of what is made of these samples.
+/// The header lines of the rendering of these samples.
 fn headers(source: &str) -> Vec<String> {
     let page = rendered(source);
     page.lines().filter(|line| line.starts_with('#')).map(str::to_owned).collect()
 }
 
 #[test]
-fn a_counter_has_its_suffix_in_its_samples_alone() {
+fn the_suffix_of_a_counter_is_only_in_its_samples() {
     assert_eq!(
         rendered("# HELP a_total A \"b\" \\\\.\n# TYPE a_total counter\na_total{b=\"c\"} 1\n"),
         "# TYPE a counter\n# HELP a A \\\"b\\\" \\\\.\na_total{b=\"c\"} 1\n"
@@ -30,12 +30,12 @@ fn a_counter_has_its_suffix_in_its_samples_alone() {
 }
 
 #[test]
-fn what_says_no_type_is_unknown() {
+fn a_family_without_a_type_is_unknown() {
     assert_eq!(rendered("a 1\n"), "# TYPE a unknown\na 1\n");
 }
 
 #[test]
-fn a_counter_that_cannot_be_one_keeps_its_name_and_loses_its_type() {
+fn an_illegal_counter_keeps_its_name_and_loses_its_type() {
     for name in ["a", "_total"] {
         let source = format!("# TYPE {name} counter\n{name} 1\n");
         assert_eq!(rendered(&source), format!("# TYPE {name} unknown\n{name} 1\n"));
@@ -45,13 +45,13 @@ fn a_counter_that_cannot_be_one_keeps_its_name_and_loses_its_type() {
 }
 
 #[test]
-fn a_gauge_with_the_suffix_of_a_counter_stays_what_it_is() {
+fn a_gauge_with_the_suffix_of_a_counter_stays_a_gauge() {
     let source = "# TYPE a_total gauge\na_total 1\n# TYPE a gauge\na 2\n";
     assert_eq!(rendered(source), source);
 }
 
 #[test]
-fn a_histogram_that_cannot_be_one_stands_in_parts() {
+fn an_illegal_histogram_is_written_in_parts() {
     let samples = ["h_bucket{le=\"1\"} 1\n", "h_sum 2\n", "h_count 3\n"];
     assert_eq!(
         rendered(&format!("# HELP h H\n# TYPE h histogram\n{}", samples.concat())),
@@ -64,7 +64,7 @@ fn a_histogram_that_cannot_be_one_stands_in_parts() {
 }
 
 #[test]
-fn bounds_stay_as_they_are_spelt() {
+fn bounds_keep_their_spelling() {
     let source =
         "# TYPE h histogram\nh_bucket{le=\"10\"} 1\nh_bucket{le=\"+Inf\"} 1\nh_sum 2\nh_count 1\n";
     assert_eq!(rendered(source), source);
@@ -105,7 +105,7 @@ fn no_family_has_a_name_that_another_reserves() {
 }
 
 #[test]
-fn a_name_that_only_looks_alike_costs_no_type() {
+fn a_family_with_a_merely_similar_name_keeps_its_type() {
     let source = "# TYPE x_total counter\nx_total 1\n# TYPE x_sum gauge\nx_sum 2\n";
     assert_eq!(headers(source), ["# TYPE x counter", "# TYPE x_sum gauge"]);
     let summary = "# TYPE x summary\nx_sum 2\nx_count 1\n# TYPE x_bucket gauge\nx_bucket 2\n";
@@ -113,7 +113,7 @@ fn a_name_that_only_looks_alike_costs_no_type() {
 }
 
 #[test]
-fn units_are_said_of_the_gateways_own_families() {
+fn only_the_gateways_own_families_have_units() {
     let source = "# TYPE awx_gateway_a_seconds gauge\nawx_gateway_a_seconds 1\n\
                   # TYPE b_seconds gauge\nb_seconds 2\n# TYPE awx_gateway_seconds gauge\n";
     assert_eq!(
@@ -128,7 +128,7 @@ fn units_are_said_of_the_gateways_own_families() {
 }
 
 #[test]
-fn exemplars_stand_behind_their_samples_whatever_labels_these_get() {
+fn exemplars_follow_their_samples_with_any_added_labels() {
     let source = concat!(
         "# TYPE a_total counter\na_total 1 2000 # {id=\"x\"} 1 2.5\n",
         "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1 # {} 3\nh_sum 3\nh_count 1\n",
@@ -158,7 +158,7 @@ fn exemplars_stand_behind_their_samples_whatever_labels_these_get() {
 }
 
 #[test]
-fn since_when_counters_count_is_said_where_it_is_known() {
+fn counters_have_a_creation_time_if_it_is_known() {
     let source = concat!(
         "# TYPE a_total counter\na_total{b=\"1\"} 1\na_total{b=\"2\"} 2\n# TYPE g gauge\ng 1\n",
         "# TYPE awx_gateway_source_a_total counter\nawx_gateway_source_a_total{b=\"1\"} 1\n# TYPE h histogram\nh_bucket{b=\"1\",le=\"+Inf\"} 1\nh_sum{b=\"1\"} 3\nh_count{b=\"1\"} 1\n",

@@ -1,8 +1,9 @@
-//! A place in a page, and the tokens that may stand there. All of them are found in one pass, and none crosses a line.
+//! A position in a page, and the tokens that may begin there. All of them are found in one pass, and none crosses a
+//! line.
 
 use crate::metrics::label;
 
-/// A place in a page.
+/// A position in a page.
 pub(super) struct Cursor<'a> {
     pub(super) page: &'a str,
     pub(super) at: usize,
@@ -13,7 +14,7 @@ impl<'a> Cursor<'a> {
         Self { page, at: 0 }
     }
 
-    /// What is still to be read.
+    /// The unread part of the page.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.page.as_bytes().get(self.at..).unwrap_or_default()
     }
@@ -30,33 +31,33 @@ impl<'a> Cursor<'a> {
         matches!(self.peek(), None | Some(b'\n'))
     }
 
-    /// Goes behind this byte, if it is next.
+    /// Moves past this byte, if it is next.
     pub(super) fn eat(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         self.at += usize::from(is_next);
         is_next
     }
 
-    /// Goes behind as many bytes as `len` says of those to come.
+    /// Moves past `len(rest)` bytes of the unread part, and returns them.
     pub(super) fn take(&mut self, len: impl FnOnce(&[u8]) -> usize) -> &'a str {
         let start = self.at;
         self.at += len(self.rest());
         self.page.get(start..self.at).unwrap_or_default()
     }
 
-    /// Goes behind blanks and tabs.
+    /// Moves past blanks and tabs.
     pub(super) fn blanks(&mut self) -> &'a str {
         self.take(|rest| rest.iter().take_while(|&&byte| is_blank(byte)).count())
     }
 
-    /// Goes behind what is neither blank nor line feed.
+    /// Moves past all bytes up to the next blank or line feed.
     pub(super) fn word(&mut self) -> &'a str {
         let ends = |&byte: &u8| is_blank(byte) || byte == b'\n';
         self.take(|rest| rest.iter().position(ends).unwrap_or(rest.len()))
     }
 
-    /// Goes behind an escaped value and the quote that ends it. None where there is no such quote on this line. Any
-    /// character may be escaped, see [`super::escape`].
+    /// Moves past an escaped value and its closing quote. Returns `None` if this line has no such quote. Any character
+    /// may be escaped, see [`super::escape`].
     pub(super) fn quoted(&mut self) -> Option<&'a str> {
         let start = self.at;
         loop {
@@ -71,7 +72,7 @@ impl<'a> Cursor<'a> {
         self.page.get(start..self.at - 1)
     }
 
-    /// Goes to the line's end. What came before it without the blanks around it, and where that stands.
+    /// Moves to the end of the line. Returns the text before it without surrounding blanks, and its position.
     pub(super) fn rest_of_line(&mut self) -> (&'a str, (u32, u32)) {
         self.blanks();
         let start = self.at;

@@ -1,22 +1,22 @@
-//! Escapes that are none. A backslash before another character than those that may be escaped stands for itself, as
-//! Prometheus reads it (`lvalReplacer` and `helpReplacer` of `model/textparse`), and as prometheus_client does: a controller
-//! that is told `CORP\svc` writes just that. In canonical spelling each backslash is part of an escape.
+//! Backslashes that escape nothing. A backslash before a character that has no escape is a literal backslash, in
+//! Prometheus (`lvalReplacer` and `helpReplacer` of `model/textparse`) and in prometheus_client: a controller that is
+//! configured with `CORP\svc` writes exactly that. In canonical spelling each backslash is part of an escape.
 
 use std::borrow::Cow;
 
-/// Where a text stands, which says what may be escaped there.
+/// The position of a text, which determines its escapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escapes {
     /// In a label's value: `\\`, `\"`, `\n`.
     Label,
     /// In a help text of text 0.0.4: `\\`, `\n`.
     Help,
-    /// In a help text of OpenMetrics: `\\`, `\"`, `\n`. In canonical spelling a quote is none.
+    /// In a help text of OpenMetrics: `\\`, `\"`, `\n`. In canonical spelling a quote is not escaped.
     OpenHelp,
 }
 
 impl Escapes {
-    /// The same text with the escapes of canonical spelling alone; owned where it is spelt otherwise.
+    /// The same text with the escapes of canonical spelling only; owned if its spelling changes.
     pub(super) fn in_canonical_spelling(self, raw: &str) -> Cow<'_, str> {
         if self.are_canonical(raw) {
             return Cow::Borrowed(raw);
@@ -39,7 +39,7 @@ impl Escapes {
         Cow::Owned(out)
     }
 
-    /// Whether it has the escapes of canonical spelling alone.
+    /// Returns true if the text has the escapes of canonical spelling only.
     pub(super) fn are_canonical(self, raw: &str) -> bool {
         let mut rest = raw;
         while let Some((_, escaped)) = rest.split_once('\\') {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backslash_that_escapes_nothing_stands_for_itself() {
+    fn a_backslash_that_escapes_nothing_is_a_literal_backslash() {
         for (raw, label, help, open) in [
             (r"CORP\svc", r"CORP\\svc", r"CORP\\svc", r"CORP\\svc"),
             (r#"\"\n\\"#, r#"\"\n\\"#, r#"\\"\n\\"#, r#""\n\\"#),

@@ -1,7 +1,8 @@
-//! Exemplars (OpenMetrics 1.0, "Exemplars"): ` # {labels} value [timestamp]` behind a sample.
+//! Exemplars (OpenMetrics 1.0, "Exemplars"): ` # {labels} value [timestamp]` after a sample.
 //!
-//! They are kept as they are spelt, but for blanks, the order of labels, and escapes that are none. Which samples may have
-//! one is seen once their family's type is known, by whoever puts the page together.
+//! They keep their spelling, except for blanks, the order of labels, and backslashes that escape nothing. A sample may
+//! only have an exemplar if the type of its family allows one. That check is part of arranging the page, when the types
+//! are known.
 
 use super::escape::Escapes;
 use super::openmetrics::milliseconds;
@@ -11,20 +12,20 @@ use crate::limits;
 use crate::metrics::{Reason, label, number};
 
 impl<'a> Reader<'a> {
-    /// Reads the exemplar behind a sample's numbers, if there is one. One that is too long, or has labels that no sample
-    /// may have, is left out and counted.
+    /// Reads the exemplar after a sample's numbers, if there is one. An exemplar that is too long, or has a label that
+    /// samples may not have, is left out and counted.
     pub(super) fn exemplar(&mut self) -> Result<(), Unreadable> {
         self.exemplar.clear();
         if matches!(self.format, Format::Text) || !self.cursor.eat(b'#') {
             return Ok(());
         }
         self.cursor.blanks();
-        // Those of the line itself are still to be written.
+        // The labels of the line itself are not written yet.
         let labels = std::mem::take(&mut self.labels);
         let is_read = self.read_exemplar();
         let exemplar = std::mem::replace(&mut self.labels, labels);
         let (names, value, timestamp) = is_read?;
-        // Prometheus 2 and 3 give up the whole scrape at a NUL here, though not in a sample's own labels.
+        // Prometheus 2 and 3 reject the whole scrape at a NUL here, but not in a sample's own labels.
         let has_nul = exemplar.iter().any(|(_, value)| value.contains('\0'));
         if names != Names::Legal || has_nul || length(&exemplar) > limits::EXEMPLAR_CHARACTERS {
             self.draft.report.dropped.add(Reason::Exemplar, 1);
@@ -37,7 +38,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Its labels, in order, are left in `labels`.
+    /// Leaves the exemplar's labels in `labels`, sorted.
     fn read_exemplar(&mut self) -> Result<(Names, &'a str, &'a str), Unreadable> {
         if !self.cursor.eat(b'{') {
             return Err(Unreadable);
@@ -58,7 +59,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Characters of names and values.
+/// The number of characters of names and values.
 fn length(labels: &[Label<'_>]) -> usize {
     let characters = |value| {
         let value = Escapes::Label.in_canonical_spelling(value);

@@ -1,26 +1,27 @@
-//! What is different in OpenMetrics 1.0.0. It comes out as text 0.0.4 has it:
-//! - a counter `x` is the family `x_total`, the info `x` the gauge `x_info`, a state set a gauge, and of a gauge
-//!   histogram `x` the parts are gauges `x_bucket`, `x_gcount`, `x_gsum`: as prometheus_client writes them as text;
-//! - `UNIT` is passed over: it is part of the name;
+//! The differences of OpenMetrics 1.0.0. A page is converted to text 0.0.4:
+//! - a counter `x` becomes the family `x_total`, the info `x` the gauge `x_info`, a state set a gauge, and the parts of
+//!   a gauge histogram `x` the gauges `x_bucket`, `x_gcount`, `x_gsum`, as in prometheus_client's text output;
+//! - `UNIT` is ignored: it is part of the name;
 //! - a timestamp is in seconds, and becomes milliseconds, rounded;
-//! - `_created` samples, which text has no place for, are dropped and counted;
-//! - exemplars stay, see `parse/exemplar.rs`;
+//! - `_created` samples, which text does not have, are dropped and counted;
+//! - exemplars are kept, see `parse/exemplar.rs`;
 //! - a quote may be escaped in a help text too;
-//! - `# EOF` ends the page, and a page without it is cut off.
+//! - `# EOF` ends the page, and a page without it is incomplete.
 //!
-//! Like text, it is read as it is meant where the standard is narrower: blanks, empty lines, what comes first.
+//! As in text, the parser accepts more than the standard where the meaning is clear: blanks, empty lines, other orders
+//! of lines.
 
 use super::{Name, Reader};
 use crate::metrics::draft::{Draft, DraftFamily, piece};
 use crate::metrics::{Kind, Reason, number};
 use std::collections::HashMap;
 
-/// What a page in OpenMetrics has beyond one in text.
+/// The state of a page in OpenMetrics, in addition to that of text.
 #[derive(Default)]
 pub(super) struct OpenMetrics {
-    /// Families whose samples have other names than theirs.
+    /// Families with a name that differs from that of their samples.
     declared: Vec<(u32, Declared)>,
-    /// Whether the page ended as it should.
+    /// True if the page ended with its end mark.
     pub(super) is_finished: bool,
 }
 
@@ -29,7 +30,7 @@ enum Declared {
     Counter,
     Info,
     GaugeHistogram,
-    /// A histogram or summary, whose samples are found as those of text are.
+    /// A histogram or summary, whose samples are found as in text.
     Grouped,
 }
 
@@ -44,7 +45,7 @@ impl Declared {
         }
     }
 
-    /// The families that text has in its place: what their names add to its own.
+    /// The families that text has instead: the suffixes of their names, and their types.
     const fn parts(self) -> &'static [(&'static str, Kind)] {
         match self {
             Self::Counter => &[("_total", Kind::Counter)],
@@ -58,7 +59,7 @@ impl Declared {
 }
 
 impl OpenMetrics {
-    /// Takes a type that text has not, or not so. None for one that it has.
+    /// Records a type that differs from text. Returns the type in text if the family keeps its name.
     pub(super) fn declare(&mut self, family: u32, word: &str) -> Option<Kind> {
         if let Some(declared) = Declared::of(word) {
             self.declared.push((family, declared));
@@ -66,12 +67,12 @@ impl OpenMetrics {
         (word == "stateset").then_some(Kind::Gauge)
     }
 
-    /// Whether a type is another thing here than in text.
+    /// Returns true if a type differs from text.
     pub(super) fn knows(word: &str) -> bool {
         matches!(word, "counter" | "info" | "gaugehistogram" | "stateset")
     }
 
-    /// Gives the samples the families that they have in text.
+    /// Assigns the samples to their families in text.
     pub(super) fn settle(self, page: &str, ids: &HashMap<&str, u32>, draft: &mut Draft) {
         let mut is_created = vec![false; draft.families.len()];
         for (id, declared) in self.declared {
@@ -98,13 +99,13 @@ impl OpenMetrics {
     }
 }
 
-/// A family of which only samples are known: with a help or type it is one of its own.
+/// The family, if it only occurs in samples: a family with a help or type of its own is unrelated.
 fn undescribed(draft: &mut Draft, id: u32) -> Option<&mut DraftFamily> {
     let family = draft.families.get_mut(id as usize)?;
     (family.help.is_none() && family.kind.is_none()).then_some(family)
 }
 
-/// Seconds as milliseconds. Beyond what is exact there can be no moment in them.
+/// Converts seconds to milliseconds. Values beyond the exact integers of a float are rejected.
 #[expect(clippy::cast_possible_truncation, reason = "below 2^53")]
 pub(super) fn milliseconds(seconds: &str) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -113,7 +114,7 @@ pub(super) fn milliseconds(seconds: &str) -> Option<i64> {
 }
 
 impl<'a> Reader<'a> {
-    /// Takes the type of a family as OpenMetrics has it, if that is not as in text.
+    /// Records the type of a family if OpenMetrics and text differ in it. Returns true if they do.
     pub(super) fn declare(&mut self, name: Name<'a>, word: &str) -> bool {
         if self.open().is_none() {
             return false;

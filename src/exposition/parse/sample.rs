@@ -1,5 +1,5 @@
-//! The lines of samples. Nearly all are in canonical spelling already and are kept as they stand; the others are
-//! written anew behind the page.
+//! Lines of samples. Nearly all are in canonical spelling already and are kept unchanged; the others are written again
+//! after the page.
 
 use super::escape::Escapes;
 use super::openmetrics::milliseconds;
@@ -9,27 +9,28 @@ use crate::metrics::draft::{DraftSample, SampleSpan, offset};
 use crate::metrics::{Reason, label, name, number};
 use std::fmt::Write;
 
-/// A label of the line at hand: its name, and its value escaped.
+/// A label of the current line: its name, and its value escaped.
 pub(super) type Label<'a> = (&'a str, &'a str);
 
 /// A label block that was read.
 pub(super) struct Block {
-    /// Whether it is spelt canonically, but for the order.
+    /// True if the spelling is canonical, except for the order.
     tidy: bool,
     pub(super) names: Names,
 }
 
-/// What the names of a line are, at worst.
+/// The worst property of the names of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Names {
     Legal,
-    /// Some stand in quotes, as those of other characters do (Prometheus 3, "UTF-8 guide"). No format of ours has them.
+    /// Some are in quotes, as names with other characters are (Prometheus 3, "UTF-8 guide"). No format of the gateway
+    /// has them.
     Quoted,
     /// Some are reserved: they begin with `__`.
     Reserved,
 }
 
-/// Why a sample that can be read does not stand.
+/// The reason for leaving out a sample.
 enum Left {
     Unreadable,
     Dropped(Reason),
@@ -41,7 +42,7 @@ impl From<Unreadable> for Left {
     }
 }
 
-/// The tokens of a sample's line, and whether they stand in canonical spelling, labels sorted.
+/// The tokens of a sample's line; `tidy` if their spelling is canonical with sorted labels.
 struct Tokens<'a> {
     name: Name<'a>,
     labels_end: usize,
@@ -51,7 +52,7 @@ struct Tokens<'a> {
     tidy: bool,
 }
 
-/// When a sample was taken, in milliseconds.
+/// The time of a sample, in milliseconds.
 #[derive(Clone, Copy)]
 enum Timestamp<'a> {
     AsItStands(&'a str),
@@ -59,7 +60,7 @@ enum Timestamp<'a> {
 }
 
 impl Timestamp<'_> {
-    /// Before 1970. Prometheus 2 and 3 (2.42, 3.5) give up the whole scrape at a sign, in text 0.0.4.
+    /// Before 1970. Prometheus 2 and 3 (2.42, 3.5) reject the whole scrape at a sign, in text 0.0.4.
     fn is_negative(self) -> bool {
         match self {
             Self::AsItStands(stamp) => stamp.starts_with('-'),
@@ -69,7 +70,7 @@ impl Timestamp<'_> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads a sample's line, and keeps it. One that is legal here but must not leave is counted by its reason.
+    /// Reads a sample's line, and keeps it. A sample that is valid but must not be kept is counted by its reason.
     pub(super) fn sample(&mut self) -> Result<(), Unreadable> {
         match self.read_sample() {
             Ok(()) => Ok(()),
@@ -120,7 +121,7 @@ impl<'a> Reader<'a> {
         Ok(self.keep(Tokens { name, labels_end, value, number, timestamp, tidy })?)
     }
 
-    /// What would be too much for us, or for some reader of ours.
+    /// Checks the limits of the gateway and of its readers.
     fn check_bounds(&self, timestamp: Option<Timestamp<'a>>) -> Result<(), Left> {
         if matches!(self.format, Format::Canonical) {
             return Ok(());
@@ -148,7 +149,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The labels behind the brace.
+    /// The labels after the brace.
     pub(super) fn label_block(&mut self) -> Result<Block, Unreadable> {
         let mut block = Block { tidy: self.cursor.blanks().is_empty(), names: Names::Legal };
         if self.cursor.eat(b'}') {
@@ -181,7 +182,7 @@ impl<'a> Reader<'a> {
         };
         block.tidy &= self.cursor.blanks().is_empty();
         if is_quoted && matches!(self.cursor.peek(), Some(b',' | b'}')) {
-            // The metric's own name.
+            // This is the metric's own name.
             return Ok(());
         }
         let equals = self.cursor.eat(b'=');
@@ -234,7 +235,7 @@ impl<'a> Reader<'a> {
         self.labels.iter().all(|(_, value)| Escapes::Label.are_canonical(value))
     }
 
-    /// Writes a line anew, in canonical spelling.
+    /// Writes a line again, in canonical spelling.
     fn respell(&mut self, line: &Tokens<'a>) -> (SampleSpan, u32) {
         let base = offset(self.cursor.page);
         let out = &mut self.fresh;
@@ -261,7 +262,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Writes labels as they stand in canonical spelling, braces included.
+/// Writes labels in canonical spelling, including the braces.
 pub(super) fn push_block(labels: &[Label<'_>], out: &mut String) {
     out.push('{');
     for (at, (name, value)) in labels.iter().enumerate() {
@@ -273,7 +274,7 @@ pub(super) fn push_block(labels: &[Label<'_>], out: &mut String) {
 }
 
 impl Tokens<'_> {
-    /// Where the tokens are, in a line that is canonical as it stands.
+    /// The positions of the tokens in a line that is already canonical.
     const fn spans(&self) -> (SampleSpan, u32) {
         let labels_end = place(self.labels_end);
         let value_end = labels_end + 1 + place(self.value.len());

@@ -14,7 +14,7 @@ fn page(source: &str) -> Page {
     text(source.as_bytes().to_vec()).unwrap()
 }
 
-/// Where the page takes no line but this one: what it makes of it.
+/// The canonical text of a page with this line only, or the number of unreadable lines.
 fn one(line: &str) -> Result<String, u64> {
     let page = page(line);
     match page.report().unreadable_lines {
@@ -33,7 +33,7 @@ fn dropped(page: &Page, reason: Reason) -> u64 {
 }
 
 #[test]
-fn families_that_are_not_taken_count_for_nothing() {
+fn families_that_are_not_accepted_do_not_count() {
     let lines = |name: &str, samples: usize| -> String {
         (0..samples).map(|at| format!("{name}{{b=\"{at}\"}} 1\n")).collect()
     };
@@ -61,7 +61,7 @@ fn a_canonical_page_is_its_own_rendering() {
 }
 
 #[test]
-fn the_captured_page_is_read_whole_but_for_what_it_repeats() {
+fn the_captured_page_is_read_whole_except_for_repeated_series() {
     let page = page(CAPTURE);
     assert_eq!(page.report().unreadable_lines, 0);
     // The three families that the controller prints twice, for three nodes each.
@@ -75,7 +75,7 @@ fn the_captured_page_is_read_whole_but_for_what_it_repeats() {
 }
 
 #[test]
-fn of_a_repeated_series_the_first_value_stands() {
+fn the_first_value_of_a_repeated_series_is_kept() {
     let page = page(CAPTURE);
     let family = page.families().find(|it| it.name() == "subsystem_metrics_pipe_execute_calls");
     let first: Vec<_> = CAPTURE
@@ -111,14 +111,14 @@ fn the_order_of_samples_and_labels_on_the_page_does_not_matter() {
 }
 
 #[test]
-fn a_series_is_the_same_in_whatever_order_its_labels_stand() {
+fn the_order_of_labels_does_not_distinguish_series() {
     let page = page("a{x=\"1\",b=\"1\"} 1\na{b=\"1\",x=\"1\"} 2\na{b=\"1\" , x=\"1\",} 3\n");
     assert_eq!(page.as_text(), "# TYPE a untyped\na{b=\"1\",x=\"1\"} 1\n");
     assert_eq!(dropped(&page, Reason::Duplicate), 2);
 }
 
 #[test]
-fn a_histogram_is_put_together_whatever_comes_first() {
+fn a_histogram_is_assembled_from_lines_in_any_order() {
     let page = page(concat!(
         "h_count{n=\"2\"} 4\nh_bucket{le=\"+Inf\",n=\"1\"} 9\nother 1\n",
         "h_bucket{le=\"10\",n=\"1\"} 8\nh_bucket{n=\"1\",le=\"5.0\"} 7\nh_sum{n=\"1\"} 3\n",
@@ -159,7 +159,7 @@ fn a_name_with_a_type_of_its_own_belongs_to_no_histogram() {
 }
 
 #[test]
-fn samples_that_their_type_has_no_place_for_are_dropped() {
+fn samples_that_do_not_fit_their_type_are_dropped() {
     let page = page(concat!(
         "# TYPE h histogram\nh 1\nh_bucket 2\nh_bucket{le=\"many\"} 3\nh_sum 4\n",
         "# TYPE s summary\ns 5\ns{quantile=\"half\"} 6\n",
@@ -169,25 +169,25 @@ fn samples_that_their_type_has_no_place_for_are_dropped() {
 }
 
 #[test]
-fn the_first_help_and_type_stand() {
+fn the_first_help_and_type_are_kept() {
     let page = page("# TYPE a gauge\n# HELP a One.\na 1\n# HELP a Two.\n# TYPE a counter\n");
     assert_eq!(page.as_text(), "# HELP a One.\n# TYPE a gauge\na 1\n");
 }
 
 #[test]
-fn a_family_without_samples_stays() {
+fn a_family_without_samples_is_kept() {
     let source = "# HELP a One.\n# TYPE a gauge\n# HELP b Two.\n# TYPE b untyped\n";
     assert_eq!(page("# HELP a One.\n# TYPE a gauge\n# HELP b Two.\n").as_text(), source);
 }
 
 #[test]
-fn comments_empty_lines_and_the_end_mark_are_no_lines_at_all() {
+fn comments_empty_lines_and_the_end_mark_are_ignored() {
     let source = "\n#\n# \n#HELP a b\n# UNIT a s\n# EOF\n \t\n# HELP\u{a0}a\n#TYPE\n# \\x\n";
     assert_eq!(page(source), Page::default());
 }
 
 #[test]
-fn blanks_may_stand_where_the_grammar_has_them() {
+fn blanks_are_allowed_where_the_grammar_has_them() {
     for line in [
         "a{b=\"1\"} 2 3\n",
         " \ta{b=\"1\"} 2 3\n",
@@ -204,7 +204,7 @@ fn blanks_may_stand_where_the_grammar_has_them() {
 }
 
 #[test]
-fn values_are_kept_as_they_are_spelt_but_for_what_is_no_number() {
+fn values_keep_their_spelling_unless_they_are_not_decimal_numbers() {
     for (value, spelt) in [
         ("1.6e+010", "1.6e+010"),
         ("+0.50", "+0.50"),
@@ -218,7 +218,7 @@ fn values_are_kept_as_they_are_spelt_but_for_what_is_no_number() {
 }
 
 #[test]
-fn what_is_no_line_of_the_format_is_counted_and_costs_nothing_else() {
+fn an_invalid_line_is_counted_and_affects_no_other_line() {
     for line in [
         "a",
         "a ",
@@ -287,21 +287,21 @@ fn what_is_no_line_of_the_format_is_counted_and_costs_nothing_else() {
 }
 
 #[test]
-fn a_node_whose_name_the_controller_did_not_escape_costs_its_own_lines_at_most() {
+fn a_node_name_that_the_controller_did_not_escape_affects_at_most_its_own_lines() {
     let page = page("a{node=\"x\"y\"} 1\na{node=\"c:\\win\"} 2\na{node=\"z\"} 3\n");
     let expected = "# TYPE a untyped\na{node=\"c:\\\\win\"} 2\na{node=\"z\"} 3\n";
     assert_eq!((page.as_text(), page.report().unreadable_lines), (expected, 1));
 }
 
 #[test]
-fn a_line_that_is_not_utf8_is_unreadable_and_not_the_page() {
+fn only_the_line_that_is_not_utf8_is_unreadable() {
     let page = text(b"a 1\nb{c=\"\xff\"} 2\n# \xc3\nd{e=\"\xc3\xa9\"} 3".to_vec()).unwrap();
     let expected = "# TYPE a untyped\na 1\n# TYPE d untyped\nd{e=\"é\"} 3\n";
     assert_eq!((page.as_text(), page.report().unreadable_lines), (expected, 2));
 }
 
 #[test]
-fn the_report_says_what_was_kept_and_what_not() {
+fn the_report_counts_kept_and_dropped_samples() {
     let page = page("a 1\na 2\n?\n");
     let mut dropped = Dropped::default();
     dropped.add(Reason::Duplicate, 1);
@@ -330,7 +330,7 @@ fn ten_thousand_labels_on_one_line_are_read() {
     assert!(sample.labels().is_sorted());
 }
 
-/// Pieces that lines are made of, and some that no line may have.
+/// Fragments of lines, and some that no line may contain.
 fn fragment() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("# HELP a ".to_owned()),
@@ -350,7 +350,7 @@ fn fragment() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What every page promises, whatever it was made of.
+/// The guarantees of every page, for any input.
 fn is_canonical(page: &Page) -> Result<(), TestCaseError> {
     let again = canonical(page.as_text().as_bytes().to_vec()).unwrap();
     prop_assert_eq!(again.as_text(), page.as_text());
@@ -379,7 +379,7 @@ proptest! {
     }
 
     #[test]
-    fn any_pieces_of_lines_make_a_canonical_page(
+    fn any_fragments_of_lines_make_a_canonical_page(
         pieces in proptest::collection::vec(fragment(), 0..60),
     ) {
         is_canonical(&page(&pieces.concat()))?;
@@ -399,7 +399,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_built_is_read_back_as_it_was(
+    fn a_built_page_is_read_back_unchanged(
         families in proptest::collection::vec(
             ("[a-c]{1,2}", 0..4_u8, "\\PC{0,9}", proptest::collection::vec(
                 (proptest::collection::btree_map("[a-d]", "(?s).{0,9}", 0..3), any::<f64>()), 0..6)),

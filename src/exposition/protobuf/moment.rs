@@ -8,13 +8,14 @@ mod field {
     pub(super) const NANOS: u8 = 2;
 }
 
-/// The years 1 to 9999, in microseconds: a `Timestamp` has no others.
+/// The years 1 to 9999, in microseconds: the range of a `Timestamp`.
 const LEGAL: std::ops::Range<i64> = -62_135_596_800 * MICROSECONDS..253_402_300_800 * MICROSECONDS;
 
 const MICROSECONDS: i64 = 1_000_000;
 
-/// Writes a moment, to the nearest microsecond: a float of our days holds no more, and one that is cut off is a
-/// millisecond early where Prometheus cuts it off again. Where it is none of a `Timestamp`, nothing is written.
+/// Writes a moment, to the nearest microsecond: a float of the present time is no more precise. A truncated moment
+/// would be a millisecond early after Prometheus truncates it again. Writes nothing if the moment is outside the range
+/// of a `Timestamp`.
 #[expect(clippy::cast_possible_truncation, reason = "what does not fit is not legal")]
 pub(super) fn push(field: u8, seconds: f64, out: &mut Vec<u8>) {
     let microseconds = (seconds * MICROSECONDS as f64).round() as i64;
@@ -38,12 +39,12 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_seconds_and_nanoseconds_that_only_go_forward() {
+    fn a_moment_is_seconds_and_non_negative_nanoseconds() {
         for (seconds, whole, nanos) in [
             (0.0, 0, 0),
             (1.25, 1, 250_000_000),
             (-1.25, -2, 750_000_000),
-            // Not a whole second of nanoseconds.
+            // Rounds up to a whole second.
             (-1e-17, 0, 0),
             (-1e-6, -1, 999_999_000),
             (0.999_999_9, 1, 0),
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_timestamp_says_is_left_out() {
+    fn moments_outside_the_range_of_a_timestamp_are_left_out() {
         for seconds in [-62_135_596_801.0, 253_402_300_800.0, 9e12, -9e12, f64::INFINITY] {
             assert_eq!(pushed(seconds), [0; 0], "{seconds}");
         }

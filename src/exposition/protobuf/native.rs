@@ -1,4 +1,4 @@
-//! Native histograms, which no other format has. In a message `Histogram` they stand beside the classic buckets.
+//! Native histograms, which no other format has. A message `Histogram` contains them beside the classic buckets.
 
 use super::wire::{close, open, push_float, push_signed, push_whole};
 use crate::metrics::builder::Value;
@@ -15,7 +15,7 @@ mod field {
     pub(super) const SPAN_LENGTH: u8 = 2;
 }
 
-/// Families, native histograms among them: each stands on the page as a classic one of a single bucket.
+/// Families that may be native histograms: each of those is also on the page as a classic histogram of a single bucket.
 #[derive(Debug, Default)]
 pub struct Draft {
     page: PageBuilder,
@@ -23,7 +23,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The page, and which of its families are native histograms.
+    /// The page, and the native histograms by the names of their families.
     #[must_use]
     pub fn finish(self) -> (Page, Vec<(&'static str, NativeHistogram)>) {
         (self.page.build_conforming(), self.natives)
@@ -55,7 +55,7 @@ impl Sink for Draft {
     }
 }
 
-/// Writes what a histogram has beyond the classic one of its count and sum.
+/// Writes the fields of a native histogram, in addition to the classic fields for its count and sum.
 pub(super) fn push(native: &NativeHistogram, out: &mut Vec<u8>) {
     push_signed(field::SCHEMA, native.schema.into(), out);
     push_float(field::ZERO_THRESHOLD, native.zero_threshold, out);
@@ -84,7 +84,7 @@ mod tests {
     use std::rc::Rc;
 
     #[test]
-    fn buckets_stand_in_spans_and_each_count_as_what_it_adds_to_the_last() {
+    fn buckets_are_in_spans_and_their_counts_are_deltas() {
         let mut out = Vec::new();
         let native = NativeHistogram {
             schema: 2,
@@ -97,14 +97,14 @@ mod tests {
         let mut expected = vec![40, 4, 49];
         expected.extend(0.5_f64.to_le_bytes());
         expected.extend([56, 0xac, 2]);
-        // From -3 two, then six further on one.
+        // Two buckets from -3 on, then one after a gap of six.
         expected.extend([98, 4, 8, 5, 16, 2, 98, 4, 8, 12, 16, 1]);
         expected.extend([104, 8, 104, 5, 104, 4]);
         assert_eq!(out, expected);
     }
 
     #[test]
-    fn an_empty_one_is_one_by_its_threshold() {
+    fn an_empty_histogram_is_native_by_its_threshold() {
         let mut draft = Draft::default();
         let native = NativeHistogram { zero_threshold: 0.5, ..NativeHistogram::default() };
         draft.native("a", "", &|| Some(native.clone()));

@@ -13,7 +13,7 @@ fn rendered_page(page: Page) -> Vec<u8> {
 }
 
 #[test]
-fn a_family_stands_behind_its_length() {
+fn a_family_follows_its_length() {
     let mut expected = vec![42, 10, 1, b'a', 18, 4, b'H', b'\n', b'"', b'\\', 24, 1];
     expected.extend([34, 28, 10, 6, 10, 1, b'b', 18, 1, b'"', 18, 9, 9]);
     expected.extend(1.5_f64.to_le_bytes());
@@ -26,12 +26,12 @@ fn a_family_stands_behind_its_length() {
 }
 
 #[test]
-fn a_family_without_samples_is_none() {
+fn a_family_without_samples_is_left_out() {
     assert_eq!(rendered("# TYPE a gauge\n# HELP b B\n"), [0; 0]);
 }
 
 #[test]
-fn exemplars_stand_in_counters_and_buckets() {
+fn counters_and_buckets_have_exemplars() {
     let page = concat!(
         "# TYPE a_total counter\na_total 1 # {b=\"\\n\"} 2 1.25\n# TYPE h histogram\n",
         "h_bucket{le=\"+Inf\"} 1 # {} 2\nh_sum 3\nh_count 1\n",
@@ -50,7 +50,7 @@ fn exemplars_stand_in_counters_and_buckets() {
 }
 
 #[test]
-fn since_when_counters_count_is_said_of_the_first_page_alone() {
+fn only_the_first_page_has_creation_times() {
     let page = "# TYPE a counter\na 1\n# TYPE g gauge\ng 1\n# TYPE h histogram\n\
                 h_bucket{le=\"+Inf\"} 1\nh_sum 3\nh_count 1\n";
     let [own, other] = [page, &page.replace(['a', 'h', 'g'], "z")]

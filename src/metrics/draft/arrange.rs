@@ -1,4 +1,4 @@
-//! Puts the samples of a family in order, and writes it to its page.
+//! Sorts the samples of a family and writes it to its page.
 
 use super::{Draft, DraftFamily, DraftSample, count, offset, piece};
 use crate::metrics::label::Labels;
@@ -6,28 +6,28 @@ use crate::metrics::order::{self, Key};
 use crate::metrics::{Conformance, FamilySpan, Kind, Page, Reason, exemplar, number};
 use std::cmp::Ordering;
 
-/// Writes a page family by family. What families need in passing is kept and used again.
+/// Writes a page family by family. Its scratch memory is reused from family to family.
 pub(super) struct Arranger<'a> {
     ink: &'a str,
     samples: &'a [DraftSample],
     pub(super) page: Page,
-    /// Of the current family.
+    /// About the current family.
     has_exemplars: bool,
     has_timestamps: bool,
     written: u32,
     scratch: Scratch<'a>,
 }
 
-/// What sorting one family takes.
+/// Memory for sorting one family.
 #[derive(Default)]
 struct Scratch<'a> {
     keys: Vec<Key>,
     rows: Vec<Row<'a>>,
-    /// The labels that the rows are grouped by, one after another.
+    /// The labels that the rows are grouped by, concatenated.
     groups: String,
 }
 
-/// A sample of a histogram or summary: its place among those of equal other labels.
+/// A sample of a histogram or summary, with its sort key among samples with the same other labels.
 struct Row<'a> {
     sample: u32,
     rank: Rank,
@@ -122,7 +122,7 @@ impl<'a> Arranger<'a> {
         }
     }
 
-    /// Whether labels only ascend: then nothing is to be sorted, and no series stands twice.
+    /// Returns true if the label blocks are strictly ascending: then no sorting is needed, and no series is repeated.
     fn stand_in_order(&self, members: &[u32]) -> bool {
         members.is_sorted_by(|&a, &b| self.block(a) < self.block(b))
     }
@@ -163,7 +163,7 @@ impl<'a> Arranger<'a> {
         self.scratch = scratch;
     }
 
-    /// Finds the places of those that have one.
+    /// Collects the rows of the samples that fit the family's type.
     fn fill(
         &self,
         Scratch { keys, rows, groups }: &mut Scratch<'a>,
@@ -185,8 +185,8 @@ impl<'a> Arranger<'a> {
         }
     }
 
-    /// Where a sample stands in its histogram or summary, if it has a place there. Appends the labels that tell this
-    /// histogram from the family's others to `groups`.
+    /// The row of a sample, or `None` if its histogram or summary has no such sample. Appends the labels that
+    /// distinguish this histogram from the family's others to `groups`.
     fn row(
         &self,
         at: u32,
@@ -223,7 +223,7 @@ impl<'a> Arranger<'a> {
         sample.map_or("", |sample| piece(self.ink, (sample.span.name_end, sample.span.labels_end)))
     }
 
-    /// Writes a sample, and its exemplar where it may have one.
+    /// Writes a sample, with its exemplar if it may have one.
     fn write(&mut self, at: u32, may_have_exemplar: bool) {
         let Some(&DraftSample { span, end, .. }) = self.samples.get(at as usize) else { return };
         let mut line = piece(self.ink, (span.start, end));

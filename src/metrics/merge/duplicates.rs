@@ -5,7 +5,7 @@ use crate::metrics::draft::{count, offset};
 use crate::metrics::order::{self, Key};
 use crate::metrics::{Kind, Sample, label};
 
-/// Compares the parts of families. Its memory is kept from family to family.
+/// Compares the parts of families. Its memory is reused from family to family.
 #[derive(Default)]
 pub(super) struct Search {
     ink: String,
@@ -14,8 +14,8 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// The part and the index of every sample whose series an earlier part has; and true if several parts have samples of
-    /// one histogram or summary.
+    /// Returns the part and the index of every sample whose series an earlier part has, and true if several parts have
+    /// samples of one histogram or summary.
     pub(super) fn look(
         &mut self,
         merged: &Merged,
@@ -67,7 +67,7 @@ impl Search {
     }
 }
 
-/// The text that two samples are compared by.
+/// The text by which two samples are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Identity {
     /// The suffix and all labels, by name.

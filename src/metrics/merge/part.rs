@@ -2,7 +2,7 @@
 
 use crate::metrics::{Conformance, Family, Kind, Sample, conformance};
 
-/// The samples of one page's family, without those that another page has too.
+/// The samples of one page's family, without those that an earlier page has too.
 #[derive(Clone, Debug)]
 pub(crate) struct FamilyPart {
     /// The index of the page.
@@ -15,7 +15,7 @@ pub(crate) struct FamilyPart {
     pub(super) dropped: Vec<u32>,
 }
 
-/// A position among the samples of a part.
+/// A position in the samples of a part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     /// Bytes of the family's lines before it.
@@ -32,7 +32,7 @@ impl FamilyPart {
         Self { page, family, suffix: None, dropped: Vec::new() }
     }
 
-    /// Those of its samples with this suffix.
+    /// The part with only the samples that have this suffix.
     pub(super) fn with_suffix(&self, suffix: &'static str, family: Family<'_>) -> Self {
         let has_several = matches!(family.kind(), Kind::Histogram | Kind::Summary);
         Self { suffix: has_several.then_some(suffix), ..self.clone() }
@@ -48,7 +48,7 @@ impl FamilyPart {
         self.dropped.is_empty() && self.suffix.is_none()
     }
 
-    /// The next sample from a position on, which moves behind it.
+    /// The next sample at or after a position; advances the position past it.
     pub(crate) fn next<'m>(&self, family: Family<'m>, place: &mut Place) -> Option<Sample<'m>> {
         loop {
             let mut samples = family.samples_from(place.offset);
@@ -77,7 +77,7 @@ impl FamilyPart {
         })
     }
 
-    /// How far the samples follow the rules of their type.
+    /// The degree to which the samples follow the rules of their type.
     pub(super) fn conformance(&self, family: Family<'_>) -> Conformance {
         if self.is_whole() {
             return family.conformance();

@@ -23,7 +23,7 @@ fn rendered(merged: Merged) -> String {
     String::from_utf8(render(merged, &Selection::default(), Format::Text)).unwrap()
 }
 
-/// Merges sources with labels: what is rendered, and what each lost for which reason.
+/// Merges sources with labels: returns the rendering, and the samples that each source lost, by reason.
 fn merged<const N: usize>(sources: [(&str, &[(&str, &str)]); N]) -> (String, [Dropped; N]) {
     let sources = sources.map(|(source, added)| (page(source), labels(added)));
     let parts = sources.each_ref().map(|(page, labels)| part(page, labels));
@@ -41,7 +41,7 @@ fn lost(reason: Reason, samples: usize) -> Dropped {
 const NOTHING: Dropped = Dropped([0; Reason::COUNT]);
 
 #[test]
-fn one_page_without_labels_stays_as_it_is() {
+fn one_page_without_labels_is_unchanged() {
     let source = "# HELP a A.\n# TYPE a gauge\na 1 5\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\n";
     assert_eq!(merged([(source, &[])]), (source.to_owned(), [NOTHING]));
 }
@@ -53,7 +53,7 @@ fn nothing_merges_to_nothing() {
 }
 
 #[test]
-fn a_family_stands_once_with_its_first_help_and_the_samples_of_all() {
+fn a_family_occurs_once_with_its_first_help_and_the_samples_of_all_pages() {
     let (page, dropped) = merged([
         ("# TYPE a gauge\na 1\n# TYPE b gauge\nb 2\n", &[("source", "x")]),
         ("# HELP a A.\n# TYPE a gauge\na 3\n", &[("source", "y")]),
@@ -100,7 +100,7 @@ fn a_histogram_and_a_gauge_of_one_name_keep_all_series() {
 }
 
 #[test]
-fn a_name_is_not_at_once_a_family_and_part_of_a_histogram() {
+fn a_name_is_not_both_a_family_and_a_part_of_a_histogram() {
     let histogram = "# TYPE h histogram\nh_sum 1\nh_count 2\n";
     let gauge = "# TYPE h_count gauge\nh_count 3\n";
     let (page, dropped) = merged([(histogram, &[]), (gauge, &[])]);
@@ -129,7 +129,7 @@ fn a_summary_with_the_name_of_another_pages_gauge_loses_its_type() {
 }
 
 #[test]
-fn of_a_series_that_several_pages_have_the_first_ones_stays() {
+fn the_first_page_with_a_series_gives_its_value() {
     let (page, dropped) = merged([
         ("a 1\na{b=\"1\"} 2\nh_sum 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\n", &[]),
         ("a 3\na{b=\"2\"} 4\nh_count 3\n# TYPE h histogram\nh_bucket{le=\"1\"} 4\n", &[]),
@@ -144,7 +144,7 @@ fn of_a_series_that_several_pages_have_the_first_ones_stays() {
 }
 
 #[test]
-fn series_may_become_equal_by_what_is_added() {
+fn added_labels_may_make_series_equal() {
     let (page, dropped) = merged([
         ("a{b=\"1\",c=\"2\"} 1\na{c=\"3\"} 2\n", &[]),
         ("a{c=\"2\"} 3\na{c=\"3\"} 4\n", &[("b", "1")]),
@@ -154,7 +154,7 @@ fn series_may_become_equal_by_what_is_added() {
 }
 
 #[test]
-fn a_page_keeps_the_gateways_families_only_if_it_is_said_to() {
+fn a_page_keeps_the_gateways_families_only_if_requested() {
     let page =
         page("# TYPE awx_gateway_up gauge\nawx_gateway_up 1\n# TYPE awx_up gauge\nawx_up 2\n");
     let dropped = || Part { page: Rc::new(page.clone()), labels: &[], gateway_families: false };
@@ -175,7 +175,7 @@ fn a_page_that_would_take_the_scrape_over_its_limit_is_left_out_whole() {
     assert_eq!(dropped, [NOTHING, NOTHING, lost(Reason::ScrapeLimit, 1), NOTHING]);
 }
 
-/// A page of a few names, labels and values, so that pages meet.
+/// A page from a small set of names, labels and values, so that pages overlap.
 fn any_page() -> impl Strategy<Value = Page> {
     let labels = proptest::collection::btree_map("[ab]|exported_a", "[\"\\\\xy]?", 0..3);
     let samples = proptest::collection::vec((labels, 0..9_u64), 0..8);
@@ -199,7 +199,7 @@ fn any_labels() -> impl Strategy<Value = Labels> {
 
 proptest! {
     #[test]
-    fn what_is_merged_has_no_series_twice_and_loses_nothing_uncounted(
+    fn merged_pages_have_each_series_once_and_every_lost_sample_is_counted(
         parts in proptest::collection::vec((any_page(), any_labels()), 0..4),
     ) {
         let parts: Vec<_> = parts.iter().map(|(page, labels)| part(page, labels)).collect();
@@ -214,7 +214,7 @@ proptest! {
     }
 
     #[test]
-    fn merging_commutes_but_for_the_order_and_whose_value_stands(
+    fn merging_commutes_except_for_the_order_and_the_kept_values(
         one in any_page(), other in any_page(), these in any_labels(), those in any_labels(),
     ) {
         let parts = [part(&one, &these), part(&other, &those)];
@@ -232,7 +232,7 @@ proptest! {
     }
 
     #[test]
-    fn parts_that_are_told_apart_by_a_label_lose_nothing(one in any_page(), other in any_page()) {
+    fn parts_that_differ_in_a_label_lose_nothing(one in any_page(), other in any_page()) {
         let (these, those) = (labels(&[("source", "x")]), labels(&[("source", "y")]));
         let merged = merge(&[part(&one, &these), part(&other, &those)]);
         prop_assert_eq!((merged.dropped(0), merged.dropped(1)), (NOTHING, NOTHING));

@@ -29,7 +29,7 @@ fn rendered_as(page: &Page, selection: &Selection, format: Format) -> Vec<u8> {
     render(merged, selection, format)
 }
 
-/// The series of a page, values left out: the captures were taken at different moments.
+/// The series of a page, without values, since the captures were taken at different times.
 fn series(page: &str) -> Vec<&str> {
     let samples = page.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut series: Vec<_> =
@@ -82,7 +82,7 @@ fn each_captured_query_gives_the_captured_series() {
 }
 
 #[test]
-fn a_query_that_nothing_answers_gives_an_empty_page() {
+fn a_query_without_matches_gives_an_empty_page() {
     for selection in [
         Selection { group: Group::Neither, ..Selection::default() },
         Selection { group: Group::Subsystem, nodes: set(&["nope"]), ..Selection::default() },
@@ -103,7 +103,7 @@ fn of_mixed(selection: &Selection) -> String {
 }
 
 #[test]
-fn the_gateways_families_are_of_the_subsystem_group() {
+fn the_gateways_families_belong_to_the_subsystem_group() {
     let of = |group| of_mixed(&Selection { group, ..Selection::default() });
     assert_eq!(of(Group::All), "12345");
     assert_eq!(of(Group::Database), "2");
@@ -112,7 +112,7 @@ fn the_gateways_families_are_of_the_subsystem_group() {
 }
 
 #[test]
-fn the_gateways_families_come_alone_or_not_at_all() {
+fn the_gateway_parameter_selects_only_the_gateways_families_or_excludes_them() {
     let of = |gateway| of_mixed(&Selection { gateway, ..Selection::default() });
     assert_eq!(of(GatewaySelection::Only), "1");
     assert_eq!(of(GatewaySelection::None), "2345");
@@ -125,20 +125,20 @@ fn the_gateways_families_come_alone_or_not_at_all() {
 }
 
 #[test]
-fn names_pick_families_of_any_kind_and_group() {
+fn the_name_parameter_selects_families_of_any_type_and_group() {
     let names = set(&["awx_gateway_a", "awx_b"]);
     assert_eq!(of_mixed(&Selection { names, ..Selection::default() }), "12");
 }
 
 #[test]
-fn metrics_pick_of_the_subsystem_group_only() {
+fn the_metric_parameter_selects_in_the_subsystem_group_only() {
     let of = |metric| of_mixed(&Selection { metrics: set(&[metric]), ..Selection::default() });
     assert_eq!(of("c"), "2345");
     assert_eq!(of("awx_gateway_a"), "12");
 }
 
 #[test]
-fn nodes_leave_the_database_group_and_take_the_gateways_families_out() {
+fn the_node_parameter_keeps_the_database_group_and_excludes_the_gateways_families() {
     let of = |node| of_mixed(&Selection { nodes: set(&[node]), ..Selection::default() });
     assert_eq!(of("m"), "24");
     assert_eq!(of("n\\"), "25");

@@ -6,7 +6,7 @@ use crate::metrics::builder::Value;
 use crate::metrics::{Dropped, Kind, Reason, Sink};
 use crate::shared::snapshot::{Head, Outcome};
 
-/// Writes them. Contains the values that do not change while a configuration lives.
+/// Writes the gateway's families. Contains the values that do not change while a configuration is active.
 pub(super) struct GatewayFamilies {
     labels: Vec<(String, String)>,
     hash: String,
@@ -24,9 +24,9 @@ pub(super) struct SourceStatus<'a> {
     pub(super) fresh: bool,
     /// True if the last good pull is too long ago.
     pub(super) is_old: bool,
-    /// True if that is the page of the last good pull, false if that one could not be read back.
+    /// True if the served page is that of the last good pull, false if that page could not be read back.
     pub(super) is_read: bool,
-    /// The samples of its page that are left out beside other sources' pages.
+    /// The samples of its page that are left out because of other sources' pages.
     pub(super) withheld: Dropped,
 }
 
@@ -87,7 +87,7 @@ impl GatewayFamilies {
     }
 }
 
-/// The shape of a source without a problem. It and the numbers below it are no code of a cause.
+/// The shape of a source without a problem. This number and the ones below it are not codes of causes.
 const UP: u32 = u32::MAX;
 
 fn problem_info(page: &mut dyn Sink, sources: &[SourceStatus<'_>]) {

@@ -9,7 +9,8 @@ use crate::limits;
 use crate::metrics::{GatewaySelection, Merged, Selection};
 use std::rc::Rc;
 
-/// The work on one rendering: first its families are written, then they are compressed if a client asked for that.
+/// The work on one rendering: its families are written first. They are compressed afterwards if a client requested
+/// that.
 pub(super) struct Job {
     rendering: Rendering,
     renderer: Option<Renderer>,
@@ -50,17 +51,17 @@ impl Job {
         Self { rendering, renderer: None, compression: None, cannot_compress: false }
     }
 
-    /// The properties that its rendering will have.
+    /// The properties of the rendering.
     pub(super) const fn wanted(&self) -> &Wanted {
         &self.rendering.wanted
     }
 
-    /// Returns true if the rendering is complete; `compress`: and compressed.
+    /// Returns true if the rendering is complete, and compressed if `compress` is true.
     pub(super) fn is_complete(&self, compress: bool) -> bool {
         self.renderer.is_none() && !self.is_to_compress(compress)
     }
 
-    /// Does some of the work. Returns true when the rendering is complete; `compress`: and compressed.
+    /// Does some of the work. Returns true when the rendering is complete, and compressed if `compress` is true.
     pub(super) fn advance(&mut self, slice: Slice, compress: bool) -> bool {
         if let Some(renderer) = &mut self.renderer {
             if !renderer.step(slice.rendered()) {
@@ -120,8 +121,8 @@ impl Slice {
     }
 }
 
-/// The selection of one side's families: those of the gateway, or the others. Leaves out the families that the client may
-/// not see.
+/// The selection of one side's families: the gateway's, or all others. Leaves out the families that the client may not
+/// see.
 pub(super) fn visible(merged: &mut Merged, wanted: &Wanted, side: GatewaySelection) -> Selection {
     if wanted.visibility.families.is_some() {
         merged.retain(|name| wanted.visibility.shows_family(name));

@@ -17,21 +17,21 @@ pub(super) struct Wanted {
     pub(super) visibility: Rc<Visibility>,
 }
 
-/// A page as it was served last.
+/// The page of the last scrape of its kind.
 #[derive(Debug)]
 pub(super) struct Rendering {
     pub(super) wanted: Wanted,
     /// The generation of each source, in the configuration's order; 0 for one that is not served.
     pub(super) generations: Vec<u64>,
-    /// The sources' families and, behind them, the gateway's: these are written anew for each scrape, in the same place.
+    /// The sources' families followed by the gateway's, which are written again for each scrape, in the same place.
     pub(super) page: Rc<Vec<u8>>,
     /// Bytes of the sources' families.
     pub(super) pulled: usize,
-    /// The samples of each source's page that are left out beside the others'.
+    /// The samples of each source's page that are left out because of the other sources' pages.
     pub(super) withheld: Vec<Dropped>,
     /// The gateway's families without their numbers.
     pub(super) own: Form,
-    /// The sources' families compressed, once a client asked for that.
+    /// The sources' families compressed, after the first client requested that.
     pub(super) compressed: Option<Prefix>,
 }
 
@@ -41,7 +41,7 @@ impl Rendering {
         self.compressed.is_none() && gzip::is_worthwhile(self.pulled)
     }
 
-    /// The page compressed, if that is worthwhile: its unchanged part once, the rest each time.
+    /// The page compressed, if that is worthwhile: its unchanged part only once, the rest each time.
     pub(super) fn compressed(&mut self) -> Option<Rc<Vec<u8>>> {
         let (pulled, own) = self.page.split_at_checked(self.pulled)?;
         if !gzip::is_worthwhile(self.page.len()) {
@@ -54,19 +54,19 @@ impl Rendering {
     }
 }
 
-/// The latest renderings, the one used last at the end; at most [`limits::RENDERINGS`].
+/// The latest renderings, the most recently used at the end; at most [`limits::RENDERINGS`].
 #[derive(Default)]
 pub(super) struct Rendered(VecDeque<Rendering>);
 
 impl Rendered {
-    /// Takes out a rendering of the same kind. One of other generations is dropped: it will not be asked for again, and its
-    /// memory is needed for the new one.
+    /// Removes and returns a rendering of the same kind. A rendering of other generations is dropped: it is outdated,
+    /// and its memory is needed for the new one.
     pub(super) fn take(&mut self, wanted: &Wanted, generations: &[u64]) -> Option<Rendering> {
         let index = self.0.iter().position(|have| have.wanted == *wanted)?;
         self.0.remove(index).filter(|have| have.generations == generations)
     }
 
-    /// Puts a rendering in, or back.
+    /// Stores a new rendering, or puts back one that was taken.
     pub(super) fn keep(&mut self, rendering: Rendering) {
         // Clients that may see other sources have other generations.
         self.0.retain(|have| {

@@ -1,9 +1,9 @@
-//! What is dropped and counted, though it can be read; and what is kept, though it looks as if it could not.
+//! Input that is readable but dropped and counted, and input that looks unreadable but is kept.
 
 use super::*;
 use crate::exposition::parse;
 
-/// A page with a good line behind this one: that alone stands, and one sample is missing for this reason.
+/// Reads this line with a valid line after it: only the valid line is kept, and one sample is dropped for this reason.
 fn dropped_for(line: &str, reason: Reason) {
     let expected = "# TYPE z untyped\nz 1\n";
     let text = page(&format!("{line}\nz 1\n"));
@@ -16,7 +16,7 @@ fn dropped_for(line: &str, reason: Reason) {
 }
 
 #[test]
-fn a_label_value_beyond_its_bound_costs_its_sample() {
+fn a_sample_with_a_label_value_over_the_limit_is_dropped() {
     let line = |len: usize| format!("a{{b=\"{}\"}} 1", "x".repeat(len));
     let longest = line(limits::LABEL_VALUE_BYTES);
     assert_eq!(one(&longest), Ok(longest));
@@ -24,7 +24,7 @@ fn a_label_value_beyond_its_bound_costs_its_sample() {
 }
 
 #[test]
-fn a_line_beyond_its_bound_costs_itself() {
+fn only_the_line_over_the_limit_is_dropped() {
     let labels = |last: usize| {
         let label = |at: usize, len: usize| format!("l{at:02}=\"{}\",", "x".repeat(len));
         let many: String = (0..16).map(|at| label(at, 64_000)).collect();
@@ -39,7 +39,7 @@ fn a_line_beyond_its_bound_costs_itself() {
 }
 
 #[test]
-fn what_is_stored_is_read_back_though_its_canonical_spelling_is_beyond_a_bound() {
+fn a_stored_page_is_read_back_even_if_its_canonical_spelling_exceeds_a_limit() {
     // Each backslash becomes two.
     let value = "\\s".repeat(limits::LABEL_VALUE_BYTES / 2);
     let page = page(&format!("a{{b=\"{value}\"}} 1\n"));
@@ -61,7 +61,7 @@ fn a_page_that_may_become_too_large_in_some_format_is_refused_whole() {
 
 #[test]
 fn a_page_whose_canonical_form_is_beyond_the_limit_is_refused_whole() {
-    // Each name stands once on the page, and twice in canonical form, in its TYPE line too.
+    // Each name occurs once on the page, and twice in canonical form, because of its TYPE line.
     let name = "x".repeat(400);
     let source: String = (0..60_000).map(|at| format!("{name}{at} 1\n")).collect();
     assert!(source.len() < limits::PAGE_BYTES);
@@ -77,7 +77,7 @@ fn a_sample_from_before_1970_is_dropped() {
 }
 
 #[test]
-fn a_bare_word_among_labels_is_no_name() {
+fn a_bare_word_among_labels_is_not_a_name() {
     for line in [r#"{a} 1"#, r#"a{"b"="1",c} 1"#, r#"{"a",b} 1"#, r#"{"a"b="1"} 1"#] {
         assert_eq!(one(line), Err(1), "{line}");
     }
@@ -98,13 +98,13 @@ fn names_in_quotes_are_dropped() {
     ] {
         dropped_for(line, Reason::QuotedName);
     }
-    // What describes one is about nothing that stands.
+    // A HELP or TYPE line with a quoted name describes no family.
     let described = "# HELP \"my.metric\" Help.\n# TYPE \"my.metric\" gauge\n";
     assert_eq!(page(described), Page::default());
 }
 
 #[test]
-fn a_label_with_a_reserved_name_costs_its_line() {
+fn a_line_with_a_reserved_label_name_is_unreadable() {
     for line in ["a{__b=\"1\"} 1", "a{c=\"1\",__b__=\"\"} 1", "a{__name__=\"b\"} 1", "a{__=\"\"} 1"]
     {
         assert_eq!(one(line), Err(1), "{line}");
@@ -113,7 +113,7 @@ fn a_label_with_a_reserved_name_costs_its_line() {
 }
 
 #[test]
-fn an_exemplar_with_a_label_that_no_sample_may_have_is_dropped() {
+fn an_exemplar_with_an_illegal_label_is_dropped() {
     for labels in ["{__b=\"1\"}", "{\"b.c\"=\"1\"}", "{b=\"\0\"}"] {
         let source = format!("# TYPE a counter\na_total 1 # {labels} 1\n# EOF\n");
         let page = parse::openmetrics(source.into_bytes()).unwrap();
@@ -123,7 +123,7 @@ fn an_exemplar_with_a_label_that_no_sample_may_have_is_dropped() {
 }
 
 #[test]
-fn a_backslash_that_escapes_nothing_stands_for_itself() {
+fn a_backslash_that_escapes_nothing_is_a_literal_backslash() {
     for (line, kept) in [
         (r#"e{u="CORP\svc"} 1"#, r#"e{u="CORP\\svc"} 1"#),
         (r#"e{u="\s\\\"\n\t"} 1"#, r#"e{u="\\s\\\"\n\\t"} 1"#),

@@ -34,7 +34,7 @@ fn a_page_without_its_end_is_cut_off() {
 }
 
 #[test]
-fn what_stands_behind_the_end_cannot_be_read() {
+fn text_after_the_end_is_unreadable() {
     let page = parse::openmetrics(b"a 1\n# EOF\nb 2\nc 3\n".to_vec()).unwrap();
     assert_eq!((page.as_text(), page.report().unreadable_lines), ("# TYPE a untyped\na 1\n", 1));
 }
@@ -72,7 +72,7 @@ fn types_become_those_of_text() {
 }
 
 #[test]
-fn a_counter_that_has_a_type_where_text_has_it_keeps_that() {
+fn a_counter_with_a_type_under_its_text_name_keeps_that_type() {
     let source = "# TYPE a counter\n# TYPE a_total gauge\na_total 1\n";
     assert_eq!(whole(source), "# TYPE a_total gauge\na_total 1\n");
 }
@@ -97,7 +97,7 @@ fn creation_times_are_dropped_and_counted() {
 }
 
 #[test]
-fn exemplars_of_counters_and_buckets_stay() {
+fn exemplars_of_counters_and_buckets_are_kept() {
     let page = page(concat!(
         "# TYPE a counter\na_total{b=\"c\"} 1 # {z=\"2\",y=\"}  # \\\"\"} 0.5\n",
         "a_total 2 7 #  { } +inf 1.5e3 \n",
@@ -129,7 +129,7 @@ fn exemplars_of_counters_and_buckets_stay() {
 }
 
 #[test]
-fn exemplars_that_may_not_stand_are_dropped_and_counted_and_their_samples_stay() {
+fn illegal_exemplars_are_dropped_and_counted_and_their_samples_are_kept() {
     let long = "x".repeat(limits::EXEMPLAR_CHARACTERS - 1);
     let fits = format!("a_total 1 # {{i=\"{}\"}} 1\n", long.replace('x', "é"));
     assert!(whole(&format!("# TYPE a counter\n{fits}")).ends_with(&fits));
@@ -149,7 +149,7 @@ fn exemplars_that_may_not_stand_are_dropped_and_counted_and_their_samples_stay()
 }
 
 #[test]
-fn a_line_whose_exemplar_cannot_be_read_is_unreadable() {
+fn a_line_with_an_unreadable_exemplar_is_unreadable() {
     for exemplar in [
         "#",
         "# 1",
@@ -185,7 +185,7 @@ fn timestamps_become_milliseconds() {
 }
 
 #[test]
-fn a_backslash_that_escapes_nothing_stands_for_itself() {
+fn a_backslash_that_escapes_nothing_is_a_literal_backslash() {
     assert_eq!(
         whole("# HELP a \\\"q\\\" \\n \\\\ \\t \\\n# TYPE a gauge\na{b=\"\\f\\\"\\n\\\\\"} 1\n"),
         "# HELP a \"q\" \\n \\\\ \\\\t \\\\\n# TYPE a gauge\na{b=\"\\\\f\\\"\\n\\\\\"} 1\n"
@@ -201,7 +201,7 @@ proptest! {
     }
 
     #[test]
-    fn any_pieces_of_lines_make_a_canonical_page(
+    fn any_fragments_of_lines_make_a_canonical_page(
         pieces in proptest::collection::vec(
             prop_oneof![
                 fragment(),
