@@ -1,7 +1,7 @@
-//! COLLECT: a tick -> whose turn is it ([`lease`]) -> pull what is due ([`pull`]) -> parse -> snapshot.
+//! COLLECT: a tick -> this VM's turn? ([`lease`]) -> pull due sources ([`pull`]) -> parse, label -> snapshot.
 //!
-//! Runs in every VM, on its root context: a scrape neither waits for a pull nor causes one. A pull that fails leaves the
-//! last good page where it is.
+//! Runs in every VM, on its root context: only a first scrape waits for a pull, and no scrape causes one. A failed pull
+//! leaves the last good page as it is.
 
 pub mod lease;
 pub mod pull;
@@ -23,20 +23,20 @@ use std::time::Duration;
 /// Pulls the sources of one configuration, in one VM.
 pub struct Collector {
     config: Rc<Config>,
-    /// Of each source, its key and those of its snapshot.
+    /// The key of each source, and the keys of its snapshot.
     keys: Rc<[(String, Keys)]>,
     vm: u64,
     pullers: Pullers,
     name: Rc<()>,
     pulls: HashMap<CallId, Pull>,
-    /// When this VM last looked for sources that are due.
+    /// The time at which this VM last checked for due sources.
     looked: Time,
 }
 
-/// Who pulls which source in a VM.
+/// The configurations of a VM that pull each source.
 ///
-/// While a configuration changes, Envoy keeps the old one ticking beside the new as long as one of its streams is open:
-/// a websocket, for hours. So of several that pull the same page the newest does, at its pace.
+/// While a configuration changes, Envoy keeps the old one ticking beside the new one as long as one of its streams is
+/// open: a websocket, for hours. So of several configurations that pull the same page, the newest one does, at its pace.
 #[derive(Clone, Debug, Default)]
 pub struct Pullers(Rc<RefCell<HashMap<String, Vec<Rc<()>>>>>);
 
@@ -88,8 +88,8 @@ impl Collector {
         }
     }
 
-    /// Creates what compare-and-swap needs. Envoy configures one VM alone before any other, so at start nobody else
-    /// does the same; and a new source counts as wanted, or it would be pulled rarely until its first scrape.
+    /// Creates the heads, which compare-and-swap needs. Envoy configures one VM alone before any other, so at start no
+    /// other VM does the same. A new source counts as wanted, or it would be pulled rarely until its first scrape.
     pub fn prepare(&self, host: &dyn Host) {
         for (_, keys) in &*self.keys {
             if keys.head(host).is_none() {
@@ -108,7 +108,7 @@ impl Collector {
         tenth.clamp(*limits::TICK.start(), *limits::TICK.end())
     }
 
-    /// Pulls what is due, where it is this VM's turn. `serves`: whether the VM has had a stream. May be called more
+    /// Pulls the due sources, if it is this VM's turn. `serves`: whether the VM has had a stream. May be called more
     /// often than [`Collector::tick_period`] asks: then it does nothing.
     pub fn tick(&mut self, host: &dyn Host, serves: bool) {
         let (now, tick) = (host.now(), self.tick_period());
@@ -138,13 +138,13 @@ impl Collector {
         }
     }
 
-    /// Whether the page of a source that is pulled with its clients' credentials is to be pulled again.
+    /// Returns true if the page of a source that is pulled with its clients' credentials is to be pulled again.
     #[must_use]
     pub fn is_due(&self, host: &dyn Host, source: usize) -> bool {
         self.due(host, source, host.now()).is_some()
     }
 
-    /// Whether the caller is to pull such a source now. It has to say how that [ended](Collector::pulled).
+    /// Returns true if the caller must pull such a source now, and then report how that [ended](Collector::pulled).
     #[must_use]
     pub fn claim_pull(&self, host: &dyn Host, source: usize) -> bool {
         let now = host.now();
@@ -152,7 +152,7 @@ impl Collector {
             .is_some_and(|(keys, read)| self.claim(host, keys, &read, now, now))
     }
 
-    /// Takes what came of a pull that was claimed; no answer where the host would not send it.
+    /// Takes the result of a claimed pull; no answer if the host did not send it.
     pub fn pulled(&self, host: &dyn Host, source: usize, began: Time, answer: Option<Answer>) {
         let pull = Pull { source, began };
         let result = match answer {
@@ -162,8 +162,8 @@ impl Collector {
         self.conclude(host, &pull, result);
     }
 
-    /// Gives up a pull that was claimed: the client may not see the page, and that is nothing new about the source. The
-    /// next one may be pulled for at once, so that who is refused keeps nobody from the page.
+    /// Gives up a claimed pull: the client may not see the page, which says nothing about the source. The next client may
+    /// pull at once, so that a refused client keeps no other from the page.
     pub fn release(&self, host: &dyn Host, source: usize) {
         let Some((_, keys)) = self.keys.get(source) else { return };
         for _ in 0..limits::HEAD_TRIES {
@@ -199,7 +199,7 @@ impl Collector {
         pull::judge(answer, host.now().saturating_sub(pull.began), timeout, &takes)
     }
 
-    /// Whether this VM is the one that pulls now.
+    /// Returns true if this VM is the one that pulls now.
     fn claim(&self, host: &dyn Host, keys: &Keys, read: &ReadHead, due: Time, now: Time) -> bool {
         let claimed = Head {
             pulling: true,
@@ -224,7 +224,7 @@ impl Collector {
         }
     }
 
-    /// Writes down how a pull ended: its page first, if it has one, then the head that names it.
+    /// Stores the result of a pull: first its page, if it has one, then the head that names it.
     fn conclude(&self, host: &dyn Host, pull: &Pull, result: Result<Page, Cause>) {
         let (Some(source), Some((_, keys))) =
             (self.config.sources.get(pull.source), self.keys.get(pull.source))
@@ -307,7 +307,7 @@ fn concluded(before: &Head, pull: &Pull, kept: &Result<Kept, Cause>, now: Time) 
     head
 }
 
-/// Says in the log when a source goes down, and why, and when it comes back, once.
+/// Logs once when a source goes down, with the reason, and once when it is up again.
 fn report(host: &dyn Host, source: &Source, before: &Head, after: &Head) {
     match after.ended {
         Some(Err(cause)) if before.ended != after.ended => {

@@ -2,7 +2,7 @@
 //! long.
 //!
 //! A [`Renderer`] walks over the families, their parts and their samples, and keeps its position between steps; an
-//! [`Encoder`] writes them. A family that is the same in the format as on its page is copied whole.
+//! encoder writes them. A family that is the same in the format as on its page is copied whole.
 
 use super::Format;
 use super::{json, openmetrics, protobuf, text};

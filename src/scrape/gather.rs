@@ -5,7 +5,7 @@
 //! copied, rendered or compressed again while no page changes. Of the gateway's own families only the numbers are new
 //! in every scrape; they are written after the sources' families, over those of the last scrape.
 //!
-//! Work on many samples is done in slices ([`job`]): the scrape then waits for ticks.
+//! Work on many samples is done in slices (`gather/job.rs`): the scrape then waits for ticks.
 
 mod gateway_families;
 mod job;

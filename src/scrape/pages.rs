@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::exposition::Format;
 use crate::host::{Host, Time};
 use crate::limits;
-use crate::metrics::Selection;
+use crate::metrics::{GatewaySelection, Selection};
 use crate::scrape::encoding::Encoding;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -153,10 +153,12 @@ impl Pages {
         let (Ok(media), format) = (request.media, request.format()) else {
             return Attempt::Reply(Reply::not_acceptable(), None);
         };
-        if self.gatherer.awaits_first_pull(host, permit) && host.now() < *deadline {
+        let selection = &request.query.selection;
+        // The gateway's own families need no page.
+        let needs_pages = selection.gateway != GatewaySelection::Only;
+        if needs_pages && self.gatherer.awaits_first_pull(host, permit) && host.now() < *deadline {
             return Attempt::AwaitsPull;
         }
-        let selection = &request.query.selection;
         let wanted = (media.format, request.encoding);
         let Some(page) = gather(&self.gatherer, host, recorder, permit, selection, wanted) else {
             return Attempt::Renders;

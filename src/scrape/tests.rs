@@ -267,6 +267,8 @@ fn a_scrape_before_the_first_pull_waits_for_it_within_the_clients_timeout() {
         let problem = "awx_gateway_source_problem_info{reason=\"not pulled yet\",source=\"c\"} 1";
         assert!(text.contains(problem), "{text}");
     }
+    let gateway = unpulled(&["c"]);
+    assert_eq!(gateway.reply("/api/v2/metrics?gateway=only", GET).status, 200);
     for hostile in ["", "-1", "nan", "inf", "1e300", "0", "\u{e9}"] {
         let gateway = unpulled(&["c"]);
         let step = gateway.start("/api/v2/metrics", &timeout(hostile));
