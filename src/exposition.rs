@@ -1,6 +1,5 @@
 //! Reads pages into [`crate::metrics`], and writes them in every format.
 
-pub mod form;
 pub mod gzip;
 pub mod json;
 pub mod openmetrics;
@@ -8,6 +7,7 @@ pub mod page;
 pub mod parse;
 pub mod protobuf;
 pub mod render;
+pub mod template;
 pub mod text;
 
 pub use render::{Extras, Renderer, render};
@@ -21,7 +21,7 @@ pub enum Format {
     OpenMetrics,
     /// JSON in the controller's shape.
     Json {
-        /// Spaces per level, from `application/json; indent=N`; `None` for the compact form.
+        /// Spaces per level, from `application/json; indent=N`; `None` for the compact template.
         indent: Option<u8>,
     },
     /// Prometheus protobuf, length-delimited.

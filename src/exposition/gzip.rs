@@ -56,7 +56,7 @@ pub struct Compression {
 
 /// The result of a step.
 #[derive(Debug)]
-pub enum Progress {
+pub enum CompressionStep {
     /// The prefix is not complete.
     Continues,
     /// The prefix is complete.
@@ -80,7 +80,7 @@ impl Compression {
     }
 
     /// Compresses about this many more bytes of the prefix, which must be the same in each step.
-    pub fn step(&mut self, prefix: &[u8], bytes: usize) -> Progress {
+    pub fn step(&mut self, prefix: &[u8], bytes: usize) -> CompressionStep {
         let end = self.done.saturating_add(bytes).min(prefix.len());
         let part = prefix.get(self.done..end).unwrap_or_default();
         let is_last = end == prefix.len();
@@ -88,16 +88,16 @@ impl Compression {
         if !prefix.is_empty()
             && deflate(&mut self.compressor, part, flush, &mut self.member).is_none()
         {
-            return Progress::Failed;
+            return CompressionStep::Failed;
         }
         self.crc = self.crc.then(part);
         self.done = end;
         if !is_last {
-            return Progress::Continues;
+            return CompressionStep::Continues;
         }
         let member = std::mem::take(&mut self.member);
         let (end, length) = (member.len(), modulo(prefix.len()));
-        Progress::Complete(Prefix { member: Rc::new(member), end, crc: self.crc, length })
+        CompressionStep::Complete(Prefix { member: Rc::new(member), end, crc: self.crc, length })
     }
 }
 
@@ -106,8 +106,8 @@ impl Prefix {
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
         match Compression::new(bytes.len()).step(bytes, usize::MAX) {
-            Progress::Complete(prefix) => Some(prefix),
-            Progress::Continues | Progress::Failed => None,
+            CompressionStep::Complete(prefix) => Some(prefix),
+            CompressionStep::Continues | CompressionStep::Failed => None,
         }
     }
 

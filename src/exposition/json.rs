@@ -11,7 +11,7 @@
 
 mod writer;
 
-use self::writer::{Mark, Writer};
+use self::writer::{JsonWriter, Mark};
 use super::render::{Block, Encoder, Presented};
 use crate::limits;
 use crate::metrics::merge::{FamilyPart, MergedFamily};
@@ -24,24 +24,24 @@ pub const CONTENT_TYPE: &str = "application/json";
 
 /// A page in JSON, on one line, or with every level indented.
 #[derive(Debug)]
-pub(super) struct Json {
-    writer: Writer,
+pub(super) struct JsonPage {
+    writer: JsonWriter,
     /// The state before the current block, and true if the block has a sample.
     block: Option<(Mark, bool)>,
 }
 
-impl Json {
+impl JsonPage {
     /// As in the controller, an indent is at most 8 blanks, and 0 means a single line. A page in which the blanks alone
     /// might exceed [`limits::RENDERED_BYTES`] is written on one line.
     pub(super) fn new(merged: &Merged, indent: Option<usize>) -> Self {
         let indent = indent.filter(|_| merged.indented_by_at_most() <= limits::RENDERED_BYTES);
-        let mut writer = Writer::new(indent.unwrap_or_default().min(8));
+        let mut writer = JsonWriter::new(indent.unwrap_or_default().min(8));
         writer.open(b'{');
         Self { writer, block: None }
     }
 }
 
-impl Encoder for Json {
+impl Encoder for JsonPage {
     fn begin(&mut self, block: &Block, help: &str) {
         let json = &mut self.writer;
         self.block = Some((json.mark(), false));
@@ -112,7 +112,7 @@ impl Encoder for Json {
 pub fn refusal(sentence: &str) -> Vec<u8> {
     let mut escaped = String::new();
     label::push_escaped(sentence, &mut escaped);
-    let mut json = Writer::new(0);
+    let mut json = JsonWriter::new(0);
     json.open(b'{');
     json.key("detail");
     json.string(&escaped);
@@ -121,11 +121,11 @@ pub fn refusal(sentence: &str) -> Vec<u8> {
 }
 
 /// The names of families; determines if a counter's may be shortened.
-pub(super) struct Names<'m> {
+pub(super) struct FamilyNames<'m> {
     taken: HashMap<&'m str, Kind>,
 }
 
-impl<'m> Names<'m> {
+impl<'m> FamilyNames<'m> {
     pub(super) fn of(merged: &'m Merged) -> Self {
         let families = || merged.families().iter();
         let is_any_cut = families().any(|family| cut(family) != family.name);

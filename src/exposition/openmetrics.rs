@@ -14,7 +14,7 @@
 
 mod names;
 
-pub(super) use self::names::Names;
+pub(super) use self::names::ReservedNames;
 use super::render::{Block, Encoder, Output};
 use crate::host::Time;
 use crate::metrics::merge::FamilyPart;
@@ -34,13 +34,13 @@ const UNITS: [&str; 1] = ["seconds"];
 
 /// A page in OpenMetrics, without its end.
 #[derive(Debug)]
-pub(super) struct OpenMetrics {
+pub(super) struct OpenMetricsPage {
     out: Output,
     /// The time at which the first page's counters began.
     created: Option<String>,
 }
 
-impl OpenMetrics {
+impl OpenMetricsPage {
     pub(super) fn new(created: Option<Time>) -> Self {
         let created = created.map(|it| format!("{}.{:03}", it.as_secs(), it.subsec_millis()));
         Self { out: Output::default(), created }
@@ -61,7 +61,7 @@ impl OpenMetrics {
     }
 }
 
-impl Encoder for OpenMetrics {
+impl Encoder for OpenMetricsPage {
     fn begin(&mut self, block: &Block, help: &str) {
         let (out, name) = (&mut self.out, block.name.as_str());
         let word = if block.kind == Kind::Untyped { "unknown" } else { block.kind.as_str() };

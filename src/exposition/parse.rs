@@ -35,7 +35,7 @@
 //! 7. The server keeps such labels; prometheus_client rejects the page.
 //! 8. A sample from before 1970 is dropped: Prometheus 2 and 3 reject the whole scrape at the sign, in text 0.0.4.
 //!
-//! Names in quotes (Prometheus 3, "UTF-8 guide") cannot be written in four of the gateway's five formats, and other
+//! NameKind in quotes (Prometheus 3, "UTF-8 guide") cannot be written in four of the gateway's five formats, and other
 //! characters have no substitute that every reader knows. Samples with such a name are dropped and counted; their help
 //! and type are ignored. Samples with labels or lines beyond [`limits`] are dropped and counted too.
 //!
@@ -91,7 +91,7 @@ pub fn text(bytes: Vec<u8>) -> Result<Page, Refused> {
 /// # Errors
 /// If the accepted families are beyond the limits.
 pub fn text_of(bytes: Vec<u8>, takes: Takes<'_>) -> Result<Page, Refused> {
-    read(readable(bytes)?, Format::Text, takes)
+    read(readable(bytes)?, Syntax::Text, takes)
 }
 
 /// Reads back the result of [`Page::as_text`]: text format 0.0.4 with exemplars.
@@ -99,7 +99,7 @@ pub fn text_of(bytes: Vec<u8>, takes: Takes<'_>) -> Result<Page, Refused> {
 /// # Errors
 /// If the page is beyond the limits.
 pub fn canonical(bytes: Vec<u8>) -> Result<Page, Refused> {
-    read(readable(bytes)?, Format::Canonical, &|_| true)
+    read(readable(bytes)?, Syntax::Canonical, &|_| true)
 }
 
 /// Reads a page in OpenMetrics 1.0.0, or 0.0.1. Its report counts the unreadable lines.
@@ -116,14 +116,14 @@ pub fn openmetrics(bytes: Vec<u8>) -> Result<Page, Refused> {
 /// # Errors
 /// If the accepted families are beyond the limits, or the page is incomplete.
 pub fn openmetrics_of(bytes: Vec<u8>, takes: Takes<'_>) -> Result<Page, Refused> {
-    read(readable(bytes)?, Format::OpenMetrics(OpenMetrics::default()), takes)
+    read(readable(bytes)?, Syntax::OpenMetrics(OpenMetrics::default()), takes)
 }
 
 /// Returns true if the family with this name is to be read.
 pub type Takes<'a> = &'a dyn Fn(&str) -> bool;
 
 /// The input format, with the state that it needs in addition to that of text.
-enum Format {
+enum Syntax {
     Text,
     Canonical,
     OpenMetrics(OpenMetrics),
@@ -131,10 +131,10 @@ enum Format {
 
 fn read(
     (mut ink, not_utf8): (String, u64),
-    format: Format,
+    format: Syntax,
     takes: Takes<'_>,
 ) -> Result<Page, Refused> {
-    let (mut draft, fresh) = Reader::new(&ink, format, takes).read()?;
+    let (mut draft, fresh) = PageReader::new(&ink, format, takes).read()?;
     draft.report.unreadable_lines += not_utf8;
     ink.reserve_exact(fresh.len());
     ink.push_str(&fresh);
@@ -173,7 +173,7 @@ fn readable(bytes: Vec<u8>) -> Result<(String, u64), Refused> {
 struct Unreadable;
 
 /// Reads a page in one pass.
-struct Reader<'a> {
+struct PageReader<'a> {
     cursor: Cursor<'a>,
     draft: Draft,
     /// Families by name. The hash keys are random, since the source chooses the names.
@@ -188,7 +188,7 @@ struct Reader<'a> {
     labels: Vec<Label<'a>>,
     /// The exemplar of the current line, in canonical spelling; empty without one.
     exemplar: String,
-    format: Format,
+    format: Syntax,
     takes: Takes<'a>,
     /// For each family, false if its samples are skipped.
     taken: Vec<bool>,
@@ -201,8 +201,8 @@ struct Name<'a> {
     start: usize,
 }
 
-impl<'a> Reader<'a> {
-    fn new(page: &'a str, format: Format, takes: Takes<'a>) -> Self {
+impl<'a> PageReader<'a> {
+    fn new(page: &'a str, format: Syntax, takes: Takes<'a>) -> Self {
         Self {
             cursor: Cursor::at_start(page),
             draft: Draft::default(),
@@ -234,11 +234,11 @@ impl<'a> Reader<'a> {
         }
         let Self { cursor, mut draft, ids, fresh, format, takes, .. } = self;
         match format {
-            Format::Text | Format::Canonical => {}
-            Format::OpenMetrics(open) if open.is_finished => {
+            Syntax::Text | Syntax::Canonical => {}
+            Syntax::OpenMetrics(open) if open.is_finished => {
                 open.settle(cursor.page, &ids, &mut draft);
             }
-            Format::OpenMetrics(_) => return Err(Refused::CutOff),
+            Syntax::OpenMetrics(_) => return Err(Refused::CutOff),
         }
         draft.adopt_suffixed(cursor.page, |name| ids.get(name).copied());
         draft.retain(cursor.page, takes);
@@ -297,7 +297,7 @@ impl<'a> Reader<'a> {
 
     /// Returns true if the line that was read exceeds the limit. A line that the gateway wrote itself never does.
     const fn is_line_too_long(&self) -> bool {
-        !matches!(self.format, Format::Canonical)
+        !matches!(self.format, Syntax::Canonical)
             && self.cursor.at - self.line_start > limits::LINE_BYTES
     }
 
@@ -333,8 +333,8 @@ impl<'a> Reader<'a> {
 
     const fn open(&mut self) -> Option<&mut OpenMetrics> {
         match &mut self.format {
-            Format::OpenMetrics(open) => Some(open),
-            Format::Text | Format::Canonical => None,
+            Syntax::OpenMetrics(open) => Some(open),
+            Syntax::Text | Syntax::Canonical => None,
         }
     }
 

@@ -16,7 +16,7 @@ mod moment;
 mod native;
 mod wire;
 
-pub use native::Draft;
+pub use native::NativeBuilder;
 
 /// The media type.
 pub const CONTENT_TYPE: &str = "application/vnd.google.protobuf; \
@@ -62,15 +62,15 @@ pub(super) fn blocks(family: &MergedFamily) -> Vec<Presented> {
 
 /// A page in protobuf.
 #[derive(Debug)]
-pub(super) struct Protobuf {
+pub(super) struct ProtobufPage {
     out: Output,
     extras: Extras,
-    group: Option<Group>,
+    group: Option<OpenGroup>,
 }
 
 /// A histogram or summary that may receive more samples.
 #[derive(Debug)]
-struct Group {
+struct OpenGroup {
     metric: usize,
     value: usize,
     /// The line of its first sample.
@@ -78,13 +78,13 @@ struct Group {
     family_len: usize,
 }
 
-impl Group {
+impl OpenGroup {
     fn first(&self) -> Option<Sample<'_>> {
         Samples::of(&self.first, self.family_len).next()
     }
 }
 
-impl Protobuf {
+impl ProtobufPage {
     pub(super) fn new(extras: Extras) -> Self {
         Self { out: Output::default(), extras, group: None }
     }
@@ -120,13 +120,13 @@ impl Protobuf {
     }
 
     fn add_to_group(&mut self, block: &Block, part: &FamilyPart, sample: Sample<'_>) {
-        let first = self.group.as_ref().and_then(Group::first);
+        let first = self.group.as_ref().and_then(OpenGroup::first);
         if !first.is_some_and(|first| conformance::is_same_group(first, sample, block.kind)) {
             self.end_group(block, part);
             let (metric, value) = self.begin_metric(block.kind, sample);
             let family_len = sample.name().len() - sample.suffix().len();
             let first = sample.line().to_owned();
-            self.group = Some(Group { metric, value, first, family_len });
+            self.group = Some(OpenGroup { metric, value, first, family_len });
         }
         push_value(sample, block.kind, &mut self.out.bytes);
     }
@@ -145,7 +145,7 @@ impl Protobuf {
     }
 }
 
-impl Encoder for Protobuf {
+impl Encoder for ProtobufPage {
     fn begin(&mut self, block: &Block, help: &str) {
         self.out.begin();
         let out = &mut self.out.bytes;

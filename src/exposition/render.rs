@@ -91,20 +91,20 @@ impl Renderer {
         let (blocks, encoder): (Vec<Block>, Box<dyn Encoder>) = match format {
             Format::Text | Format::Html => (
                 blocks(&|family| vec![(family.name.clone(), family.kind, None)]),
-                Box::new(text::Text::default()),
+                Box::new(text::TextPage::default()),
             ),
             Format::OpenMetrics => {
-                let names = openmetrics::Names::of(&merged);
-                let encoder = openmetrics::OpenMetrics::new(extras.created);
+                let names = openmetrics::ReservedNames::of(&merged);
+                let encoder = openmetrics::OpenMetricsPage::new(extras.created);
                 (blocks(&|family| names.blocks(family)), Box::new(encoder))
             }
             Format::Json { indent } => {
-                let names = json::Names::of(&merged);
-                let encoder = json::Json::new(&merged, indent.map(usize::from));
+                let names = json::FamilyNames::of(&merged);
+                let encoder = json::JsonPage::new(&merged, indent.map(usize::from));
                 (blocks(&|family| vec![names.block(family)]), Box::new(encoder))
             }
             Format::Protobuf => {
-                (blocks(&protobuf::blocks), Box::new(protobuf::Protobuf::new(extras)))
+                (blocks(&protobuf::blocks), Box::new(protobuf::ProtobufPage::new(extras)))
             }
         };
         Self {

@@ -12,11 +12,11 @@ pub const CONTENT_TYPE_1: &str = "text/plain; version=1.0.0; charset=utf-8";
 
 /// A page in text format.
 #[derive(Debug, Default)]
-pub(super) struct Text {
+pub(super) struct TextPage {
     out: Output,
 }
 
-impl Encoder for Text {
+impl Encoder for TextPage {
     fn begin(&mut self, block: &Block, help: &str) {
         let Self { out } = self;
         out.begin();

@@ -78,11 +78,11 @@ pub(crate) fn point_of(sample: Sample<'_>, kind: Kind) -> Option<(&str, f64)> {
 
 fn of_groups<'a>(samples: impl Iterator<Item = Sample<'a>>, kind: Kind) -> Conformance {
     let mut worst = Whole;
-    let mut group: Option<Group<'a>> = None;
+    let mut group: Option<PointGroup<'a>> = None;
     for sample in samples {
         let is_next = group.as_ref().is_none_or(|it| !is_same_group(it.first, sample, kind));
         if is_next {
-            let before = group.replace(Group::beginning_with(sample));
+            let before = group.replace(PointGroup::beginning_with(sample));
             worst = worst.min(before.map_or(Whole, |group| group.conformance(kind)));
         }
         if group.as_mut().is_none_or(|group| group.add(sample, kind).is_none()) {
@@ -93,7 +93,7 @@ fn of_groups<'a>(samples: impl Iterator<Item = Sample<'a>>, kind: Kind) -> Confo
 }
 
 /// The part of a histogram or summary that was read.
-struct Group<'a> {
+struct PointGroup<'a> {
     first: Sample<'a>,
     bound: f64,
     has_negative_bound: bool,
@@ -103,7 +103,7 @@ struct Group<'a> {
     count: Option<f64>,
 }
 
-impl<'a> Group<'a> {
+impl<'a> PointGroup<'a> {
     const fn beginning_with(first: Sample<'a>) -> Self {
         Self {
             first,

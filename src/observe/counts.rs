@@ -11,13 +11,13 @@ use super::series::{Series, format_label};
 use crate::auth::{AuthOutcome, Scheme};
 use crate::exposition::Format;
 use crate::metrics::{Kind, NativeHistogram, Sink};
-use crate::shared::directory::Gathered;
+use crate::shared::directory::GatheredCounts;
 use crate::shared::shard::{BucketCounts, Entry, HISTOGRAM};
 
 /// The sum over all VMs.
 #[derive(Clone, Debug)]
 pub struct Counts {
-    gathered: Gathered,
+    gathered: GatheredCounts,
     /// The families that also have zeros.
     derived: Derived,
 }
@@ -41,7 +41,7 @@ const BOUNDS: [&str; 14] = [
 ];
 
 impl Counts {
-    pub(super) fn new(gathered: Gathered) -> Self {
+    pub(super) fn new(gathered: GatheredCounts) -> Self {
         let mut derived = Derived::default();
         derived.launches.extend(Resource::launching().map(|resource| (resource, [0; 2])));
         // Zeros for pages only: the status of a refusal is not known in advance.
@@ -154,7 +154,7 @@ fn change<K: PartialEq, V: Default>(
     entries.push((key, value));
 }
 
-fn series(gathered: &Gathered) -> impl Iterator<Item = (Series, u64)> {
+fn series(gathered: &GatheredCounts) -> impl Iterator<Item = (Series, u64)> {
     gathered.sum.entries().filter_map(|entry| match entry {
         Entry::Series { key, count } => Some((Series::from_key(key)?, count)),
         Entry::Histogram { .. } => None,

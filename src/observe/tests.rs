@@ -1,5 +1,5 @@
 use super::*;
-use crate::exposition::form::{Draft, Form};
+use crate::exposition::template::{Template, TemplateBuilder};
 use crate::host::Write;
 use crate::host::fake::FakeHost;
 use crate::metrics::PageBuilder;
@@ -348,29 +348,29 @@ fn after_the_directory_is_overwritten_a_new_one_has_the_counts_of_all_live_vms()
     assert_has(&page(&host), &[ui]);
 }
 
-/// Renders page after page with a form if it fits, and compares with a page rendered without one.
+/// Renders page after page with a template if it fits, and compares with a page rendered without one.
 #[derive(Default)]
-struct Forms {
-    form: Form,
+struct Templates {
+    template: Template,
     page: Vec<u8>,
     fitted: usize,
 }
 
-impl Forms {
+impl Templates {
     fn assert_filled_in(&mut self, host: &FakeHost) {
         let counts = Observer::new("default", 99).gather(host).unwrap();
-        let mut numbers = self.form.numbers();
+        let mut numbers = self.template.numbers();
         counts.write(&mut numbers);
-        if self.form.fits(&numbers) {
+        if self.template.fits(&numbers) {
             self.fitted += 1;
         } else {
-            let mut draft = Draft::default();
+            let mut draft = TemplateBuilder::default();
             counts.write(&mut draft);
             let page;
             (page, numbers) = draft.finish();
-            self.form = Form::new(page.as_text().as_bytes(), &numbers);
+            self.template = Template::new(page.as_text().as_bytes(), &numbers);
         }
-        self.form.fill(&numbers, &mut self.page, 0);
+        self.template.fill(&numbers, &mut self.page, 0);
         assert_eq!(str::from_utf8(&self.page).unwrap(), page(host));
     }
 }
@@ -378,7 +378,7 @@ impl Forms {
 #[test]
 fn a_form_fits_until_a_series_is_added() {
     let host = FakeHost::at(1);
-    let (mut observer, mut forms) = (vm(&host, 1), Forms::default());
+    let (mut observer, mut templates) = (vm(&host, 1), Templates::default());
     for (method, path, code) in [
         ("POST", "/api/login/", 302),
         ("POST", "/api/login/", 302),
@@ -388,14 +388,14 @@ fn a_form_fits_until_a_series_is_added() {
         ("GET", "/api/v2/jobs/", 200),
     ] {
         observer.record(&host, &facts(method, path, code));
-        forms.assert_filled_in(&host);
+        templates.assert_filled_in(&host);
     }
     observer.attempted(&host, Scheme::Bearer, AuthOutcome::Allowed);
     observer.scraped(&host, Some(Format::Text), 200);
-    forms.assert_filled_in(&host);
+    templates.assert_filled_in(&host);
     observer.scraped(&host, Some(Format::Text), 200);
-    forms.assert_filled_in(&host);
-    assert_eq!(forms.fitted, 4);
+    templates.assert_filled_in(&host);
+    assert_eq!(templates.fitted, 4);
 }
 
 proptest! {
@@ -404,7 +404,7 @@ proptest! {
         requests in proptest::collection::vec((0..3_usize, 0..4_usize, 0..5_usize), 0..30),
     ) {
         let host = FakeHost::at(1);
-        let (mut vms, mut forms) = ([vm(&host, 1), vm(&host, 2)], Forms::default());
+        let (mut vms, mut templates) = ([vm(&host, 1), vm(&host, 2)], Templates::default());
         for (at, (method, path, code)) in requests.into_iter().enumerate() {
             let method = ["GET", "POST", "BREW"][method];
             let path = ["/", "/api/login/", "/api/v2/tokens/", "/api/v2/jobs/1/relaunch/"][path];
@@ -413,7 +413,7 @@ proptest! {
             if at % 3 == 0 {
                 vms[at % 2].scraped(&host, series::FORMATS[at % 6], code);
             }
-            forms.assert_filled_in(&host);
+            templates.assert_filled_in(&host);
         }
     }
 

@@ -15,7 +15,7 @@ use super::ScrapeRecorder;
 use super::encoding::Encoding;
 use crate::auth::{Permit, Visibility};
 use crate::config::{Config, Credential, GatewayFamilyPolicy, Source};
-use crate::exposition::form::{Draft, Form};
+use crate::exposition::template::{Template, TemplateBuilder};
 use crate::exposition::{Extras, Format, Renderer, openmetrics, protobuf};
 use crate::host::{Host, Time};
 use crate::limits;
@@ -24,7 +24,7 @@ use crate::shared::salt::salt;
 use crate::shared::snapshot::{Head, Keys};
 use gateway_families::{GatewayFamilies, SourceStatus};
 use job::{Job, Slice, visible};
-use rendered::{Rendered, Rendering, Wanted};
+use rendered::{Rendered, Rendering, RenderingKey};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -195,7 +195,7 @@ impl Gatherer {
     }
 
     /// Begins to render the pages of these sources.
-    fn render(&self, wanted: Wanted, sources: &Sources) -> Job {
+    fn render(&self, wanted: RenderingKey, sources: &Sources) -> Job {
         Job::new(wanted, sources.generations(), merge(&self.parts(sources, |_| false)))
     }
 
@@ -236,7 +236,7 @@ impl Gatherer {
         sources: &Sources,
         rendering: &mut Rendering,
     ) {
-        let Rendering { wanted, page, pulled, withheld, own: form, .. } = rendering;
+        let Rendering { wanted, page, pulled, withheld, own: template, .. } = rendering;
         let statuses = self.statuses(sources, withheld);
         let write = |sink: &mut dyn Sink| {
             self.own.write(sink, &statuses);
@@ -244,10 +244,10 @@ impl Gatherer {
         };
         let created = || self.config.gateway_created.then(|| recorder.created(host)).flatten();
         let page = Rc::make_mut(page);
-        if !has_forms(wanted.format) || self.keeps_any() {
+        if !has_template(wanted.format) || self.keeps_any() {
             page.truncate(*pulled);
             let (own, natives) = if wanted.format == Format::Protobuf {
-                let mut own = protobuf::Draft::default();
+                let mut own = protobuf::NativeBuilder::default();
                 write(&mut own);
                 own.finish()
             } else {
@@ -258,25 +258,31 @@ impl Gatherer {
             let own = self.render_own(own, Extras { natives, created: created() }, sources, wanted);
             return close(wanted.format, page, &own);
         }
-        let mut numbers = form.numbers();
+        let mut numbers = template.numbers();
         write(&mut numbers);
-        if !form.fits(&numbers) {
-            // The old form is dropped first, so that the new one can reuse its memory.
-            *form = Form::default();
-            let mut draft = Draft::default();
+        if !template.fits(&numbers) {
+            // The old template is dropped first, so that the new one can reuse its memory.
+            *template = Template::default();
+            let mut draft = TemplateBuilder::default();
             write(&mut draft);
             let own;
             (own, numbers) = draft.finish();
             let extras = Extras { natives: Vec::new(), created: created() };
             let mut text = self.render_own(own, extras, sources, wanted);
             text.extend_from_slice(end(wanted.format));
-            *form = Form::new(&text, &numbers);
+            *template = Template::new(&text, &numbers);
         }
-        form.fill(&numbers, page, *pulled);
+        template.fill(&numbers, page, *pulled);
     }
 
     /// The gateway's families, with those of the same names that the page of a source may contain.
-    fn render_own(&self, own: Page, extras: Extras, sources: &Sources, wanted: &Wanted) -> Vec<u8> {
+    fn render_own(
+        &self,
+        own: Page,
+        extras: Extras,
+        sources: &Sources,
+        wanted: &RenderingKey,
+    ) -> Vec<u8> {
         let own = Part {
             // The page is within the limits on the gateway's own series, so its labels fit.
             page: Rc::new(own.with_labels(self.own.labels()).unwrap_or_default()),
@@ -393,9 +399,9 @@ impl Gatherer {
     }
 }
 
-fn wanted(permit: &Permit, selection: &Selection, format: Format) -> Wanted {
+fn wanted(permit: &Permit, selection: &Selection, format: Format) -> RenderingKey {
     let visibility = Rc::clone(permit.view());
-    Wanted { format, selection: selection.clone(), visibility }
+    RenderingKey { format, selection: selection.clone(), visibility }
 }
 
 fn keeps(source: &Source) -> bool {
@@ -410,7 +416,7 @@ fn is_old(succeeded: Time, source: &Source, now: Time) -> bool {
 }
 
 /// Returns true for a text format with lines, in which numbers are filled in.
-const fn has_forms(format: Format) -> bool {
+const fn has_template(format: Format) -> bool {
     matches!(format, Format::Text | Format::OpenMetrics)
 }
 
@@ -423,7 +429,7 @@ const fn end(format: Format) -> &'static [u8] {
 }
 
 /// Removes the end of the sources' families if the gateway's follow, and ends the page otherwise.
-fn open(wanted: &Wanted, page: &mut Vec<u8>) {
+fn open(wanted: &RenderingKey, page: &mut Vec<u8>) {
     if !wanted.selection.has_gateway_families() {
         page.extend_from_slice(end(wanted.format));
     } else if let Format::Json { .. } = wanted.format {

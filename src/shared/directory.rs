@@ -55,7 +55,7 @@ pub struct Directory {
 
 /// The sum over all VMs of a scope.
 #[derive(Clone, Debug, Default)]
-pub struct Gathered {
+pub struct GatheredCounts {
     /// The sum of all shards, including the retired one.
     pub sum: Shard,
     /// The number of live VMs that have had a stream.
@@ -113,7 +113,7 @@ impl Directory {
         host: &dyn Host,
         known: &mut Option<ReadMembership>,
         own: impl Fn(usize, &Slot) -> Option<(&'a Shard, bool)>,
-    ) -> Option<Gathered> {
+    ) -> Option<GatheredCounts> {
         (0..limits::DIRECTORY_TRIES).find_map(|_| {
             let read = known.take().or_else(|| self.read(host))?;
             let gathered = self.sum(host, &read.membership, &own);
@@ -129,10 +129,11 @@ impl Directory {
         host: &dyn Host,
         membership: &Membership,
         own: impl Fn(usize, &Slot) -> Option<(&'a Shard, bool)>,
-    ) -> Gathered {
+    ) -> GatheredCounts {
         let slots = || membership.slots.iter().enumerate();
         let own = slots().find_map(|(index, slot)| Some((index, slot, own(index, slot)?)));
-        let mut gathered = Gathered { takeovers: membership.takeovers, ..Gathered::default() };
+        let mut gathered =
+            GatheredCounts { takeovers: membership.takeovers, ..GatheredCounts::default() };
         if let Some((_, slot, (shard, serves_requests))) = own {
             // A clone costs less than an addition.
             gathered.sum = shard.clone();

@@ -1,7 +1,7 @@
 //! [`Participant`]: one VM's part in a directory. It holds the VM's slot, publishes the VM's shard, sends heartbeats, and
 //! monitors the heartbeats of other VMs.
 
-use super::directory::{Directory, Gathered, ReadMembership, SERVES_REQUESTS};
+use super::directory::{Directory, GatheredCounts, ReadMembership, SERVES_REQUESTS};
 use super::membership::{Slot, SlotState};
 use super::shard::Shard;
 use crate::host::{Host, Write};
@@ -129,7 +129,7 @@ impl Participant {
     /// The sum over all VMs: what the others published, and this VM's counters as they are now. The caller must publish
     /// these before it shows the sum to a client.
     #[must_use]
-    pub fn gather(&mut self, host: &dyn Host, counters: &impl Counters) -> Option<Gathered> {
+    pub fn gather(&mut self, host: &dyn Host, counters: &impl Counters) -> Option<GatheredCounts> {
         let Self { directory, owner, lease, serves_requests, known, .. } = self;
         let own = |index, slot: &Slot| {
             let lease = lease.as_ref().filter(|lease| lease.slot == index)?;

@@ -2,7 +2,7 @@
 
 /// Writes JSON.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct JsonWriter {
     pub(super) out: Vec<u8>,
     /// Blanks per level; 0 for a single line.
     indent: usize,
@@ -18,7 +18,7 @@ pub(super) struct Mark {
     is_empty: bool,
 }
 
-impl Writer {
+impl JsonWriter {
     pub(super) const fn new(indent: usize) -> Self {
         Self { out: Vec::new(), indent, depth: 0, is_empty: true }
     }

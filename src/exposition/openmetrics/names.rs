@@ -6,11 +6,11 @@ use crate::metrics::{Conformance, Kind, Merged};
 use std::collections::HashMap;
 
 /// The families of a page by name.
-pub(in crate::exposition) struct Names<'m> {
+pub(in crate::exposition) struct ReservedNames<'m> {
     kinds: HashMap<&'m str, Kind>,
 }
 
-impl<'m> Names<'m> {
+impl<'m> ReservedNames<'m> {
     pub(in crate::exposition) fn of(merged: &'m Merged) -> Self {
         let kinds = merged.families().iter().map(|family| (family.name.as_str(), family.kind));
         Self { kinds: kinds.collect() }

@@ -6,17 +6,17 @@
 
 use super::escape::Escapes;
 use super::openmetrics::milliseconds;
-use super::sample::{Label, Names, push_block};
-use super::{Format, Reader, Unreadable};
+use super::sample::{Label, NameKind, push_block};
+use super::{PageReader, Syntax, Unreadable};
 use crate::limits;
 use crate::metrics::{Reason, label, number};
 
-impl<'a> Reader<'a> {
+impl<'a> PageReader<'a> {
     /// Reads the exemplar after a sample's numbers, if there is one. An exemplar that is too long, or has a label that
     /// samples may not have, is left out and counted.
     pub(super) fn exemplar(&mut self) -> Result<(), Unreadable> {
         self.exemplar.clear();
-        if matches!(self.format, Format::Text) || !self.cursor.eat(b'#') {
+        if matches!(self.format, Syntax::Text) || !self.cursor.eat(b'#') {
             return Ok(());
         }
         self.cursor.blanks();
@@ -27,7 +27,7 @@ impl<'a> Reader<'a> {
         let (names, value, timestamp) = is_read?;
         // Prometheus 2 and 3 reject the whole scrape at a NUL here, but not in a sample's own labels.
         let has_nul = exemplar.iter().any(|(_, value)| value.contains('\0'));
-        if names != Names::Legal || has_nul || length(&exemplar) > limits::EXEMPLAR_CHARACTERS {
+        if names != NameKind::Legal || has_nul || length(&exemplar) > limits::EXEMPLAR_CHARACTERS {
             self.draft.report.dropped.add(Reason::Exemplar, 1);
             return Ok(());
         }
@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Leaves the exemplar's labels in `labels`, sorted.
-    fn read_exemplar(&mut self) -> Result<(Names, &'a str, &'a str), Unreadable> {
+    fn read_exemplar(&mut self) -> Result<(NameKind, &'a str, &'a str), Unreadable> {
         if !self.cursor.eat(b'{') {
             return Err(Unreadable);
         }

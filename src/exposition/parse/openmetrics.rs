@@ -11,7 +11,7 @@
 //! As in text, the parser accepts more than the standard where the meaning is clear: blanks, empty lines, other orders
 //! of lines.
 
-use super::{Name, Reader};
+use super::{Name, PageReader};
 use crate::metrics::draft::{Draft, DraftFamily, piece};
 use crate::metrics::{Kind, Reason, number};
 use std::collections::HashMap;
@@ -113,7 +113,7 @@ pub(super) fn milliseconds(seconds: &str) -> Option<i64> {
     (milliseconds.abs() < EXACT).then_some(milliseconds as i64)
 }
 
-impl<'a> Reader<'a> {
+impl<'a> PageReader<'a> {
     /// Records the type of a family if OpenMetrics and text differ in it. Returns true if they do.
     pub(super) fn declare(&mut self, name: Name<'a>, word: &str) -> bool {
         if self.open().is_none() {

@@ -3,7 +3,7 @@
 
 use super::escape::Escapes;
 use super::openmetrics::milliseconds;
-use super::{Format, Name, Reader, Unreadable, place};
+use super::{Name, PageReader, Syntax, Unreadable, place};
 use crate::limits;
 use crate::metrics::draft::{DraftSample, SampleSpan, offset};
 use crate::metrics::{Reason, label, name, number};
@@ -13,15 +13,15 @@ use std::fmt::Write;
 pub(super) type Label<'a> = (&'a str, &'a str);
 
 /// A label block that was read.
-pub(super) struct Block {
+pub(super) struct LabelBlock {
     /// True if the spelling is canonical, except for the order.
     tidy: bool,
-    pub(super) names: Names,
+    pub(super) names: NameKind,
 }
 
 /// The worst property of the names of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Names {
+pub(super) enum NameKind {
     Legal,
     /// Some are in quotes, as names with other characters are (Prometheus 3, "UTF-8 guide"). No format of the gateway
     /// has them.
@@ -69,7 +69,7 @@ impl Timestamp<'_> {
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> PageReader<'a> {
     /// Reads a sample's line, and keeps it. A sample that is valid but must not be kept is counted by its reason.
     pub(super) fn sample(&mut self) -> Result<(), Unreadable> {
         match self.read_sample() {
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
         let name = Name { start: self.cursor.at, text: self.sample_name() };
         let mut gap = self.cursor.blanks();
         let mut tidy = true;
-        let mut names = Names::Legal;
+        let mut names = NameKind::Legal;
         let mut labels_end = self.cursor.at - gap.len();
         self.labels.clear();
         if self.cursor.eat(b'{') {
@@ -113,8 +113,8 @@ impl<'a> Reader<'a> {
             return Err(Left::Unreadable);
         }
         match names {
-            Names::Quoted => return Err(Left::Dropped(Reason::QuotedName)),
-            Names::Legal if !name.text.is_empty() => {}
+            NameKind::Quoted => return Err(Left::Dropped(Reason::QuotedName)),
+            NameKind::Legal if !name.text.is_empty() => {}
             _ => return Err(Left::Unreadable),
         }
         self.check_bounds(timestamp)?;
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
 
     /// Checks the limits of the gateway and of its readers.
     fn check_bounds(&self, timestamp: Option<Timestamp<'a>>) -> Result<(), Left> {
-        if matches!(self.format, Format::Canonical) {
+        if matches!(self.format, Syntax::Canonical) {
             return Ok(());
         }
         let is_long = |(_, value): &Label<'_>| value.len() > limits::LABEL_VALUE_BYTES;
@@ -150,8 +150,9 @@ impl<'a> Reader<'a> {
     }
 
     /// The labels after the brace.
-    pub(super) fn label_block(&mut self) -> Result<Block, Unreadable> {
-        let mut block = Block { tidy: self.cursor.blanks().is_empty(), names: Names::Legal };
+    pub(super) fn label_block(&mut self) -> Result<LabelBlock, Unreadable> {
+        let mut block =
+            LabelBlock { tidy: self.cursor.blanks().is_empty(), names: NameKind::Legal };
         if self.cursor.eat(b'}') {
             block.tidy = false;
             return Ok(block);
@@ -172,10 +173,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn label(&mut self, block: &mut Block) -> Result<(), Unreadable> {
+    fn label(&mut self, block: &mut LabelBlock) -> Result<(), Unreadable> {
         let is_quoted = self.cursor.eat(b'"');
         let name = if is_quoted {
-            block.names = block.names.max(Names::Quoted);
+            block.names = block.names.max(NameKind::Quoted);
             self.cursor.quoted().ok_or(Unreadable)?
         } else {
             self.cursor.take(name::label_name_len)
@@ -193,7 +194,7 @@ impl<'a> Reader<'a> {
         let value = self.cursor.quoted().ok_or(Unreadable)?;
         block.tidy &= self.cursor.blanks().is_empty();
         if name.starts_with("__") {
-            block.names = Names::Reserved;
+            block.names = NameKind::Reserved;
         }
         self.labels.push((name, value));
         Ok(())

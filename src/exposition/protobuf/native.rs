@@ -17,12 +17,12 @@ mod field {
 
 /// Families that may be native histograms: each of those is also on the page as a classic histogram of a single bucket.
 #[derive(Debug, Default)]
-pub struct Draft {
+pub struct NativeBuilder {
     page: PageBuilder,
     natives: Vec<(&'static str, NativeHistogram)>,
 }
 
-impl Draft {
+impl NativeBuilder {
     /// The page, and the native histograms by the names of their families.
     #[must_use]
     pub fn finish(self) -> (Page, Vec<(&'static str, NativeHistogram)>) {
@@ -30,7 +30,7 @@ impl Draft {
     }
 }
 
-impl Sink for Draft {
+impl Sink for NativeBuilder {
     fn family(&mut self, name: &str, kind: Kind, help: &str) {
         self.page.family(name, kind, help);
     }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn an_empty_histogram_is_native_by_its_threshold() {
-        let mut draft = Draft::default();
+        let mut draft = NativeBuilder::default();
         let native = NativeHistogram { zero_threshold: 0.5, ..NativeHistogram::default() };
         draft.native("a", "", &|| Some(native.clone()));
         draft.native("b", "", &|| None);
@@ -125,7 +125,7 @@ mod tests {
         };
         let mut pushed = Vec::new();
         push(&native, &mut pushed);
-        let mut draft = Draft::default();
+        let mut draft = NativeBuilder::default();
         draft.native("a", "", &|| Some(native.clone()));
         let (own, natives) = draft.finish();
         for (count, times) in [(9, 1), (8, 0)] {

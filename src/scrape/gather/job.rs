@@ -1,9 +1,9 @@
 //! A rendering under construction. A large one is built in slices, so that no callback takes long.
 
 use super::open;
-use super::rendered::{Rendering, Wanted};
-use crate::exposition::form::Form;
-use crate::exposition::gzip::{Compression, Progress};
+use super::rendered::{Rendering, RenderingKey};
+use crate::exposition::gzip::{Compression, CompressionStep};
+use crate::exposition::template::Template;
 use crate::exposition::{Extras, Renderer};
 use crate::limits;
 use crate::metrics::{GatewaySelection, Merged, Selection};
@@ -29,7 +29,7 @@ pub(super) enum Slice {
 
 impl Job {
     /// Begins to render the families of merged pages.
-    pub(super) fn new(wanted: Wanted, generations: Vec<u64>, mut merged: Merged) -> Self {
+    pub(super) fn new(wanted: RenderingKey, generations: Vec<u64>, mut merged: Merged) -> Self {
         let withheld = (0..generations.len()).map(|part| merged.dropped(part)).collect();
         let selection = visible(&mut merged, &wanted, GatewaySelection::None);
         let merged = Rc::new(merged);
@@ -40,7 +40,7 @@ impl Job {
             page: Rc::default(),
             pulled: 0,
             withheld,
-            own: Form::default(),
+            own: Template::default(),
             compressed: None,
         };
         Self { rendering, renderer: Some(renderer), compression: None, cannot_compress: false }
@@ -52,7 +52,7 @@ impl Job {
     }
 
     /// The properties of the rendering.
-    pub(super) const fn wanted(&self) -> &Wanted {
+    pub(super) const fn wanted(&self) -> &RenderingKey {
         &self.rendering.wanted
     }
 
@@ -96,9 +96,9 @@ impl Job {
         let Rendering { page, pulled, compressed, .. } = &mut self.rendering;
         let compression = self.compression.get_or_insert_with(|| Compression::new(*pulled));
         match compression.step(page.get(..*pulled).unwrap_or_default(), slice.compressed()) {
-            Progress::Continues => return false,
-            Progress::Complete(prefix) => *compressed = Some(prefix),
-            Progress::Failed => self.cannot_compress = true,
+            CompressionStep::Continues => return false,
+            CompressionStep::Complete(prefix) => *compressed = Some(prefix),
+            CompressionStep::Failed => self.cannot_compress = true,
         }
         self.compression = None;
         true
@@ -123,7 +123,11 @@ impl Slice {
 
 /// The selection of one side's families: the gateway's, or all others. Leaves out the families that the client may not
 /// see.
-pub(super) fn visible(merged: &mut Merged, wanted: &Wanted, side: GatewaySelection) -> Selection {
+pub(super) fn visible(
+    merged: &mut Merged,
+    wanted: &RenderingKey,
+    side: GatewaySelection,
+) -> Selection {
     if wanted.visibility.families.is_some() {
         merged.retain(|name| wanted.visibility.shows_family(name));
     }

@@ -2,8 +2,8 @@
 
 use crate::auth::Visibility;
 use crate::exposition::Format;
-use crate::exposition::form::Form;
 use crate::exposition::gzip::{self, Prefix};
+use crate::exposition::template::Template;
 use crate::limits;
 use crate::metrics::{Dropped, Selection};
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 /// The properties of a scrape that its rendering depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct RenderingKey {
     pub(super) format: Format,
     pub(super) selection: Selection,
     pub(super) visibility: Rc<Visibility>,
@@ -20,7 +20,7 @@ pub(super) struct Wanted {
 /// The page of the last scrape of its kind.
 #[derive(Debug)]
 pub(super) struct Rendering {
-    pub(super) wanted: Wanted,
+    pub(super) wanted: RenderingKey,
     /// The generation of each source, in the configuration's order; 0 for one that is not served.
     pub(super) generations: Vec<u64>,
     /// The sources' families followed by the gateway's, which are written again for each scrape, in the same place.
@@ -30,7 +30,7 @@ pub(super) struct Rendering {
     /// The samples of each source's page that are left out because of the other sources' pages.
     pub(super) withheld: Vec<Dropped>,
     /// The gateway's families without their numbers.
-    pub(super) own: Form,
+    pub(super) own: Template,
     /// The sources' families compressed, after the first client requested that.
     pub(super) compressed: Option<Prefix>,
 }
@@ -61,7 +61,7 @@ pub(super) struct Rendered(VecDeque<Rendering>);
 impl Rendered {
     /// Removes and returns a rendering of the same kind. A rendering of other generations is dropped: it is outdated,
     /// and its memory is needed for the new one.
-    pub(super) fn take(&mut self, wanted: &Wanted, generations: &[u64]) -> Option<Rendering> {
+    pub(super) fn take(&mut self, wanted: &RenderingKey, generations: &[u64]) -> Option<Rendering> {
         let index = self.0.iter().position(|have| have.wanted == *wanted)?;
         self.0.remove(index).filter(|have| have.generations == generations)
     }

@@ -160,7 +160,7 @@ fn creation_times_are_written_if_configured_and_supported_by_the_format() {
         let (fixture, recorder) = (Fixture::with_created(keep, says), CountingRecorder::default());
         let text = fixture.page(Visibility::default(), "");
         assert!(!text.contains("_created"), "{text}");
-        // Twice, since the second scrape fills in the form that the first one writes.
+        // Twice, since the second scrape fills in the template that the first one writes.
         for _ in 0..2 {
             let page = fixture.bytes(&recorder, Visibility::default(), "", Format::OpenMetrics);
             let page = String::from_utf8(page.to_vec()).unwrap();

@@ -1,5 +1,5 @@
-//! [`Form`]: families in a text format with blanks in place of the numbers. If only numbers change from one page to the
-//! next, filling in the blanks completes the page. Most numbers do not change, so the last page is kept and only the
+//! [`Template`]: families in a text format with slots in place of the numbers. If only numbers change from one page to the
+//! next, filling in the slots completes the page. Most numbers do not change, so the last page is kept and only the
 //! changed numbers are overwritten.
 
 use crate::metrics::builder::Value;
@@ -8,12 +8,12 @@ use crate::metrics::sink::Sink;
 use crate::metrics::{Kind, Page, PageBuilder};
 use std::ops::Range;
 
-/// Text with blanks.
+/// Text with slots.
 #[derive(Debug, Default)]
-pub struct Form {
+pub struct Template {
     /// All but the numbers.
     text: Vec<u8>,
-    blanks: Vec<Blank>,
+    slots: Vec<NumberSlot>,
     shape: Vec<u32>,
     numbers: usize,
     is_filled: bool,
@@ -21,7 +21,7 @@ pub struct Form {
 
 /// The position of a number.
 #[derive(Debug)]
-struct Blank {
+struct NumberSlot {
     /// The position in the text.
     at: usize,
     /// The index in [`Numbers`].
@@ -40,30 +40,30 @@ pub struct Numbers {
 
 /// Separates families from their numbers: on the page, each number is replaced by its index.
 #[derive(Debug, Default)]
-pub struct Draft {
+pub struct TemplateBuilder {
     page: PageBuilder,
     numbers: Numbers,
 }
 
-impl Form {
-    /// Makes a form from the rendering of a [`Draft`]'s page in a text format. A line that does not begin with `#` is a
+impl Template {
+    /// Makes a template from the rendering of a [`TemplateBuilder`]'s page in a text format. A line that does not begin with `#` is a
     /// sample. It ends with the index of its number; a number with a point stays as it is.
     #[must_use]
     pub fn new(rendered: &[u8], numbers: &Numbers) -> Self {
-        let mut form = Self {
+        let mut template = Self {
             text: Vec::with_capacity(rendered.len()),
-            blanks: Vec::new(),
+            slots: Vec::new(),
             shape: numbers.shape.clone(),
             numbers: numbers.values.len(),
             is_filled: false,
         };
         for line in rendered.split_inclusive(|&byte| byte == b'\n') {
-            form.line(line);
+            template.line(line);
         }
-        form
+        template
     }
 
-    /// Returns true if the form is for these numbers: their count and their shape are the same.
+    /// Returns true if the template is for these numbers: their count and their shape are the same.
     #[must_use]
     pub fn fits(&self, numbers: &Numbers) -> bool {
         self.numbers == numbers.values.len() && self.shape == numbers.shape
@@ -72,25 +72,25 @@ impl Form {
     /// Writes the filled text after the first `behind` bytes of a page. Every call must pass the same page and the same
     /// `behind`.
     pub fn fill(&mut self, numbers: &Numbers, page: &mut Vec<u8>, behind: usize) {
-        if !self.is_filled || !self.mend(numbers, page) {
+        if !self.is_filled || !self.patch(numbers, page) {
             self.write(numbers, page, behind);
             self.is_filled = true;
         }
     }
 
     /// Overwrites the numbers that changed. Returns false if a number has another length than before.
-    fn mend(&mut self, numbers: &Numbers, page: &mut [u8]) -> bool {
+    fn patch(&mut self, numbers: &Numbers, page: &mut [u8]) -> bool {
         let mut digits = Vec::new();
-        self.blanks.iter_mut().all(|blank| {
-            let value = numbers.values.get(blank.number).copied();
-            if value == blank.value {
+        self.slots.iter_mut().all(|slot| {
+            let value = numbers.values.get(slot.number).copied();
+            if value == slot.value {
                 return value.is_some();
             }
             digits.clear();
             value.iter().for_each(|value| write(*value, &mut digits));
-            let place = page.get_mut(blank.digits.clone());
+            let place = page.get_mut(slot.digits.clone());
             let place = place.filter(|place| place.len() == digits.len());
-            blank.value = value;
+            slot.value = value;
             place.map(|place| place.copy_from_slice(&digits)).is_some()
         })
     }
@@ -98,13 +98,13 @@ impl Form {
     fn write(&mut self, numbers: &Numbers, page: &mut Vec<u8>, behind: usize) {
         page.truncate(behind);
         let mut from = 0;
-        for blank in &mut self.blanks {
-            page.extend_from_slice(self.text.get(from..blank.at).unwrap_or_default());
-            blank.value = numbers.values.get(blank.number).copied();
+        for slot in &mut self.slots {
+            page.extend_from_slice(self.text.get(from..slot.at).unwrap_or_default());
+            slot.value = numbers.values.get(slot.number).copied();
             let start = page.len();
-            blank.value.iter().for_each(|value| write(*value, page));
-            blank.digits = start..page.len();
-            from = blank.at;
+            slot.value.iter().for_each(|value| write(*value, page));
+            slot.digits = start..page.len();
+            from = slot.at;
         }
         page.extend_from_slice(self.text.get(from..).unwrap_or_default());
     }
@@ -123,7 +123,7 @@ impl Form {
             Some((before, number)) => {
                 self.text.extend_from_slice(before);
                 let at = self.text.len();
-                self.blanks.push(Blank { at, number, value: None, digits: 0..0 });
+                self.slots.push(NumberSlot { at, number, value: None, digits: 0..0 });
                 self.text.push(b'\n');
             }
             None => self.text.extend_from_slice(line),
@@ -134,8 +134,8 @@ impl Form {
 /// Splits a sample's line into the part before its number and the number.
 fn split_number(line: &[u8]) -> Option<(&[u8], usize)> {
     let line = line.strip_suffix(b"\n").filter(|line| !line.starts_with(b"#"))?;
-    let blank = line.iter().rposition(|&byte| byte == b' ')?;
-    let (before, number) = line.split_at_checked(blank + 1)?;
+    let slot = line.iter().rposition(|&byte| byte == b' ')?;
+    let (before, number) = line.split_at_checked(slot + 1)?;
     Some((before, str::from_utf8(number).ok()?.parse().ok()?))
 }
 
@@ -164,7 +164,7 @@ impl Sink for Numbers {
     }
 }
 
-impl Draft {
+impl TemplateBuilder {
     /// The page, which has indices in place of its numbers, and the numbers.
     #[must_use]
     pub fn finish(self) -> (Page, Numbers) {
@@ -172,7 +172,7 @@ impl Draft {
     }
 }
 
-impl Sink for Draft {
+impl Sink for TemplateBuilder {
     fn family(&mut self, name: &str, kind: Kind, help: &str) {
         self.page.family(name, kind, help);
     }
@@ -213,24 +213,24 @@ mod tests {
         page.build().as_text().to_owned()
     }
 
-    fn form(of: &[u32]) -> (Form, Numbers) {
-        let mut draft = Draft::default();
+    fn template(of: &[u32]) -> (Template, Numbers) {
+        let mut draft = TemplateBuilder::default();
         write_families(&mut draft, of, 7);
         let (page, numbers) = draft.finish();
-        (Form::new(page.as_text().as_bytes(), &numbers), numbers)
+        (Template::new(page.as_text().as_bytes(), &numbers), numbers)
     }
 
     #[test]
     fn a_filled_form_equals_the_page() {
-        let (mut form, _) = form(&[3, 1, 2]);
+        let (mut template, _) = template(&[3, 1, 2]);
         let before = "before\n";
         let mut out = before.as_bytes().to_vec();
         // Values with as many digits as before, the same values, more digits, fewer digits.
         for from in [5, 6, 6, 9, 98, 99, 7] {
-            let mut numbers = form.numbers();
+            let mut numbers = template.numbers();
             write_families(&mut numbers, &[3, 1, 2], from);
-            assert!(form.fits(&numbers));
-            form.fill(&numbers, &mut out, before.len());
+            assert!(template.fits(&numbers));
+            template.fill(&numbers, &mut out, before.len());
             let expected = format!("{before}{}", page(&[3, 1, 2], from));
             assert_eq!(str::from_utf8(&out).unwrap(), expected, "{from}");
         }
@@ -238,19 +238,19 @@ mod tests {
 
     #[test]
     fn a_form_without_blanks_is_its_text() {
-        let mut form = Form::new(b"# TYPE up gauge\n", &Numbers::default());
+        let mut template = Template::new(b"# TYPE up gauge\n", &Numbers::default());
         let mut page = b"old".to_vec();
-        form.fill(&Numbers::default(), &mut page, 0);
+        template.fill(&Numbers::default(), &mut page, 0);
         assert_eq!(page, b"# TYPE up gauge\n");
     }
 
     #[test]
     fn a_form_does_not_fit_other_series() {
-        let (form, _) = form(&[3, 1, 2]);
+        let (template, _) = template(&[3, 1, 2]);
         for other in [&[3, 2, 1][..], &[3, 1], &[3, 1, 2, 4]] {
-            let mut numbers = form.numbers();
+            let mut numbers = template.numbers();
             write_families(&mut numbers, other, 7);
-            assert!(!form.fits(&numbers), "{other:?}");
+            assert!(!template.fits(&numbers), "{other:?}");
         }
     }
 }
