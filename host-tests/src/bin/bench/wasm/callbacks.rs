@@ -14,7 +14,7 @@ use crate::{BenchError, Settings, pages};
 
 const LARGE: usize = 100_000;
 const SMALL: usize = 1_000;
-/// Each takes about a second for each format and coding.
+/// In some of them the memory of the VM grows, which more than doubles the time of the callback that copies the page.
 const ROUNDS: u32 = 5;
 /// The name in a query, and in the report.
 const FORMATS: [(&str, &str); 4] =
@@ -112,6 +112,7 @@ impl Work {
             "longest callback, CPU ms": self.longest(|cost| millis(cost.cpu)),
             "longest callback, elapsed ms": self.longest(|cost| millis(cost.elapsed)),
             "longest callback, fuel": self.longest(fuel),
+            "longest callback, its number": self.scrapes.iter().map(number).collect::<Vec<_>>(),
             "ticks": self.scrapes.iter().map(ticks).collect::<Vec<_>>(),
             "bytes of the reply": self.scrapes.iter().map(|it| it.page.len()).collect::<Vec<_>>(),
             "growth of memory, bytes": self.memory,
@@ -123,6 +124,12 @@ impl Work {
 
 fn ticks(scrape: &Scrape) -> u64 {
     scrape.callbacks.iter().map(|cost| cost.counts.of("proxy_on_tick").runs).sum()
+}
+
+/// The place of the callback that takes the most fuel: 0 opens the stream, 1 is the request, then come the ticks.
+fn number(scrape: &Scrape) -> Option<usize> {
+    let fuel = scrape.callbacks.iter().map(|cost| cost.counts.total().fuel);
+    fuel.enumerate().max_by_key(|(_, fuel)| *fuel).map(|(number, _)| number)
 }
 
 fn fuel(cost: &Cost) -> f64 {
