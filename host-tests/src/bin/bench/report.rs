@@ -49,7 +49,7 @@ impl Row {
         Self { what, value, spread: None, against: None, ratio: None, target: None }
     }
 
-    /// The median of some figures, with their spread.
+    /// The median of some figures, for an even number the upper one, with their spread.
     pub(crate) fn median(what: &str, mut figures: Vec<f64>, unit: &'static str) -> Self {
         figures.sort_by(f64::total_cmp);
         let at = |index: usize| quantity(figures.get(index).copied().unwrap_or(f64::NAN), unit);

@@ -33,7 +33,7 @@ const FORMATS: [(&str, &str, &str, f64); 6] = [
     ("protobuf", "protobuf", "identity", 4.0),
     ("protobuf", "protobuf", "gzip", 4.0),
 ];
-/// For each of them there are fewer rounds by this factor.
+/// Each of them takes this fraction of the rounds, since they are many.
 const FEWER: u32 = 3;
 /// Scrapes of a round: some 20 ms.
 const SCRAPES: u32 = 100;

@@ -2,6 +2,7 @@
 //!
 //! A worker handles nothing else during a callback, so its longest one is a delay of all its requests. The fuel of the
 //! longest is compared with that of the longest for a page of 1,000 samples, which the filter renders in one callback.
+//! Of times there is the median, not the least: a callback takes longer when the memory of the VM grows, in Envoy too.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::{BenchError, Settings, pages};
 
 const LARGE: usize = 100_000;
 const SMALL: usize = 1_000;
-/// In some of them the memory of the VM grows, which more than doubles the time of the callback that copies the page.
+/// New pages, one after the other. The memory of the VM grows with the first, and with one of the next few.
 const ROUNDS: u32 = 5;
 /// The name in a query, and in the report.
 const FORMATS: [(&str, &str); 4] =
@@ -24,7 +25,7 @@ const CODINGS: [&str; 2] = ["identity", "gzip"];
 const MOST_COMPACT: usize = 2;
 const MOST_PACKED: usize = 100;
 const LONGEST_MS: f64 = 5.0;
-/// Of memory, for each byte of the page. The other formats are larger than the page.
+/// Bytes of memory for each byte of the page, if it is served as text.
 const TEXT_BYTES: f64 = 2.0;
 
 /// The work of a VM for several new pages, one after the other.

@@ -19,8 +19,8 @@ use crate::{BenchError, cpu};
 /// Longer than the interval of a source.
 const INTERVAL: Duration = Duration::from_secs(16);
 const METRICS: &str = "/api/v2/metrics";
-/// Far more than any page here needs.
-const MOST_TICKS: usize = 10_000;
+/// Far more than a scrape of any page here needs.
+const MOST_CALLBACKS: usize = 10_000;
 
 /// The plugin that counts requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,7 @@ pub(super) struct Cost {
 pub(super) struct Scrape {
     /// The cost of each callback, in their order.
     pub(super) callbacks: Vec<Cost>,
+    /// The body of the reply.
     pub(super) page: Vec<u8>,
 }
 
@@ -104,7 +105,7 @@ impl Site {
         .map(|(cost, ())| cost)
     }
 
-    /// One scrape, and the ticks that it waits for; `query` begins with a question mark, or is empty.
+    /// One scrape with the ticks until its reply; `query` begins with a question mark, or is empty.
     pub(super) fn scrape(&mut self, query: &str, coding: &str) -> Result<Scrape, BenchError> {
         let request = scrape_request(query, coding);
         let Member { vm, root } = &mut self.server;
@@ -114,10 +115,7 @@ impl Site {
         let (requested, _) = cost(vm, |vm| Ok(vm.request_headers(stream, true)?))?;
         let mut callbacks = vec![opened, requested];
         let mut reply = vm.effects().into_iter().find_map(reply);
-        for _ in 0..MOST_TICKS {
-            if reply.is_some() {
-                break;
-            }
+        while reply.is_none() && callbacks.len() < MOST_CALLBACKS {
             callbacks.push(cost(vm, |vm| Ok(vm.tick(root)?))?.0);
             reply = vm.effects().into_iter().find_map(self::reply);
         }
