@@ -2,7 +2,7 @@
 //!
 //! A worker handles nothing else during a callback, so its longest one is a delay of all its requests. The fuel of the
 //! longest is compared with that of the longest for a page of 1,000 samples, which the filter renders in one callback.
-//! Of times there is the median, not the least: a callback takes longer when the memory of the VM grows, in Envoy too.
+//! A callback takes longer when the memory of the VM grows, so scrapes during which it grows are a row of their own.
 
 use std::time::Duration;
 
@@ -15,8 +15,9 @@ use crate::{BenchError, Settings, pages};
 
 const LARGE: usize = 100_000;
 const SMALL: usize = 1_000;
-/// New pages, one after the other. The memory of the VM grows with the first, and with one of the next few.
-const ROUNDS: u32 = 5;
+const ROUNDS: u32 = 3;
+/// The memory of a VM grows with the first page, and with one or none of the others.
+const EDITIONS: [u32; 4] = [1, 2, 3, 4];
 /// The name in a query, and in the report.
 const FORMATS: [(&str, &str); 4] =
     [("txt", "text"), ("openmetrics", "OpenMetrics"), ("json", "JSON"), ("protobuf", "protobuf")];
@@ -28,84 +29,87 @@ const LONGEST_MS: f64 = 5.0;
 /// Bytes of memory for each byte of the page, if it is served as text.
 const TEXT_BYTES: f64 = 2.0;
 
-/// The work of a VM for several new pages, one after the other.
+/// The work for a new page.
 struct Work {
-    pulls: Vec<Cost>,
-    scrapes: Vec<Scrape>,
-    /// The growth of the serving VM's memory after each page, in bytes.
-    memory: Vec<u64>,
+    pull: Cost,
+    scrape: Scrape,
+    /// True if the memory of the serving VM grew.
+    grew: bool,
+    /// Its growth since the VM was configured, in bytes.
+    memory: u64,
 }
 
 /// The longest callbacks while a page is new, and the number of ticks that the scrape waits for.
 pub(crate) fn callbacks(settings: &Settings, report: &mut Report) -> Result<(), BenchError> {
-    let editions = 1..=settings.seconds().min(ROUNDS);
-    let of = |samples: usize| -> Vec<String> {
-        editions.clone().map(|edition| pages::page(samples, edition)).collect()
-    };
-    let (small, large) = (of(SMALL), of(LARGE));
-    let bytes = float(large.iter().map(|page| page.len() as u64).max().unwrap_or_default());
+    let rounds = settings.seconds().min(ROUNDS);
+    let [small, large] = [SMALL, LARGE].map(|samples| EDITIONS.map(|it| pages::page(samples, it)));
+    let bytes = float(large[0].len() as u64);
     let mut pulls = Vec::new();
     for (format, name) in FORMATS {
         for coding in CODINGS {
             let query = format!("?format={format}");
-            let small = Work::on(&small, &query, coding)?;
-            let large = Work::on(&large, &query, coding)?;
+            let small = work(rounds, &small, &query, coding)?;
+            let large = work(rounds, &large, &query, coding)?;
             let name = format!("100,000 new samples, {name}, {coding}");
             scraped(report, &name, &small, &large);
             let memory = memory(&name, &large, bytes);
             report.row(if format == "txt" { memory.at_most(TEXT_BYTES) } else { memory });
-            report.detail(&name, large.to_json());
-            pulls.extend(large.pulls);
+            report.detail(&name, large.iter().map(Work::to_json).collect());
+            pulls.extend(large.iter().map(|work| millis(work.pull.cpu)));
         }
     }
     // The VM that pulls is usually that of Envoy's main thread, which handles no requests.
-    let pulls = pulls.iter().map(|cost| millis(cost.cpu)).collect();
     report.row(Row::median("100,000 new samples: callback of the VM that pulls", pulls, "ms"));
     Ok(())
 }
 
-fn scraped(report: &mut Report, name: &str, small: &Work, large: &Work) {
-    let milliseconds = large.longest(|cost| millis(cost.cpu));
-    let longest = Row::median(&format!("{name}: longest callback"), milliseconds, "ms");
-    report.row(longest.at_most(LONGEST_MS));
-    let fuel = |work: &Work| work.longest(fuel).into_iter().fold(0.0, f64::max);
-    let [few, many] = [small, large].map(fuel);
-    let longest = Row::new(&format!("{name}: fuel of the longest"), quantity(many, ""));
-    report.row(longest.against("1,000 samples", quantity(few, "")));
-    let ticks = large.scrapes.iter().map(|scrape| float(ticks(scrape))).collect();
-    report.row(Row::median(&format!("{name}: ticks until the reply"), ticks, ""));
-}
-
-/// After the last page, when each has taken the place of the one before.
-fn memory(name: &str, work: &Work, page: f64) -> Row {
-    let grown = float(work.memory.last().copied().unwrap_or_default());
-    let row = Row::new(&format!("{name}: memory of the VM"), quantity(grown, "B"));
-    row.against("the page", quantity(page, "B"))
-}
-
-impl Work {
-    /// The work on each of these pages in turn, in VMs that are new.
-    fn on(pages: &[String], query: &str, coding: &str) -> Result<Self, BenchError> {
+/// The work for each of these pages, one after the other, in VMs that are new in each round.
+fn work(rounds: u32, pages: &[String], query: &str, coding: &str) -> Result<Vec<Work>, BenchError> {
+    let mut all = Vec::new();
+    for _ in 0..rounds {
         let mut site = Site::of_sources(&["a"])?;
-        let (_, before) = site.memory();
-        let mut work = Self { pulls: Vec::new(), scrapes: Vec::new(), memory: Vec::new() };
+        let (_, configured) = site.memory();
         for page in pages {
-            work.pulls.push(site.pull(std::slice::from_ref(page))?);
+            let pull = site.pull(std::slice::from_ref(page))?;
+            let (_, before) = site.memory();
             let scrape = site.scrape(query, coding)?;
+            let (_, after) = site.memory();
             let wanted = page.len() / if coding == "gzip" { MOST_PACKED } else { MOST_COMPACT };
             if scrape.page.len() < wanted {
                 return Err(BenchError::PageMissing { served: scrape.page.len(), wanted });
             }
-            work.scrapes.push(scrape);
-            work.memory.push((site.memory().1 - before) as u64);
+            let memory = (after - configured) as u64;
+            all.push(Work { pull, scrape, grew: after > before, memory });
         }
-        Ok(work)
     }
+    Ok(all)
+}
 
-    /// The greatest figure of a callback in each scrape.
-    fn longest(&self, figure: impl Fn(&Cost) -> f64) -> Vec<f64> {
-        let longest = |scrape: &Scrape| scrape.callbacks.iter().map(&figure).fold(0.0, f64::max);
-        self.scrapes.iter().map(longest).collect()
+fn scraped(report: &mut Report, name: &str, small: &[Work], large: &[Work]) {
+    for (grew, what) in [(false, ""), (true, ", memory grows")] {
+        let works = large.iter().filter(|work| work.grew == grew);
+        let milliseconds = works.map(|work| work.longest(|cost| millis(cost.cpu))).collect();
+        let row = Row::median(&format!("{name}: longest callback{what}"), milliseconds, "ms");
+        report.row(row.at_most(LONGEST_MS));
+    }
+    let longest = |works: &[Work]| works.iter().map(|it| it.longest(fuel)).fold(0.0, f64::max);
+    let row = Row::new(&format!("{name}: fuel of the longest"), quantity(longest(large), ""));
+    report.row(row.against("1,000 samples", quantity(longest(small), "")));
+    let ticks = large.iter().map(|work| float(ticks(&work.scrape))).collect();
+    report.row(Row::median(&format!("{name}: ticks until the reply"), ticks, ""));
+}
+
+/// The most after any page: each but the first has taken the place of the one before.
+fn memory(name: &str, works: &[Work], page: f64) -> Row {
+    let most = works.iter().map(|work| work.memory).max().unwrap_or_default();
+    let row = Row::new(&format!("{name}: memory of the VM"), quantity(float(most), "B"));
+    row.against("the page", quantity(page, "B"))
+}
+
+impl Work {
+    /// The greatest figure of a callback of the scrape.
+    fn longest(&self, figure: impl Fn(&Cost) -> f64) -> f64 {
+        self.scrape.callbacks.iter().map(figure).fold(0.0, f64::max)
     }
 
     fn to_json(&self) -> Value {
@@ -113,12 +117,13 @@ impl Work {
             "longest callback, CPU ms": self.longest(|cost| millis(cost.cpu)),
             "longest callback, elapsed ms": self.longest(|cost| millis(cost.elapsed)),
             "longest callback, fuel": self.longest(fuel),
-            "longest callback, its number": self.scrapes.iter().map(number).collect::<Vec<_>>(),
-            "ticks": self.scrapes.iter().map(ticks).collect::<Vec<_>>(),
-            "bytes of the reply": self.scrapes.iter().map(|it| it.page.len()).collect::<Vec<_>>(),
-            "growth of memory, bytes": self.memory,
-            "pull, CPU ms": self.pulls.iter().map(|cost| millis(cost.cpu)).collect::<Vec<_>>(),
-            "pull, fuel": self.pulls.iter().map(fuel).collect::<Vec<_>>(),
+            "longest callback, its number": number(&self.scrape),
+            "ticks": ticks(&self.scrape),
+            "bytes of the reply": self.scrape.page.len(),
+            "memory grew": self.grew,
+            "growth of memory so far, bytes": self.memory,
+            "pull, CPU ms": millis(self.pull.cpu),
+            "pull, fuel": fuel(&self.pull),
         })
     }
 }
