@@ -79,13 +79,21 @@ pub(crate) async fn with_statistics(clusters: u16) -> Result<Envoy, StartError> 
 
 /// A route that answers with a metrics page.
 pub(crate) fn page_at(prefix: &str, file: &Path) -> Value {
+    file_at(prefix, file, &[("content-type", "text/plain; version=0.0.4; charset=utf-8")])
+}
+
+/// A route that answers with a file, and with these headers.
+pub(crate) fn file_at(prefix: &str, file: &Path, headers: &[(&str, &str)]) -> Value {
+    let headers = headers.iter().map(|(key, value)| {
+        json!({
+            "header": {"key": key, "value": value},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        })
+    });
     json!({
         "match": {"prefix": prefix},
         "direct_response": {"status": 200, "body": {"filename": file}},
-        "response_headers_to_add": [{
-            "header": {"key": "content-type", "value": "text/plain; version=0.0.4; charset=utf-8"},
-            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-        }],
+        "response_headers_to_add": headers.collect::<Value>(),
     })
 }
 

@@ -86,6 +86,8 @@ enum BenchError {
     Pulls { due: usize, begun: usize },
     #[error("a scrape was not answered with a page")]
     NoReply,
+    #[error("a scrape was answered with {served} bytes, but the page takes at least {wanted}")]
+    PageMissing { served: usize, wanted: usize },
 }
 
 impl From<PluginError> for BenchError {
@@ -131,12 +133,13 @@ enum Part {
     BesideEnvoysOwn,
     OnOurHost,
     Parsing,
+    Callbacks,
     Growth,
     Size,
 }
 
 /// In the table's order.
-const PARTS: [(&str, Part); 10] = [
+const PARTS: [(&str, Part); 11] = [
     ("proxied requests", Part::Proxied),
     ("requests counted by the filter", Part::CountedByFilter),
     ("requests counted by the access logger", Part::CountedByAccessLogger),
@@ -145,6 +148,7 @@ const PARTS: [(&str, Part); 10] = [
     ("scrapes beside Envoy's own", Part::BesideEnvoysOwn),
     ("scrapes on our host", Part::OnOurHost),
     ("parsing", Part::Parsing),
+    ("callbacks", Part::Callbacks),
     ("growth", Part::Growth),
     ("the module", Part::Size),
 ];
@@ -160,6 +164,7 @@ impl Part {
             Self::BesideEnvoysOwn => scrapes::of_as_many_series(settings, report).await,
             Self::OnOurHost => wasm::scraped(report),
             Self::Parsing => wasm::parsed(settings, report),
+            Self::Callbacks => wasm::callbacks(settings, report),
             Self::Growth => wasm::grown(report),
             Self::Size => wasm::size(report),
         }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 pub(crate) struct Row {
     what: String,
     value: Quantity,
+    /// The least and the most of the figures whose median is the value.
+    spread: Option<[Quantity; 2]>,
     against: Option<(String, Quantity)>,
     ratio: Option<f64>,
     target: Option<Target>,
@@ -43,7 +45,16 @@ pub(crate) fn quantity(number: f64, unit: &'static str) -> Quantity {
 impl Row {
     /// A figure without comparison.
     pub(crate) fn new(what: &str, value: Quantity) -> Self {
-        Self { what: what.to_owned(), value, against: None, ratio: None, target: None }
+        let what = what.to_owned();
+        Self { what, value, spread: None, against: None, ratio: None, target: None }
+    }
+
+    /// The median of some figures, for an even number the upper one, with their spread.
+    pub(crate) fn median(what: &str, mut figures: Vec<f64>, unit: &'static str) -> Self {
+        figures.sort_by(f64::total_cmp);
+        let at = |index: usize| quantity(figures.get(index).copied().unwrap_or(f64::NAN), unit);
+        let spread = [at(0), at(figures.len().saturating_sub(1))];
+        Self { spread: Some(spread), ..Self::new(what, at(figures.len() / 2)) }
     }
 
     /// Compares it with another figure: the ratio is this one divided by the other.
@@ -82,7 +93,7 @@ impl Row {
         let text = |cell: Option<String>| cell.unwrap_or_default();
         [
             self.what.clone(),
-            self.value.to_string(),
+            self.value_cell(),
             text(self.against.as_ref().map(|(name, value)| format!("{name}: {value}"))),
             text(self.ratio.map(|ratio| format!("{ratio:.3}"))),
             text(self.target.map(|target| target.to_string())),
@@ -90,11 +101,19 @@ impl Row {
         ]
     }
 
+    fn value_cell(&self) -> String {
+        match self.spread {
+            Some([least, most]) => format!("{} ({least} to {most})", self.value),
+            None => self.value.to_string(),
+        }
+    }
+
     fn to_json(&self) -> Value {
         json!({
             "what": self.what,
             "value": self.value.number,
             "unit": self.value.unit,
+            "spread": self.spread.map(|spread| spread.map(|end| end.number)),
             "against": self.against.as_ref().map(|(name, value)| json!({
                 "what": name, "value": value.number, "unit": value.unit,
             })),
@@ -190,6 +209,14 @@ mod tests {
         let faster = Row::new("a", quantity(2.0, "us")).times_better_than("b", quantity(9.0, "us"));
         assert_eq!(faster.at_least(5.0).met(), Some(false));
         assert_eq!(Row::new("a", quantity(499.0, "kB")).at_most(500.0).met(), Some(true));
+    }
+
+    #[test]
+    fn a_row_of_several_figures_shows_their_median_and_spread() {
+        let row = Row::median("a", vec![4.0, 9.0, 2.0], "ms").at_most(5.0);
+        assert_eq!(row.value_cell(), "4.00 ms (2.00 ms to 9.00 ms)");
+        assert_eq!(row.to_json()["spread"], json!([2.0, 9.0]));
+        assert_eq!(row.met(), Some(true));
     }
 
     #[test]

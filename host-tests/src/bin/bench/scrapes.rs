@@ -7,6 +7,7 @@ use std::time::Duration;
 use host_tests::client::Client;
 use host_tests::envoy::Envoy;
 use host_tests::{process, tools};
+use hyper::HeaderMap;
 use serde_json::json;
 
 use crate::envoys::{self, Role};
@@ -23,6 +24,17 @@ const CONTROLLER_US: f64 = 167_000.0;
 const CLUSTERS: u16 = 56;
 /// A page is pulled at the first tick.
 const PULLED: Duration = Duration::from_secs(20);
+/// The name in a query and in the report, the coding, and the target. Prometheus asks for gzip.
+const FORMATS: [(&str, &str, &str, f64); 6] = [
+    ("txt", "text", "gzip", 2.0),
+    ("openmetrics", "OpenMetrics", "gzip", 2.0),
+    ("json", "JSON", "identity", 4.0),
+    ("json", "JSON", "gzip", 4.0),
+    ("protobuf", "protobuf", "identity", 4.0),
+    ("protobuf", "protobuf", "gzip", 4.0),
+];
+/// Each of them takes this fraction of the rounds, since they are many.
+const FEWER: u32 = 3;
 /// Scrapes of a round: some 20 ms.
 const SCRAPES: u32 = 100;
 const PATH: &str = "/api/v2/metrics";
@@ -51,7 +63,50 @@ pub(crate) async fn of_the_same_bytes(
     report.row(Row::new(&what("p99"), ours.p99()).against(against, direct.p99()).at_most(1.6));
     let controller = quantity(CONTROLLER_US, "us");
     report.row(Row::new(&what("p50"), ours.p50()).times_better_than("the controller", controller));
+    let [ours, _] = contenders;
+    in_other_formats(settings, report, ours.envoy).await
+}
+
+/// Compares the CPU time of the other formats, and of compressed pages, with a `direct_response` of the same bytes.
+async fn in_other_formats(
+    settings: &Settings,
+    report: &mut Report,
+    mut ours: Envoy,
+) -> Result<(), BenchError> {
+    for (format, name, coding, limit) in FORMATS {
+        let query = format!("{PATH}?format={format}");
+        let client = Client::http(ours.listeners()[0]).bearer(envoys::TOKEN);
+        let served = client.header("accept-encoding", coding).get(&query).await?;
+        let files = tempfile::tempdir()?;
+        let copy = envoys::write(files.path(), "served", served.body())?;
+        let headers = copied(served.headers(), coding)?;
+        let direct = envoys::answering(vec![envoys::file_at(PATH, &copy, &headers)]).await?;
+        let asking = |envoy: Envoy| {
+            let mut load = load(envoy.listeners()[0], &query);
+            load.headers.push(format!("Accept-Encoding: {coding}"));
+            Contender { load, envoy }
+        };
+        let contenders = [asking(ours), asking(direct)];
+        let rounds = settings.rounds.div_ceil(FEWER);
+        let [cpu, direct_cpu] = compare_cpu(&contenders, rounds, SCRAPES)?;
+        let what =
+            format!("scrape of {} kB of {name}, {coding}, Envoy CPU", served.body().len() / 1000);
+        let row = Row::new(&what, cpu).against("direct_response", direct_cpu);
+        report.row(row.at_most(limit));
+        [Contender { envoy: ours, .. }, _] = contenders;
+    }
     Ok(())
+}
+
+/// The headers of a page that describe its bytes.
+fn copied<'a>(headers: &'a HeaderMap, coding: &str) -> Result<Vec<(&'a str, &'a str)>, BenchError> {
+    let text = |name: &'static str| Some((name, headers.get(name)?.to_str().ok()?));
+    let content_type = text("content-type").ok_or(BenchError::NoReply)?;
+    match (text("content-encoding"), coding) {
+        (Some(encoding @ (_, "gzip")), "gzip") => Ok(vec![content_type, encoding]),
+        (None, "identity") => Ok(vec![content_type]),
+        _ => Err(BenchError::NoReply),
+    }
 }
 
 /// Compares with Envoy's own statistics, which our filter serves too: the same series.

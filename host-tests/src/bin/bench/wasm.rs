@@ -2,6 +2,7 @@
 //! calls that return bytes, and copied bytes. Compared times are CPU times of the same thread, the best of some rounds;
 //! counting fuel makes the module slower here than elsewhere.
 
+mod callbacks;
 mod observed;
 mod parsed;
 mod site;
@@ -18,6 +19,7 @@ use crate::rounds::float;
 use crate::scrapes::SAMPLES;
 use crate::{BenchError, envoys, pages};
 
+pub(crate) use self::callbacks::callbacks;
 pub(crate) use self::observed::{observed_by_access_logger, observed_by_filter};
 pub(crate) use self::parsed::{grown, parsed};
 
@@ -34,10 +36,11 @@ pub(crate) fn size(report: &mut Report) -> Result<(), BenchError> {
 pub(crate) fn scraped(report: &mut Report) -> Result<(), BenchError> {
     let mut site = Site::of_sources(&["a"])?;
     site.pull(&[pages::page(SAMPLES, 1)])?;
-    let (first, _) = site.scrape("")?;
+    let first = site.scrape("", "identity")?.cost();
     // The first scrape is itself counted, which adds new series to the next one.
-    site.scrape("")?;
-    let (again, served) = site.scrape("")?;
+    site.scrape("", "identity")?;
+    let again = site.scrape("", "identity")?;
+    let (again, served) = (again.cost(), again.page);
     let name = format!("scrape of {} kB", served.len() / 1000);
     for (name, cost) in [(format!("{name}, new to the VM"), first), (name, again)] {
         let total = cost.counts.total();

@@ -68,7 +68,7 @@ fn observe(site: &mut Site, style: Style) -> Result<Counts, BenchError> {
 }
 
 fn check(site: &mut Site, contender: &'static str) -> Result<(), BenchError> {
-    let (_, page) = site.scrape("?gateway=only")?;
+    let page = site.scrape("?gateway=only", "identity")?.page;
     let counted = pages::requests(&String::from_utf8_lossy(&page));
     let sent = u64::from(WARM_UP + OBSERVED);
     if counted == sent { Ok(()) } else { Err(BenchError::Miscounted { contender, counted, sent }) }

@@ -30,9 +30,9 @@ pub(crate) fn parsed(settings: &Settings, report: &mut Report) -> Result<(), Ben
         let pages = SOURCES.map(|_| pages::page(SAMPLES / SOURCES.len(), edition));
         bytes = float(pages.iter().map(|page| page.len() as u64).sum());
         pull = pull.min(site.pull(&pages)?.cpu.as_secs_f64());
-        let (cost, served) = site.scrape(WITHOUT_OWN)?;
-        scrape = scrape.min(cost.cpu.as_secs_f64());
-        python = python.min(ask_python(&served, &pages)?);
+        let first = site.scrape(WITHOUT_OWN, "identity")?;
+        scrape = scrape.min(first.cost().cpu.as_secs_f64());
+        python = python.min(ask_python(&first.page, &pages)?);
     }
     let speed = |seconds: f64| quantity(bytes / seconds / 1e6, "MB/s");
     for (what, seconds) in [
@@ -100,15 +100,15 @@ fn per_sample(size: usize) -> Result<[f64; 4], BenchError> {
     let samples: u64 = pages.iter().map(|page| pages::samples(page)).sum();
     let before = site.memory();
     let pull = site.pull(&pages)?.counts.total().fuel;
-    let (scrape, served) = site.scrape(WITHOUT_OWN)?;
+    let scrape = site.scrape(WITHOUT_OWN, "identity")?;
     let after = site.memory();
     // One series in fifty is repeated.
-    let served = pages::samples(&String::from_utf8_lossy(&served));
+    let served = pages::samples(&String::from_utf8_lossy(&scrape.page));
     if served * 100 < samples * 97 {
         return Err(BenchError::SeriesMissing { served, wanted: samples });
     }
     let grown = |before: usize, after: usize| (after - before) as u64;
     let memory = [grown(before.0, after.0), grown(before.1, after.1)];
-    let costs = [pull, scrape.counts.total().fuel, memory[0], memory[1]];
+    let costs = [pull, scrape.cost().counts.total().fuel, memory[0], memory[1]];
     Ok(costs.map(|cost| float(cost) / float(samples)))
 }
