@@ -150,6 +150,9 @@ pub const FIRST_PULL: Duration = Duration::from_secs(10);
 /// The part of a client's own timeout that is kept for the reply, when a scrape waits for a first pull.
 pub const REPLY_TIME: Duration = Duration::from_millis(500);
 
+/// Bytes that are reserved for the gateway's own families behind the sources' pages.
+pub const OWN_BYTES: usize = 128 * 1024;
+
 /// Bytes of the sources' pages that a scrape loads and renders in its own callback. Beyond that it waits for ticks, which do
 /// the work in slices: JSON of 1,000 samples takes about 1.4 ms in V8, during which the worker's other requests wait.
 pub const INLINE_BYTES: usize = 128 * 1024;
@@ -160,8 +163,8 @@ pub const SLICE_RENDERED: usize = 64 * 1024;
 /// Bytes of a page that one tick compresses: about 1 ms in V8.
 pub const SLICE_COMPRESSED: usize = 128 * 1024;
 
-/// Bytes of stored pages that one tick copies from shared data; a larger page is copied alone.
-pub const SLICE_LOADED: usize = 1024 * 1024;
+/// Bytes of a page that one tick copies, from shared data or into a text format; a larger page, or family, is copied alone.
+pub const SLICE_COPIED: usize = 1024 * 1024;
 
 /// Pages smaller than this are not compressed: they fit into one packet.
 pub const COMPRESSED_BYTES: usize = 1_024;

@@ -107,6 +107,10 @@ impl Encoder for OpenMetricsPage {
         self.out.end(block, false);
     }
 
+    fn reserve(&mut self, bytes: usize) {
+        self.out.bytes.reserve_exact(bytes);
+    }
+
     fn written(&self) -> usize {
         self.out.bytes.len()
     }

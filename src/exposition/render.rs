@@ -7,6 +7,7 @@
 use super::Format;
 use super::{json, openmetrics, protobuf, text};
 use crate::host::Time;
+use crate::limits;
 use crate::metrics::merge::{FamilyPart, MergedFamily, Place};
 use crate::metrics::select::Share;
 use crate::metrics::{Family, Kind, Merged, NativeHistogram, Sample, Selection};
@@ -59,6 +60,9 @@ pub(super) trait Encoder {
     /// Ends a block. A block without samples after filtering is removed.
     fn end(&mut self, block: &Block);
 
+    /// Reserves memory for so many bytes.
+    fn reserve(&mut self, _bytes: usize) {}
+
     /// Bytes written so far.
     fn written(&self) -> usize;
 
@@ -81,6 +85,9 @@ struct Current {
     part: usize,
     place: Place,
 }
+
+/// Bytes that a header may have beyond that of the stored page: a unit, and another type.
+const HEADER: usize = 128;
 
 impl Renderer {
     /// Begins to render the selected families.
@@ -107,6 +114,16 @@ impl Renderer {
                 (blocks(&protobuf::blocks), Box::new(protobuf::ProtobufPage::new(extras)))
             }
         };
+        let mut encoder = encoder;
+        if matches!(format, Format::Text | Format::OpenMetrics) {
+            // A growing buffer takes up to three times its bytes, and memory never shrinks.
+            let bytes = text_bytes(&merged, &blocks);
+            encoder.reserve(if bytes > limits::INLINE_BYTES {
+                bytes + limits::OWN_BYTES
+            } else {
+                0
+            });
+        }
         Self {
             blocks: blocks.into_iter(),
             current: None,
@@ -180,6 +197,13 @@ impl Renderer {
 #[must_use]
 pub fn render(merged: impl Into<Rc<Merged>>, selection: &Selection, format: Format) -> Vec<u8> {
     Renderer::new(merged.into(), selection, format, Extras::default()).finish()
+}
+
+/// The bytes of blocks in a text format.
+fn text_bytes(merged: &Merged, blocks: &[Block]) -> usize {
+    let families = blocks.iter().filter_map(|block| merged.families().get(block.family));
+    let parts = families.flat_map(|family| merged.parts(family));
+    parts.map(|(_, family)| family.as_text().len() + HEADER).sum()
 }
 
 fn plan_blocks(

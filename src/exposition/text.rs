@@ -43,6 +43,10 @@ impl Encoder for TextPage {
         self.out.end(block, false);
     }
 
+    fn reserve(&mut self, bytes: usize) {
+        self.out.bytes.reserve_exact(bytes);
+    }
+
     fn written(&self) -> usize {
         self.out.bytes.len()
     }

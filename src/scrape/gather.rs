@@ -145,7 +145,11 @@ impl Gatherer {
             Some(under_way) => under_way,
             None => {
                 let heads = self.heads(host, &wanted.visibility);
-                if self.load(host, &heads, limits::SLICE_LOADED) > 0 {
+                if self.bytes_to_load(&heads) > 0 {
+                    // First, so that the new page can have its memory.
+                    self.rendered.borrow_mut().discard(&wanted.visibility);
+                }
+                if self.load(host, &heads, limits::SLICE_COPIED) > 0 {
                     return None;
                 }
                 let sources = self.sources(host, heads);

@@ -4,7 +4,7 @@ use super::open;
 use super::rendered::{Rendering, RenderingKey};
 use crate::exposition::gzip::{Compression, CompressionStep};
 use crate::exposition::template::Template;
-use crate::exposition::{Extras, Renderer};
+use crate::exposition::{Extras, Format, Renderer};
 use crate::limits;
 use crate::metrics::{GatewaySelection, Merged, Selection};
 use std::rc::Rc;
@@ -64,7 +64,7 @@ impl Job {
     /// Does some of the work. Returns true when the rendering is complete, and compressed if `compress` is true.
     pub(super) fn advance(&mut self, slice: Slice, compress: bool) -> bool {
         if let Some(renderer) = &mut self.renderer {
-            if !renderer.step(slice.rendered()) {
+            if !renderer.step(slice.rendered(self.rendering.wanted.format)) {
                 return false;
             }
             self.complete();
@@ -106,8 +106,12 @@ impl Job {
 }
 
 impl Slice {
-    const fn rendered(self) -> usize {
+    /// Text formats copy most lines, the others format each sample.
+    const fn rendered(self, format: Format) -> usize {
         match self {
+            Self::One if matches!(format, Format::Text | Format::OpenMetrics) => {
+                limits::SLICE_COPIED
+            }
             Self::One => limits::SLICE_RENDERED,
             Self::All => usize::MAX,
         }

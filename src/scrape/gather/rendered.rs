@@ -66,6 +66,11 @@ impl Rendered {
         self.0.remove(index).filter(|have| have.generations == generations)
     }
 
+    /// Discards the renderings for clients that may see this: their pages changed.
+    pub(super) fn discard(&mut self, visibility: &Visibility) {
+        self.0.retain(|have| *have.wanted.visibility != *visibility);
+    }
+
     /// Stores a new rendering, or puts back one that was taken.
     pub(super) fn keep(&mut self, rendering: Rendering) {
         // Clients that may see other sources have other generations.

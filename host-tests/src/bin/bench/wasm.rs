@@ -23,7 +23,7 @@ pub(crate) use self::callbacks::callbacks;
 pub(crate) use self::observed::{observed_by_access_logger, observed_by_filter};
 pub(crate) use self::parsed::{grown, parsed};
 
-const MODULE_BYTES: f64 = 500_000.0;
+const MODULE_BYTES: f64 = 600_000.0;
 
 /// The size of the module.
 pub(crate) fn size(report: &mut Report) -> Result<(), BenchError> {
