@@ -63,7 +63,10 @@ impl Pages {
         Self { config, gatherer, pending: RefCell::default() }
     }
 
-    /// The reply to a permitted scrape in this media type, and the format of its page; `None` if it waits.
+    /// The reply to a permitted scrape, and the format of its page.
+    ///
+    /// # Errors
+    /// If the scrape waits for ticks.
     pub(super) fn serve(
         &self,
         context: Context<'_>,
@@ -77,12 +80,16 @@ impl Pages {
                 return Ok((Reply::unknown_source(&visible, request.format()), None));
             }
         };
-        let deadline = context.host.now() + patience(request.timeout);
+        let deadline = Time::MAX;
         let mut pending = Pending { stream, request, permit, deadline, not_before: Time::ZERO };
         match self.attempt(context, &pending, Gatherer::page) {
             Attempt::Reply(reply, page) => return Ok((reply, page)),
             Attempt::Renders => {}
-            Attempt::AwaitsPull => pending.not_before = next_look(context.host),
+            Attempt::AwaitsPull => {
+                let now = context.host.now();
+                pending.deadline = now + patience(pending.request.timeout);
+                pending.not_before = now + *limits::TICK.start();
+            }
         }
         let mut queue = self.pending.borrow_mut();
         if queue.len() >= limits::WAITERS {
@@ -191,8 +198,4 @@ pub(super) struct Waits;
 fn patience(timeout: Option<Duration>) -> Duration {
     let timeout = timeout.map(|timeout| timeout.saturating_sub(limits::REPLY_TIME));
     timeout.map_or(limits::FIRST_PULL, |timeout| timeout.min(limits::FIRST_PULL))
-}
-
-fn next_look(host: &dyn Host) -> Time {
-    host.now() + *limits::TICK.start()
 }
