@@ -253,6 +253,9 @@ mod tests {
 
     #[test]
     fn a_name_inside_a_value_is_not_a_label() {
+        let page = text("a{resource=\"r\",un_source=\"u\"} 1\n", &[("source", "x")]);
+        let expected = "# TYPE a untyped\na{source=\"x\",resource=\"r\",un_source=\"u\"} 1\n";
+        assert_eq!(page, expected);
         let page = text("a{b=\",source=\\\"\"} 1\n", &[("source", "x")]);
         assert_eq!(page, "# TYPE a untyped\na{source=\"x\",b=\",source=\\\"\"} 1\n");
     }

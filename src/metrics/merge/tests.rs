@@ -175,6 +175,16 @@ fn a_page_that_would_take_the_scrape_over_its_limit_is_left_out_whole() {
     assert_eq!(dropped, [NOTHING, NOTHING, lost(Reason::ScrapeLimit, 1), NOTHING]);
 }
 
+#[test]
+fn a_histogram_with_parts_on_several_pages_is_not_put_together() {
+    let pages = ["a_bucket{le=\"+Inf\"} 3\n", "a_sum 1\na_count 3\n"]
+        .map(|samples| page(&format!("# TYPE a histogram\n{samples}")));
+    let labels = Labels::new();
+    let merged = merge(&pages.each_ref().map(|page| part(page, &labels)));
+    let conformance: Vec<_> = merged.families().iter().map(|family| family.conformance).collect();
+    assert_eq!(conformance, [Conformance::Broken]);
+}
+
 /// A page from a small set of names, labels and values, so that pages overlap.
 fn any_page() -> impl Strategy<Value = Page> {
     let labels = proptest::collection::btree_map("[ab]|exported_a", "[\"\\\\xy]?", 0..3);
