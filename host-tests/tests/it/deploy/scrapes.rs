@@ -53,11 +53,14 @@ async fn up_is_that_of_each_source(major: Major) {
     ] {
         prometheus.wait_for(promql, |answer| answer.len() == series).await;
     }
-    let targets = prometheus.targets().await;
     for (name, status) in [("broken", "503"), ("unknown", "404")] {
         let parameter = format!("source={name}");
-        let target = targets.iter().find(|it| it.url.contains(&parameter)).unwrap();
-        assert!(target.last_error.contains(status), "{name}: {}", target.last_error);
+        let refused = process::eventually(PATIENCE, async || {
+            let targets = prometheus.targets().await;
+            let target = targets.iter().find(|it| it.url.contains(&parameter))?;
+            target.last_error.contains(status).then_some(())
+        });
+        assert!(refused.await.is_some(), "{name}: {:?}", prometheus.targets().await);
     }
 }
 
