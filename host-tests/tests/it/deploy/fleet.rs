@@ -62,11 +62,29 @@ impl Fleet {
 
     /// A Prometheus with `prometheus.yaml`: only the addresses, the paths of files and the intervals are changed.
     pub(super) async fn prometheus(&self, major: Major) -> Prometheus {
-        Prometheus::start_configured(major, &self.configuration()).await.unwrap()
+        let mut config = self.configuration("prometheus.yaml");
+        self.set_targets(&mut config["scrape_configs"][0]);
+        Prometheus::start_configured(major, &config).await.unwrap()
     }
 
-    fn configuration(&self) -> Value {
-        let yaml = fs::read_to_string(rules::folder().join("prometheus.yaml")).unwrap();
+    /// A Prometheus with `prometheus-by-source.yaml`, changed likewise, and these names in place of those of `sources.yaml`.
+    pub(super) async fn prometheus_by_source(&self, major: Major, names: &[&str]) -> Prometheus {
+        let mut config = self.configuration("prometheus-by-source.yaml");
+        let by_source = &mut config["scrape_configs"][0];
+        let file = by_source["file_sd_configs"][0]["files"][0].as_str().unwrap();
+        let (shipped, changed) = (rules::folder().join(file), self.files.path().join(file));
+        let yaml = fs::read_to_string(shipped).unwrap();
+        let mut groups: Value = yaml_serde::from_str(&yaml).unwrap();
+        replace(&mut groups, "/0/targets", json!(names));
+        fs::write(&changed, groups.to_string()).unwrap();
+        replace(by_source, "/file_sd_configs/0/files/0", json!(changed));
+        replace(by_source, "/relabel_configs/2/replacement", json!(self.address()));
+        Prometheus::start_configured(major, &config).await.unwrap()
+    }
+
+    /// A shipped configuration. The first job still has its own targets.
+    fn configuration(&self, file: &str) -> Value {
+        let yaml = fs::read_to_string(rules::folder().join(file)).unwrap();
         let mut config: Value = yaml_serde::from_str(&yaml).unwrap();
         config["global"] = json!({"scrape_interval": "1s", "evaluation_interval": "1s"});
         let files = config["rule_files"].as_array_mut().unwrap();
@@ -74,12 +92,18 @@ impl Fleet {
         for file in files {
             *file = json!(rules::folder().join(file.as_str().unwrap()));
         }
-        for job in config["scrape_configs"].as_array_mut().unwrap() {
+        let jobs = config["scrape_configs"].as_array_mut().unwrap();
+        assert_eq!(jobs.len(), 2);
+        for job in &mut *jobs {
             replace(job, "/authorization/credentials_file", json!(self.files.path().join("token")));
             replace(job, "/tls_config/ca_file", json!(self.files.path().join("authority.pem")));
-            replace(job, "/static_configs/0/targets", json!([self.address()]));
         }
+        self.set_targets(&mut jobs[1]);
         config
+    }
+
+    fn set_targets(&self, job: &mut Value) {
+        replace(job, "/static_configs/0/targets", json!([self.address()]));
     }
 
     /// Requests of each kind that a dashboard shows, once.

@@ -1,4 +1,4 @@
-//! `envoy/prometheus/prometheus.yaml`: Prometheus 2 and 3 load it and scrape a gateway with it, and evaluate the rules.
+//! `envoy/prometheus`: Prometheus 2 and 3 load the two configurations and scrape a gateway with them, and evaluate the rules.
 
 use host_tests::process;
 use host_tests::prometheus::Prometheus;
@@ -37,6 +37,33 @@ async fn is_scraped(prometheus: &Prometheus) {
     assert_eq!(prometheus.query("awx_gateway_source_up").await.len(), SOURCES.len());
 }
 
+/// `up` of each source: `east` and `west` have a page, `broken` refuses connections, and no source is `unknown`.
+async fn up_is_that_of_each_source(major: Major) {
+    let fleet = Fleet::start().await;
+    let names = [&SOURCES[..], &["unknown"]].concat();
+    let prometheus = fleet.prometheus_by_source(major, &names).await;
+    for (promql, series) in [
+        (r#"up{job="controller-sources",instance=~"east|west"} == 1"#, 2),
+        (r#"up{job="controller-sources",instance=~"broken|unknown"} == 0"#, 2),
+        (r#"up{job="controller-gateways"} == 1"#, 1),
+        (r#"count by (source) (awx_instance_info{instance="east"}) == 3"#, 1),
+        (r#"count by (instance) (awx_instance_info{source="west"}) == 3"#, 1),
+        ("count(awx_instance_info) == 6", 1),
+        ("awx_gateway_source_up", SOURCES.len()),
+    ] {
+        prometheus.wait_for(promql, |answer| answer.len() == series).await;
+    }
+    for (name, status) in [("broken", "503"), ("unknown", "404")] {
+        let parameter = format!("source={name}");
+        let refused = process::eventually(PATIENCE, async || {
+            let targets = prometheus.targets().await;
+            let target = targets.iter().find(|it| it.url.contains(&parameter))?;
+            target.last_error.contains(status).then_some(())
+        });
+        assert!(refused.await.is_some(), "{name}: {:?}", prometheus.targets().await);
+    }
+}
+
 async fn evaluates_every_rule(major: Major) {
     let fleet = Fleet::start().await;
     let prometheus = fleet.prometheus(major).await;
@@ -67,6 +94,16 @@ async fn prometheus_2_scrapes_both_parts_of_the_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_3_scrapes_both_parts_of_the_page() {
     scrapes_both_parts_of_the_page(Major::Three).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_2_shows_by_up_which_sources_have_a_page() {
+    up_is_that_of_each_source(Major::Two).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_3_shows_by_up_which_sources_have_a_page() {
+    up_is_that_of_each_source(Major::Three).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
