@@ -72,6 +72,20 @@ pub(crate) fn sort(ink: &[u8], keys: &mut [Key], tie: &mut dyn FnMut(u32, u32) -
     }
 }
 
+/// True for each string that repeats an earlier one, by the indexes of the sorted keys. `count` is the number of strings.
+pub(crate) fn repeats(ink: &[u8], keys: &[Key], count: usize) -> Vec<bool> {
+    let mut repeats = vec![false; count];
+    for pair in keys.windows(2) {
+        if let [kept, later] = pair
+            && kept.of(ink) == later.of(ink)
+            && let Some(repeat) = repeats.get_mut(later.index as usize)
+        {
+            *repeat = true;
+        }
+    }
+    repeats
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -160,19 +160,12 @@ fn remove_repeats(text: &mut String, body: usize, family_len: usize) -> u32 {
             [",", name, "=\"", value, "\""].iter().for_each(|part| ink.push_str(part));
         }
         keys.push(Key::new(start, offset(&ink), count(&spans)));
-        spans.push((sample.line(), false));
+        spans.push(sample.line());
     }
     order::sort(ink.as_bytes(), &mut keys, &mut |a, b| a.cmp(&b));
-    for pair in keys.windows(2) {
-        if let [kept, later] = pair
-            && kept.of(ink.as_bytes()) == later.of(ink.as_bytes())
-            && let Some((_, is_repeat)) = spans.get_mut(later.index as usize)
-        {
-            *is_repeat = true;
-        }
-    }
+    let is_repeat = order::repeats(ink.as_bytes(), &keys, spans.len());
     let mut repeats = 0;
-    for (line, is_repeat) in spans {
+    for (line, is_repeat) in spans.into_iter().zip(is_repeat) {
         if is_repeat {
             repeats += 1;
         } else {

@@ -22,16 +22,7 @@ impl Search {
         family: &MergedFamily,
     ) -> (Vec<(usize, u32)>, bool) {
         self.sort(merged, family, Identity::Series);
-        let bytes = self.ink.as_bytes();
-        let mut repeats = vec![false; self.rows.len()];
-        for pair in self.keys.windows(2) {
-            if let [kept, later] = pair
-                && kept.of(bytes) == later.of(bytes)
-                && let Some(repeat) = repeats.get_mut(later.index as usize)
-            {
-                *repeat = true;
-            }
-        }
+        let repeats = order::repeats(self.ink.as_bytes(), &self.keys, self.rows.len());
         let rows = self.rows.iter().zip(repeats);
         let rows = rows.filter_map(|(&row, repeat)| repeat.then_some(row)).collect();
         (rows, self.mixes_groups(merged, family))
